@@ -1,0 +1,128 @@
+// swift-tools-version: 6.2
+// The target list is the architecture: which process may link what. Tests/PackageTests checks it.
+import PackageDescription
+
+let base: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .treatAllWarnings(as: .error),
+]
+let library: [SwiftSetting] = base
+
+let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
+let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
+let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+let toml: Target.Dependency = .product(name: "TOMLKit", package: "TOMLKit")
+
+let package = Package(
+    name: "coffre",
+    products: [
+        .executable(name: "coffred", targets: ["coffred"]),
+        .executable(name: "coffre-broker", targets: ["coffre-broker"]),
+        .executable(name: "coffre", targets: ["coffre"]),
+        .library(name: "CoffreClient", targets: ["CoffreClient"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
+    ],
+    targets: [
+        // System libraries. Only CoffreCrypto lists COpenSSL (libcrypto) and CSodium; only CoffreConnectors lists CPostgres.
+        .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CSodium", pkgConfig: "libsodium", providers: [.apt(["libsodium-dev"])]),
+        .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
+        .systemLibrary(name: "CSystemd", pkgConfig: "libsystemd", providers: [.apt(["libsystemd-dev"])]),
+        .systemLibrary(name: "CPostgres", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+        .target(name: "CCoffreShims"),
+
+        // Values and codecs that cross a process boundary.
+        .target(name: "CoffreWire", swiftSettings: library),
+        .target(
+            name: "CoffreCrypto",
+            dependencies: ["COpenSSL", "CSodium", "CCoffreShims"],
+            swiftSettings: library
+        ),
+        .target(name: "CoffreStorage", dependencies: ["CSQLite"], swiftSettings: library),
+        .target(
+            name: "CoffreAudit",
+            dependencies: ["CoffreCrypto", "CoffreStorage", "CCoffreShims"],
+            swiftSettings: library
+        ),
+        .target(
+            name: "CoffreVault",
+            dependencies: ["CoffreWire", "CoffreCrypto", "CoffreStorage", "CoffreAudit"],
+            swiftSettings: library
+        ),
+        .target(name: "CoffreHost", dependencies: ["CSystemd", "CCoffreShims", logging], swiftSettings: library),
+        .target(
+            name: "CoffreAPI",
+            dependencies: [
+                "CoffreWire", "CoffreVault", "CoffreAudit", "CoffreCrypto", "CoffreHost", nioCore, nioPosix,
+            ],
+            swiftSettings: library
+        ),
+        .target(
+            name: "CoffreClient",
+            dependencies: ["CoffreWire", nioCore, nioPosix, nioHTTP1],
+            swiftSettings: library
+        ),
+        .target(
+            name: "CoffreConnectors",
+            dependencies: ["CoffreWire", "CoffreCrypto", "CPostgres"],
+            swiftSettings: library
+        ),
+
+        // Composition roots.
+        .executableTarget(
+            name: "coffred",
+            dependencies: [
+                "CoffreAPI", "CoffreVault", "CoffreAudit", "CoffreStorage", "CoffreCrypto", "CoffreHost", "CoffreWire",
+                nioCore, nioPosix, logging, lifecycle, arguments, toml,
+            ],
+            exclude: ["coffred.8", "coffre.toml.5"],
+            swiftSettings: base
+        ),
+        .executableTarget(
+            name: "coffre-broker",
+            dependencies: [
+                "CoffreConnectors", "CoffreCrypto", "CoffreWire", "CoffreHost", logging, lifecycle, arguments, toml,
+            ],
+            exclude: ["coffre-broker.8"],
+            swiftSettings: base
+        ),
+        .executableTarget(
+            name: "coffre",
+            dependencies: ["CoffreClient", "CoffreAudit", "CoffreWire", arguments],
+            exclude: ["coffre.1"],
+            swiftSettings: base
+        ),
+
+        .target(name: "CoffreTestSupport", path: "Tests/CoffreTestSupport", swiftSettings: base),
+    ]
+        + [
+            ("CoffreWireTests", ["CoffreWire"]),
+            ("CoffreCryptoTests", ["CoffreCrypto"]),
+            ("CoffreStorageTests", ["CoffreStorage", "CoffreCrypto"]),
+            ("CoffreAuditTests", ["CoffreAudit", "CoffreCrypto", "CCoffreShims"]),
+            (
+                "CoffreVaultTests",
+                ["CoffreVault", "CoffreAudit", "CoffreStorage", "CoffreCrypto", "CoffreWire"]
+            ),
+            ("CoffreHostTests", ["CoffreHost"]),
+            ("CoffreAPITests", ["CoffreAPI", "CoffreVault", "CoffreAudit", "CoffreCrypto", nioCore, nioPosix]),
+            ("CoffreClientTests", ["CoffreClient", "CoffreWire"]),
+            ("CoffreConnectorsTests", ["CoffreConnectors", "CoffreWire", "CoffreCrypto"]),
+            ("PackageTests", []),
+            ("IntegrationTests", ["CoffreWire"]),
+        ].map { (name: String, dependencies: [Target.Dependency]) in
+            .testTarget(name: name, dependencies: dependencies + ["CoffreTestSupport"], swiftSettings: base)
+        },
+    swiftLanguageModes: [.v6]
+)

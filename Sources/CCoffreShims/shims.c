@@ -1,0 +1,1 @@
+#include "coffre_shims.h"

@@ -1,6 +1,5 @@
-#include <openssl/core_names.h>
+#define OPENSSL_SUPPRESS_DEPRECATED
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
-#include <openssl/params.h>
-#include <openssl/rand.h>
+#include <openssl/sha.h>

@@ -46,8 +46,31 @@ package protocol StorageWork: AnyObject, Sendable {
     /// - Throws: what the transaction throws, and nothing else; the whole group is then taken back.
     func apply(in transaction: any StorageTransaction) throws(StorageError) -> StorageVerdict
 
+    /// Called once on the storage thread as soon as the group has ended, before `drain()` returns.
+    func ended(_ outcome: StorageOutcome)
+
     /// Called once, by way of ``StorageGroupHook/deliver(_:)``.
     func complete(_ outcome: StorageOutcome)
+}
+
+extension StorageWork {
+    package func ended(_ outcome: StorageOutcome) {}
+}
+
+extension KeyValueStore {
+    /// Commits `mutations` as one batch and waits for it. Never call it from a completion.
+    /// - Throws: ``StorageBatch/Conflict`` when an expectation does not hold, ``StorageError`` otherwise.
+    package func commitAndWait(_ mutations: [StorageBatch.Mutation]) throws {
+        let batch = StorageBatch(mutations) { _ in }
+        submit(batch)
+        drain()
+        switch batch.outcome {
+        case .committed: return
+        case .rejected(let error): throw error
+        case .failed(let error): throw error
+        case nil: throw StorageError.closed
+        }
+    }
 }
 
 package enum StorageVerdict: Sendable {
@@ -64,6 +87,15 @@ package enum StorageOutcome: Sendable {
     case failed(StorageError)
 }
 
+package enum StorageGroupEnd: Sendable {
+    /// Durable.
+    case committed
+    /// Nothing had been written.
+    case unchanged
+    /// Everything was taken back.
+    case failed
+}
+
 /// The party that adds its own rows to each group (generation, set hash) without showing keys to this layer.
 package protocol StorageGroupHook: AnyObject, Sendable {
     func groupWillBegin()
@@ -73,7 +105,7 @@ package protocol StorageGroupHook: AnyObject, Sendable {
     /// - Returns: the group's number.
     func groupWillCommit(in transaction: any StorageTransaction, changed: Bool) throws(StorageError) -> UInt64
 
-    func groupDidEnd(committed: Bool)
+    func groupDidEnd(_ end: StorageGroupEnd)
 
     /// Runs `completions` once, on a thread of the hook's choice.
     func deliver(_ completions: @escaping @Sendable () -> Void)

@@ -1,3 +1,5 @@
+internal import Synchronization
+
 /// A compare-and-set batch over opaque cells. Expectations are about the state before the batch.
 package final class StorageBatch: StorageWork {
     /// What must be true of a row for the batch to happen.
@@ -19,6 +21,10 @@ package final class StorageBatch: StorageWork {
 
     private let mutations: [Mutation]
     private let completion: @Sendable (StorageOutcome) -> Void
+    private let result = Mutex<StorageOutcome?>(nil)
+
+    /// Nil until the group has ended.
+    package var outcome: StorageOutcome? { result.withLock { $0 } }
 
     package init(_ mutations: [Mutation], completion: @escaping @Sendable (StorageOutcome) -> Void) {
         self.mutations = mutations
@@ -43,6 +49,8 @@ package final class StorageBatch: StorageWork {
         }
         return .accepted
     }
+
+    package func ended(_ outcome: StorageOutcome) { result.withLock { $0 = outcome } }
 
     package func complete(_ outcome: StorageOutcome) { completion(outcome) }
 }

@@ -22,7 +22,9 @@ final class StorageCommitLoop: Sendable {
     }
 
     func submit(_ work: any StorageWork) {
-        if !queue.add(work) { work.complete(.failed(.closed)) }
+        if queue.add(work) { return }
+        work.ended(.failed(.closed))
+        work.complete(.failed(.closed))
     }
 
     func drain() { queue.drain() }
@@ -47,6 +49,7 @@ final class StorageCommitLoop: Sendable {
             writer.map { Self.commit(works, with: $0, hook: hook) }
                 ?? works.map { _ in .failed(StorageError.closed) }
         }
+        for (work, outcome) in zip(works, outcomes) { work.ended(outcome) }
         queue.finish(works.count)
         let answer: @Sendable () -> Void = {
             for (work, outcome) in zip(works, outcomes) { work.complete(outcome) }
@@ -67,7 +70,7 @@ final class StorageCommitLoop: Sendable {
             for work in works { verdicts.append(try work.apply(in: writer)) }
             let number = try hook?.groupWillCommit(in: writer, changed: writer.hasChanged) ?? 0
             if writer.hasChanged { try writer.commit() } else { writer.rollBack() }
-            hook?.groupDidEnd(committed: writer.hasChanged)
+            hook?.groupDidEnd(writer.hasChanged ? .committed : .unchanged)
             return verdicts.map { verdict in
                 switch verdict {
                 case .accepted: .committed(number)
@@ -76,7 +79,7 @@ final class StorageCommitLoop: Sendable {
             }
         } catch {
             writer.rollBack()
-            hook?.groupDidEnd(committed: false)
+            hook?.groupDidEnd(.failed)
             // A rejection may have been due to a row that is gone now: everybody hears of the failure.
             return works.map { _ in .failed(error) }
         }

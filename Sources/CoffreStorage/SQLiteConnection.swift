@@ -27,9 +27,13 @@ package final class SQLiteConnection {
         handle = opened
         frames = .allocate(capacity: 1)
         frames.initialize(to: 0)
-        // Called by a commit in WAL mode with the number of frames in the log.
+    }
+
+    /// Ends automatic checkpoints and counts the frames of the write-ahead log instead, for ``logFrames``.
+    package func takeOverCheckpoints() {
+        // SQLite keeps its automatic checkpoint in this hook: setting it replaces that one.
         sqlite3_wal_hook(
-            opened,
+            handle,
             { context, _, _, frames in
                 context?.assumingMemoryBound(to: Int32.self).pointee = frames
                 return SQLITE_OK
@@ -88,7 +92,7 @@ package final class SQLiteConnection {
         if isInTransaction { sqlite3_exec(handle, "ROLLBACK", nil, nil, nil) }
     }
 
-    /// Frames in the write-ahead log as of this connection's last commit.
+    /// Frames in the write-ahead log as of this connection's last commit, after ``takeOverCheckpoints()``.
     package var logFrames: Int { Int(frames.pointee) }
 
     /// Rows changed by the last statement.

@@ -1,12 +1,21 @@
 /// A read-only connection with its statements.
+///
+/// It keeps its snapshot from one read to the next while nothing is committed: opening one costs two file locks, about as
+/// much as the read itself.
 final class SQLiteReader {
     private let connection: SQLiteConnection
+    private let begin: SQLiteStatement
+    private let end: SQLiteStatement
     private let point: SQLiteStatement
     private let folder: SQLiteStatement
+    /// The commit that the open snapshot contains; nil without a snapshot.
+    private var snapshot: UInt64?
 
-    init(path: String) throws(StorageError) {
+    init(path: String, cacheKibibytes: Int) throws(StorageError) {
         connection = try SQLiteConnection(path: path, mode: .readOnly)
-        try SQLiteSchema.configureReader(connection)
+        try SQLiteSchema.configureReader(connection, cacheKibibytes: cacheKibibytes)
+        begin = try connection.statement("BEGIN")
+        end = try connection.statement("COMMIT")
         point = try connection.statement("SELECT version, value FROM cell WHERE ns=?1 AND parent=?2 AND name=?3")
         folder = try connection.statement(
             """
@@ -14,6 +23,23 @@ final class SQLiteReader {
             WHERE ns=?1 AND parent=?2 ORDER BY name LIMIT ?3
             """
         )
+    }
+
+    /// Makes sure that reads see `commit`.
+    func refresh(to commit: UInt64) throws(StorageError) {
+        if snapshot == commit { return }
+        release()
+        // The snapshot itself is taken by the first SELECT: it may be newer than `commit`, never older.
+        try begin.run()
+        snapshot = commit
+    }
+
+    /// Lets go of the snapshot, so that the write-ahead log can be emptied.
+    func release() {
+        guard snapshot != nil else { return }
+        snapshot = nil
+        // Fails only when an error has ended the transaction already.
+        try? end.run()
     }
 
     func get(_ address: StorageAddress) throws(StorageError) -> StorageCell? {

@@ -15,16 +15,17 @@ enum SQLiteSchema {
             throw StorageError(.ioFailure, text)
         }
         // Checkpoints are run by the commit loop, after the answers.
+        connection.takeOverCheckpoints()
         try connection.execute(
-            "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0; PRAGMA journal_size_limit=67108864"
+            "PRAGMA synchronous=FULL; PRAGMA journal_size_limit=67108864"
         )
         if let maximumPages { try connection.execute("PRAGMA max_page_count=\(maximumPages)") }
     }
 
-    static func configureReader(_ connection: SQLiteConnection) throws(StorageError) {
+    static func configureReader(_ connection: SQLiteConnection, cacheKibibytes: Int) throws(StorageError) {
         try connection.execute("PRAGMA busy_timeout=2000; PRAGMA query_only=ON; PRAGMA mmap_size=0")
         try connection.execute("PRAGMA temp_store=MEMORY; PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON")
-        try connection.execute("PRAGMA cache_size=-2048")
+        try connection.execute("PRAGMA cache_size=-\(cacheKibibytes)")
     }
 
     /// Creates the table in an empty file; refuses a file of a newer version or of another program.

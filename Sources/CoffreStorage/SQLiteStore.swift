@@ -24,8 +24,7 @@ package final class SQLiteStore: KeyValueStore {
     }
 
     private let loop: StorageCommitLoop
-    private let points: Mutex<SQLiteReader?>
-    private let ranges: Mutex<SQLiteReader?>
+    private let readers: SQLiteReaderPool
     private let running: Mutex<Running?>
 
     /// Checks and locks the folder, opens or creates the database, starts the storage thread.
@@ -34,9 +33,8 @@ package final class SQLiteStore: KeyValueStore {
         let folder = try StorageFolder(path: configuration.folder)
         let path = try folder.prepareFile(configuration.fileName)
         let writer = try SQLiteWriter(path: path, maximumPages: configuration.maximumPages)
-        points = Mutex(try SQLiteReader(path: path))
-        ranges = Mutex(try SQLiteReader(path: path))
-        loop = StorageCommitLoop(writer: writer)
+        readers = try SQLiteReaderPool(path: path)
+        loop = StorageCommitLoop(writer: writer, readers: readers)
         var thread = pthread_t()
         let body: @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? = { argument in
             if let argument { Unmanaged<StorageCommitLoop>.fromOpaque(argument).takeRetainedValue().run() }
@@ -54,17 +52,11 @@ package final class SQLiteStore: KeyValueStore {
     deinit { close() }
 
     package func get(_ address: StorageAddress) throws(StorageError) -> StorageCell? {
-        try points.withLock { reader throws(StorageError) in
-            guard let reader else { throw .closed }
-            return try reader.get(address)
-        }
+        try readers.get(address)
     }
 
     package func range(namespace: UInt8, parent: StorageHash, limit: Int) throws(StorageError) -> [StorageRow] {
-        try ranges.withLock { reader throws(StorageError) in
-            guard let reader else { throw .closed }
-            return try reader.range(namespace: namespace, parent: parent, limit: limit)
-        }
+        try readers.range(namespace: namespace, parent: parent, limit: limit)
     }
 
     package func attach(_ hook: any StorageGroupHook) { loop.attach(hook) }
@@ -84,8 +76,6 @@ package final class SQLiteStore: KeyValueStore {
             return taken
         }
         guard let closing else { return }
-        points.withLock { $0 = nil }
-        ranges.withLock { $0 = nil }
         if pthread_equal(closing.thread, pthread_self()) != 0 {
             pthread_detach(closing.thread)
         } else {

@@ -10,9 +10,13 @@ final class StorageCommitLoop: Sendable {
 
     private let queue = StorageWorkQueue()
     private let writer: Mutex<SQLiteWriter?>
+    private let readers: SQLiteReaderPool
     private let hook = Mutex<(any StorageGroupHook)?>(nil)
 
-    init(writer: sending SQLiteWriter) { self.writer = Mutex(writer) }
+    init(writer: sending SQLiteWriter, readers: SQLiteReaderPool) {
+        self.writer = Mutex(writer)
+        self.readers = readers
+    }
 
     func attach(_ hook: any StorageGroupHook) {
         self.hook.withLock {
@@ -40,13 +44,15 @@ final class StorageCommitLoop: Sendable {
             if !round.works.isEmpty { commit(round.works) }
             checkpoint(forced: round.compacts)
         }
+        // The writer closes last: it moves the log into the file, which a read-only connection cannot.
+        readers.close()
         writer.withLock { $0 = nil }
     }
 
     private func commit(_ works: [any StorageWork]) {
         let hook = hook.withLock { $0 }
         let outcomes = writer.withLock { writer in
-            writer.map { Self.commit(works, with: $0, hook: hook) }
+            writer.map { commit(works, with: $0, hook: hook) }
                 ?? works.map { _ in .failed(StorageError.closed) }
         }
         for (work, outcome) in zip(works, outcomes) { work.ended(outcome) }
@@ -57,7 +63,7 @@ final class StorageCommitLoop: Sendable {
         if let hook { hook.deliver(answer) } else { answer() }
     }
 
-    private static func commit(
+    private func commit(
         _ works: [any StorageWork],
         with writer: SQLiteWriter,
         hook: (any StorageGroupHook)?
@@ -69,7 +75,12 @@ final class StorageCommitLoop: Sendable {
             verdicts.reserveCapacity(works.count)
             for work in works { verdicts.append(try work.apply(in: writer)) }
             let number = try hook?.groupWillCommit(in: writer, changed: writer.hasChanged) ?? 0
-            if writer.hasChanged { try writer.commit() } else { writer.rollBack() }
+            if writer.hasChanged {
+                try writer.commit()
+                readers.noteCommit()
+            } else {
+                writer.rollBack()
+            }
             hook?.groupDidEnd(writer.hasChanged ? .committed : .unchanged)
             return verdicts.map { verdict in
                 switch verdict {
@@ -89,7 +100,10 @@ final class StorageCommitLoop: Sendable {
     private func checkpoint(forced: Bool) {
         writer.withLock { writer in
             guard let writer, forced || writer.logFrames >= Self.checkpointFrames else { return }
+            readers.release()
             try? writer.checkpoint(truncate: forced)
+            // Snapshots taken meanwhile read from the log; those taken from here on do not, and the log can start again.
+            readers.release()
         }
     }
 }

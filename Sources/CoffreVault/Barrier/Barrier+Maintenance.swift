@@ -43,7 +43,7 @@ extension Barrier {
     }
 
     /// Runs `body` on the storage thread as part of a group; its failure does not take back what it has written.
-    private func run<R: Sendable>(
+    func run<R: Sendable>(
         _ body:
             @escaping @Sendable (inout BarrierGroup, any StorageTransaction) throws(StorageError)
             -> Result<R, BarrierError>

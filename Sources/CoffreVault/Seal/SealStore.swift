@@ -28,7 +28,7 @@ package struct SealStatus: Sendable, Equatable {
 /// Initialises, unseals and describes the vault.
 package final class SealStore: Sendable {
     private let store: any KeyValueStore
-    private let barrier: Barrier
+    let barrier: Barrier
     private let attempt = Mutex<UnsealProgress?>(nil)
 
     package init(store: any KeyValueStore, barrier: Barrier) {

@@ -27,13 +27,13 @@ struct BarrierScrub: Sendable {
     mutating func add(_ element: BarrierSetHash, at address: StorageAddress) {
         guard let cursor, address <= cursor else { return }
         sum += element
-        rows += 1
+        rows &+= 1
     }
 
     mutating func subtract(_ element: BarrierSetHash, at address: StorageAddress) {
         guard let cursor, address <= cursor else { return }
         sum -= element
-        rows -= 1
+        rows &-= 1  // wraps only for a row that appeared from outside, which the sum reports
     }
 }
 

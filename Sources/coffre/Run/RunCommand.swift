@@ -18,9 +18,17 @@ struct RunCommand: CoffreCommand {
             """
     )
     @OptionGroup var options: CommonOptions
-    @Option(name: .customLong("env"), help: "NAME=PATH#FIELD: the value in this variable; may be repeated.")
+    @Option(
+        name: .customLong("env"),
+        help: "NAME=PATH#FIELD: the value in this variable; may be repeated.",
+        transform: reference
+    )
     var variables: [SecretReference] = []
-    @Option(name: .customLong("file"), help: "NAME=PATH#FIELD: the path of a file with the value in this variable.")
+    @Option(
+        name: .customLong("file"),
+        help: "NAME=PATH#FIELD: the path of a file with the value in this variable.",
+        transform: reference
+    )
     var files: [SecretReference] = []
     @Flag(help: "Let the command inherit the variables that hold or name your token.")
     var keepToken = false
@@ -78,9 +86,12 @@ struct RunCommand: CoffreCommand {
     }
 }
 
-extension SecretReference: ExpressibleByArgument {
-    public init?(argument: String) {
-        try? self.init(parsing: argument)
+/// The argument as a reference, with the reason when it is none.
+private func reference(_ argument: String) throws -> SecretReference {
+    do {
+        return try SecretReference(parsing: argument)
+    } catch {
+        throw ValidationError(error.detail)
     }
 }
 

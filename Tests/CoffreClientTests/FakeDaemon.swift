@@ -36,9 +36,14 @@ final class FakeDaemon: Sendable {
     let directory: String
     var socketPath: String { "\(directory)/s.sock" }
     private let listener: Int32
-    private let received = Mutex<[Request]>([])
+    private let received = Received()
 
-    var requests: [Request] { received.withLock { $0 } }
+    /// What came so far, in order.
+    private final class Received: Sendable {
+        let requests = Mutex<[Request]>([])
+    }
+
+    var requests: [Request] { received.requests.withLock { $0 } }
 
     /// - Parameter handler: called on a thread of the daemon, one call per request.
     init(_ handler: @escaping @Sendable (Request) -> Reply) throws {
@@ -56,8 +61,7 @@ final class FakeDaemon: Sendable {
             }
         }
         try #require(bound == 0 && listen(listener, 64) == 0)
-        let listener = listener
-        DispatchQueue(label: "fake daemon").async { [received] in
+        DispatchQueue(label: "fake daemon").async { [received, listener] in
             while true {
                 let connection = accept(listener, nil, nil)
                 guard connection >= 0 else { return }
@@ -82,12 +86,12 @@ final class FakeDaemon: Sendable {
 
     private static func serve(
         _ connection: Int32,
-        _ received: borrowing Mutex<[Request]>,
+        _ received: Received,
         _ handler: (Request) -> Reply
     ) {
         defer { close(connection) }
         guard let request = read(connection) else { return }
-        received.withLock { $0.append(request) }
+        received.requests.withLock { $0.append(request) }
         guard let text = handler(request).text else {
             var byte: UInt8 = 0
             _ = recv(connection, &byte, 1, 0)

@@ -64,7 +64,8 @@ final class FakeDaemon: Sendable {
         DispatchQueue(label: "fake daemon").async { [received, listener] in
             while true {
                 let connection = accept(listener, nil, nil)
-                guard connection >= 0 else { return }
+                // Closed here and nowhere else: after a close, its number may already belong to another daemon.
+                guard connection >= 0 else { return _ = close(listener) }
                 DispatchQueue.global().async {
                     Self.serve(connection, received, handler)
                 }
@@ -79,7 +80,6 @@ final class FakeDaemon: Sendable {
 
     deinit {
         shutdown(listener, Int32(SHUT_RDWR))
-        close(listener)
         unlink(socketPath)
         rmdir(directory)
     }

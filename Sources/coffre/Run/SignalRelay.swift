@@ -65,6 +65,7 @@ final class SignalRelay: Sendable {
         for signal in InheritedSignals.relayed where !InheritedSignals.isIgnored(signal) {
             var action = sigaction()
             action.sa_flags = SA_SIGINFO | SA_RESTART
+            sigfillset(&action.sa_mask)
             action.__sigaction_handler.sa_sigaction = { signal, info, _ in
                 // Async-signal-safe: atomics and write(2); errno is put back (signal-safety(7)).
                 let saved = errno

@@ -60,7 +60,7 @@ let package = Package(
             dependencies: ["CoffreWire", "CoffreCrypto", "CoffreStorage", "CoffreAudit"],
             swiftSettings: library
         ),
-        .target(name: "CoffreHost", dependencies: ["CSystemd", "CCoffreShims", logging], swiftSettings: library),
+        .target(name: "CoffreHost", dependencies: ["CSystemd", "CCoffreShims", logging, toml], swiftSettings: library),
         .target(
             name: "CoffreAPI",
             dependencies: [

@@ -49,7 +49,7 @@ let package = Package(
             dependencies: ["COpenSSL", "CSodium", "CCoffreShims"],
             swiftSettings: library
         ),
-        .target(name: "CoffreStorage", dependencies: ["CSQLite"], swiftSettings: library),
+        .target(name: "CoffreStorage", dependencies: ["CSQLite", "CCoffreShims"], swiftSettings: library),
         .target(
             name: "CoffreAudit",
             dependencies: ["CoffreCrypto", "CoffreStorage", "CCoffreShims"],

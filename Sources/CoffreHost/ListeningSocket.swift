@@ -1,3 +1,5 @@
+// Brings sys/socket.h: its constants belong to whichever module includes the header first.
+internal import CSystemd
 internal import Glibc
 
 /// A Unix stream socket that listens: inherited from systemd or bound to a path of our own.

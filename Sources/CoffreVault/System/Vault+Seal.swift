@@ -86,7 +86,7 @@ extension Vault {
     }
 
     /// The token key, the mount table, the default policy and the root token.
-    private func firstRows(_ context: RequestContext) throws -> ([BarrierMutation], SharedSecret) {
+    fileprivate func firstRows(_ context: RequestContext) throws -> ([BarrierMutation], SharedSecret) {
         let tokenKey = SecretBytes.randomKey(count: 32)
         let token = Random.secretBase62(24, prefix: "s.")
         let hash = token.withBytes { HMACKey(tokenKey).authenticate($0) }
@@ -202,7 +202,7 @@ extension Vault {
     }
 
     /// The barrier is open: reads what stays in memory and finishes what a crash interrupted.
-    private func opened() throws {
+    fileprivate func opened() throws {
         guard let keyRow = try barrier.get(.tokenKey) else {
             throw VaultError(.storageCorrupt, "the token key is missing from the storage")
         }
@@ -288,4 +288,29 @@ extension ResponseBody {
         }
         append(text: "]")
     }
+}
+
+extension Vault {
+    /// Makes and opens a vault of one share, for `--dev`.
+    /// - Returns: the root token, which is shown: such a vault protects nothing.
+    /// - Throws: ``VaultError``.
+    package func initializeForDevelopment() async throws -> String {
+        let start = clock.monotonic()
+        let request = VaultRequest(verb: .write, path: Array("sys/init".utf8), acceptedAt: start)
+        let principal = Principal(pid: 0, uid: 0, gid: 0, groups: [], unit: nil, isUnitPinned: false)
+        let context = RequestContext(request, principal: principal, now: clock.now())
+        let (rows, token) = try firstRows(context)
+        _ = try await sealStore.initialize(shares: 1, threshold: 1, credential: nil, firstRows: rows)
+        try opened()
+        _ = try await audit.append(
+            AuditDraft(
+                .initialise, outcome: .granted, correlation: context.correlation, generation: barrier.generation,
+                acceptedAt: start, who: AuditWho.system
+            )
+        )
+        return token.withBytes { String(decoding: $0, as: UTF8.self) }
+    }
+
+    /// The daemon stops: forgets the keys.
+    package func shutDown() { sealNow() }
 }

@@ -75,8 +75,10 @@ package final class AuditLog: Sendable {
     }
 
     /// Appends a record and returns once it is durable.
+    @discardableResult
     package func append(_ draft: AuditDraft) async throws(AuditError) -> AuditReceipt {
-        try await withCheckedContinuation { (continuation: CheckedContinuation<Result<AuditReceipt, AuditError>, Never>) in
+        try await withCheckedContinuation {
+            (continuation: CheckedContinuation<Result<AuditReceipt, AuditError>, Never>) in
             append(draft) { continuation.resume(returning: $0) }
         }.get()
     }
@@ -99,7 +101,8 @@ package final class AuditLog: Sendable {
     ///   - card: what resolves the pseudonym (login, display name, …), at most 64 KiB; only its salted commitment
     ///     enters the log.
     /// - Throws: ``AuditError``: `.noSpace`, `.failed`, `.closed`, `.overloaded`, `.system`, `.invalidRecord`.
-    package func subject(kind: AuditWho.Kind, uid: UInt32?, entity: String?, card: [UInt8]) throws(AuditError) -> String {
+    package func subject(kind: AuditWho.Kind, uid: UInt32?, entity: String?, card: [UInt8]) throws(AuditError) -> String
+    {
         try subjects.subject(kind: kind, uid: uid, entity: entity, card: card) { thread.queue.push($0) }
     }
 

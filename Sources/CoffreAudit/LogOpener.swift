@@ -24,6 +24,7 @@ struct LogOpener {
         try files.prepareRoot(create: true)
         let lock = try files.lock("lock")
         let segments = try SegmentName.list(files)
+        try syncFolders(of: segments)
         let stored = try read(LogIdentity.path, limit: 2048)
         guard stored == nil || !segments.isEmpty else {
             throw .damaged(segment: SegmentName.root, record: 0, reason: "log.vkey is there but no segment is")
@@ -56,7 +57,7 @@ struct LogOpener {
                 ]
             )
         )
-        writer.append([]) { _ in }
+        writer.append([]) { _, _, _ in }
         if let failure = writer.failure { throw failure }
         guard writer.chain.next > chain.next else { throw .noSpace(path: configuration.directory) }
         try describe { () throws(FileFailure) in
@@ -72,6 +73,15 @@ struct LogOpener {
             writer: writer,
             lastGeneration: lastGeneration
         )
+    }
+
+    /// A name that a crashed start has made may be visible and not durable yet. What is built on must be.
+    private func syncFolders(of segments: [SegmentName.Listed]) throws(AuditError) {
+        try describe { () throws(FileFailure) in
+            try files.syncFolder("")
+            if try files.identity(of: "keys") != nil { try files.syncFolder("keys") }
+            for segment in segments.suffix(2) { try files.syncFolder(segment.name.folder) }
+        }
     }
 
     private func read(_ path: String, limit: Int) throws(AuditError) -> [UInt8]? {

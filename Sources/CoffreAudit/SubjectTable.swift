@@ -143,14 +143,17 @@ final class SubjectTable: Sendable {
     func card(of sid: String) throws(AuditError) -> SecretBytes? {
         do {
             let suffix = "." + sid
-            guard let name = try files.names(in: Self.folder).first(where: {
-                $0.hasSuffix(suffix) || $0.hasSuffix(suffix + ".new")
-            }), let content = try files.contents(of: "\(Self.folder)/\(name)", limit: Self.maximumCard + 256),
+            guard
+                let name = try files.names(in: Self.folder).first(where: {
+                    $0.hasSuffix(suffix) || $0.hasSuffix(suffix + ".new")
+                }), let content = try files.contents(of: "\(Self.folder)/\(name)", limit: Self.maximumCard + 256),
                 content.count >= 32 + 16 + SealedBox.overheadBytes
             else { return nil }
             let opened = try content.withUnsafeBytes { bytes in
                 let box = UnsafeRawBufferPointer(rebasing: bytes[32...])
-                return SharedSecret(try keys.cardPrivateKey.withSecret { key in try SealedBox.open(box, privateKey: key) })
+                return SharedSecret(
+                    try keys.cardPrivateKey.withSecret { key in try SealedBox.open(box, privateKey: key) }
+                )
             }
             guard opened.withBytes({ SHA256.hash($0) }).bytes == Array(content.prefix(32)) else {
                 throw AuditError.damaged(segment: Self.folder, record: nil, reason: "a card is not the one registered")

@@ -93,7 +93,9 @@ import Testing
         log.close()
         let reopened = try TestLog.open(disk, clock: clock)
         reopened.close()
-        #expect(TestLog.lines(disk).contains { $0.contains(#""det":{"microseconds":\#(microseconds)},"op":"clock.jump""#) })
+        #expect(
+            TestLog.lines(disk).contains { $0.contains(#""det":{"microseconds":\#(microseconds)},"op":"clock.jump""#) }
+        )
         #expect(try TestLog.verify(disk).findings == [])
     }
 
@@ -119,7 +121,7 @@ import Testing
 
     @Test func completionsRunInTheOrderOfTheAppends() async throws {
         let disk = MemoryDisk()
-        let log = try TestLog.open(disk)
+        let log = try TestLog.open(disk, segmentBytes: 64 << 20)
         let collected = Collected()
         for index in 0..<5000 { log.append(TestLog.read("paie/\(index)")) { collected.add($0) } }
         log.close()
@@ -214,6 +216,10 @@ import Testing
         let log = try TestLog.open(disk)
         log.heartbeat([("synchronised", .flag(true)), ("free", .int(12))])
         log.close()
-        #expect(TestLog.lines(disk).contains { $0.contains(#""what":{"det":{"free":12,"synchronised":true},"op":"heartbeat"}"#) })
+        #expect(
+            TestLog.lines(disk).contains {
+                $0.contains(#""what":{"det":{"free":12,"synchronised":true},"op":"heartbeat"}"#)
+            }
+        )
     }
 }

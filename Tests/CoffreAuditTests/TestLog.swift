@@ -1,5 +1,6 @@
 import CoffreAudit
 import CoffreCrypto
+import Glibc
 import Synchronization
 
 /// A clock that moves one millisecond at each look, and jumps when told to.
@@ -112,3 +113,21 @@ final class Collected: Sendable {
 
     func add(_ result: Result<AuditReceipt, AuditError>) { results.withLock { $0.append(result) } }
 }
+
+/// Holds a thread back until it is opened.
+final class Gate: Sendable {
+    private let isOpen = Mutex(false)
+
+    func open() { isOpen.withLock { $0 = true } }
+
+    /// The caller that opens the gate passes too: appends refused at once are delivered on the caller's thread.
+    func pass() {
+        guard pthread_equal(pthread_self(), owner) == 0 else { return }
+        while !isOpen.withLock({ $0 }) { yieldThread() }
+    }
+
+    private let owner = pthread_self()
+}
+
+/// Lets another thread run.
+func yieldThread() { sched_yield() }

@@ -40,7 +40,9 @@ final class LogKeys: Sendable {
     }
 
     private static func part(_ index: Int, of blob: borrowing SecretBytes) -> SecretBytes {
-        blob.withBytes { SecretBytes.key(copying: UnsafeRawBufferPointer(rebasing: $0[(32 * index)..<(32 * index + 32)])) }
+        blob.withBytes {
+            SecretBytes.key(copying: UnsafeRawBufferPointer(rebasing: $0[(32 * index)..<(32 * index + 32)]))
+        }
     }
 
     /// Reads the keys, or makes and stores them when there are none and `create`.

@@ -188,7 +188,9 @@ struct LineEncoder: Sendable {
 
     /// Why `draft` cannot be written in the strict form, nil when it can.
     static func defect(of draft: AuditDraft) -> String? {
-        if let generation = draft.generation, generation > 9_007_199_254_740_991 { return "its generation is too large" }
+        if let generation = draft.generation, generation > 9_007_199_254_740_991 {
+            return "its generation is too large"
+        }
         if draft.references.count > 64 { return "it refers to more than 64 records" }
         for detail in draft.what.details where !isValidKey(detail.key) { return "a detail has an invalid name" }
         guard draft.what.details.count > 1 else {

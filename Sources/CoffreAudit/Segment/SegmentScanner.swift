@@ -101,7 +101,9 @@ struct SegmentScanner: ~Copyable {
             return "its number is \(form.sequence), not \(frontier.size)"
         }
         guard form.previous == leaf else { return "it does not follow the record before (_p)" }
-        guard (form.sequence == 0) == (form.operation == .genesis) else { return "genesis is record 0, and only record 0" }
+        guard (form.sequence == 0) == (form.operation == .genesis) else {
+            return "genesis is record 0, and only record 0"
+        }
         if let reason = visit(line, form) { return reason }
         leaf = TreeHash.leaf(line)
         frontier.append(leaf: leaf)

@@ -49,7 +49,9 @@ struct RecordForm: Sendable {
                 case .what:
                     guard Self.isKnown(key, among: Self.whatKeys) else { return "an unknown field" }
                     if Self.equals(key, "op") {
-                        guard let known = Self.operations[Array(line[member.value])] else { return "an unknown operation" }
+                        guard let known = Self.operations[Array(line[member.value])] else {
+                            return "an unknown operation"
+                        }
                         operation = known
                         hasOperation = true
                     } else if Self.equals(key, "conn"), member.kind == .string {

@@ -44,22 +44,24 @@ struct LogWriter: ~Copyable {
     mutating func announce(_ record: PendingRecord) { prologue.append(record) }
 
     /// Makes `records` durable, in order. Everything that happens on the disk happens here.
-    mutating func append(_ records: [PendingRecord], deliver: (BatchResult) -> Void) {
+    /// - Parameter deliver: gets each batch with the size of the log and the time of its last record.
+    mutating func append(_ records: [PendingRecord], deliver: (BatchResult, UInt64, RecordTime) -> Void) {
         var rest = records[...]
         while !rest.isEmpty || !prologue.isEmpty {
             if let failure {
-                if !rest.isEmpty { deliver(BatchResult(rest, failedWith: failure)) }
+                if !rest.isEmpty { deliver(BatchResult(rest, failedWith: failure), chain.next, chain.lastTime) }
                 return
             }
             let time = BatchTime(clock)
             do throws(AuditError) {
                 try prepareSegment(for: time)
                 announceClockJump(time)
-                deliver(try appendOneBatch(&rest, at: time))
+                let result = try appendOneBatch(&rest, at: time)
+                deliver(result, chain.next, chain.lastTime)
             } catch {
                 if case .noSpace = error {} else { failure = error }
                 // Of a batch that failed nothing was acknowledged; it fails whole, and what waits behind it too.
-                deliver(BatchResult(rest, failedWith: error))
+                deliver(BatchResult(rest, failedWith: error), chain.next, chain.lastTime)
                 return
             }
         }
@@ -233,13 +235,17 @@ struct LogWriter: ~Copyable {
                 throw error
             }
         } catch {
-            throw Self.isTransient(error.errno) ? .noSpace(path: name.path) : .failed(reason: error.asAuditError.message)
+            throw Self.isTransient(error.errno)
+                ? .noSpace(path: name.path) : .failed(reason: error.asAuditError.message)
         }
         guard chain.next > 0 else { return }
         prologue.insert(
             .own(
                 .segmentOpen,
-                [("root", .text(Base64.encode(chain.frontier.root.bytes))), ("size", .int(Int64(clamping: chain.next)))]
+                [
+                    ("root", .text(Base64.encode(chain.frontier.root.bytes))),
+                    ("size", .int(Int64(clamping: chain.next))),
+                ]
             ),
             at: 0
         )

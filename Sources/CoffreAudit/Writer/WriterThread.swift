@@ -57,12 +57,12 @@ final class WriterThread: Sendable {
 
     private func run(_ start: Start) {
         while let records = queue.takeAll() {
-            start.writer.append(records) { serve($0, start) }
+            start.writer.append(records, deliver: serve)
             publish(start)
             if let failure = start.writer.failure { return finish(failure, start) }
         }
         start.writer.announce(.own(.daemonStop, []))
-        start.writer.append([]) { serve($0, start) }
+        start.writer.append([], deliver: serve)
         do throws(AuditError) {
             if start.writer.failure == nil { try start.writer.closeSegment(reason: "stop") }
         } catch {
@@ -81,8 +81,12 @@ final class WriterThread: Sendable {
         status.withLock { $0 = now }
     }
 
-    private func serve(_ result: BatchResult, _ start: Start) {
-        publish(start)
+    /// - Parameters: the batch and where the chain stands after it.
+    private func serve(_ result: BatchResult, size: UInt64, lastTime: RecordTime) {
+        status.withLock {
+            $0.size = size
+            $0.lastTime = lastTime.microseconds
+        }
         deliver { result.serveCallers() }
         result.serveLog()
     }

@@ -25,13 +25,13 @@ final class BrokerLink: BrokerTransport {
     private let path: String
     private let expectedUID: UInt32
     private let loop: any EventLoop
-    private let state: NIOLoopBound<State>
+    private let state: NIOLoopBoundBox<State>
 
     init(path: String, expectedUID: UInt32, loop: any EventLoop) {
         self.path = path
         self.expectedUID = expectedUID
         self.loop = loop
-        state = NIOLoopBound(State(), eventLoop: loop)
+        state = .makeBoxSendingValue(State(), eventLoop: loop)
     }
 
     func exchange(

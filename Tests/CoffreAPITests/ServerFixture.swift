@@ -47,7 +47,7 @@ final class ServerFixture: Sendable {
     func connect() throws -> RawClient { try RawClient(path) }
 
     /// Waits until `condition` holds; the event loop sets the pace, not a clock.
-    func eventually(_ condition: @Sendable () -> Bool) async throws {
+    func eventually(_ condition: () -> Bool) async throws {
         for _ in 0..<2000 {
             if condition() { return }
             try await server.eventLoop.scheduleTask(in: .milliseconds(5)) {}.futureResult.get()

@@ -56,7 +56,7 @@ struct WipingAllocatorTests {
                     "PUT /v1/a HTTP/1.1\r\nHost: x\r\nX-Vault-Token: \(canary)\r\nContent-Length: \(body.utf8.count)\r\n\r\n"
                 )
                 client.send(body)
-                #expect(client.receive()?.body == body)
+                #expect(await client.receive()?.body == body)
             }
         }
         watch.stop()

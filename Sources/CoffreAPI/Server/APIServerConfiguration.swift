@@ -25,5 +25,8 @@ package struct APIServerConfiguration: Sendable {
     /// `pidOnly` behaves as kernels before 6.5.
     package var processSource: PeerCredentials.ProcessSource = .automatic
 
+    /// Where processes are looked up; tests put their own in its place.
+    package var procDirectory = "/proc"
+
     package init() {}
 }

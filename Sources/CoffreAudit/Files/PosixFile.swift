@@ -7,6 +7,13 @@ final class Descriptor: Sendable {
     init(_ raw: Int32) { self.raw = raw }
 
     deinit { close(raw) }
+
+    /// Keeps the descriptor open while `body` uses it: a reference may go as soon as `raw` has been read.
+    /// - Throws: errno, when `body` says false.
+    func use(_ call: String, _ path: String, _ body: (Int32) -> Bool) throws(FileFailure) {
+        let done = withExtendedLifetime(self) { body(raw) }
+        guard done else { throw FileFailure(call: call, path: path, errno: errno) }
+    }
 }
 
 extension FileIdentity {

@@ -76,7 +76,10 @@ final class PostgresConnection {
         }
         var keywords = settings.map { keep($0.0) }
         var values = settings.map { keep($0.1) }
-        let terminated = SecretBytes(count: password.count + 1) { target in target.copyMemory(from: password) }
+        let terminated = SecretBytes(count: password.count + 1) { target in
+            target.copyMemory(from: password)
+            target[password.count] = 0  // A slot is not zeroed when it is taken.
+        }
         return terminated.withBytes { secret in
             keywords.append(keep("password"))
             values.append(secret.baseAddress?.assumingMemoryBound(to: CChar.self))

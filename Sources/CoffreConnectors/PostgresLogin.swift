@@ -30,10 +30,13 @@ struct PostgresLogin {
         var ended: Set<String> = []
         let deadline = ContinuousClock.now + .seconds(10)
         while true {
+            // CASE alone fixes an order: among conditions of WHERE the server may end a session before it looks whose
+            // it is (PostgreSQL manual, "Expression Evaluation Rules").
             let sessions = try connection.run(
                 """
-                SELECT pid::pg_catalog.text FROM pg_catalog.pg_stat_activity
-                WHERE usename OPERATOR(pg_catalog.=) $1::text AND pg_catalog.pg_terminate_backend(pid) LIMIT 64
+                SELECT CASE WHEN usename OPERATOR(pg_catalog.=) $1::text
+                THEN CASE WHEN pg_catalog.pg_terminate_backend(pid) THEN pid::pg_catalog.text END END FROM (SELECT pid, usename FROM pg_catalog.pg_stat_activity
+                WHERE usename OPERATOR(pg_catalog.=) $1::text OFFSET 0) AS sessions LIMIT 64
                 """,
                 [name]
             ).firstColumn.compactMap { $0 }

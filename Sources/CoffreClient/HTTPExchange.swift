@@ -42,9 +42,10 @@ final class HTTPExchange: ChannelInboundHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        let isForeign = (error as? HTTPParserError).map { $0 != .invalidEOFState } ?? false
         refuse(
             context,
-            error is HTTPParserError
+            isForeign
                 ? ClientError(.malformedAnswer, "what answers on the socket does not speak HTTP/1.1")
                 : ClientError(.connectionLost, "the connection broke before the answer was complete")
         )

@@ -49,16 +49,26 @@ package struct ConfigurationFile {
     package static func read(_ path: String) throws(ConfigurationError) -> ConfigurationFile {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else {
-            throw ConfigurationError(path: path, line: nil, message: "cannot be opened: \(String(cString: strerror(errno)))")
+            throw ConfigurationError(
+                path: path,
+                line: nil,
+                message: "cannot be opened: \(String(cString: strerror(errno)))"
+            )
         }
         defer { close(descriptor) }
         var bytes = [UInt8](repeating: 0, count: 262_145)
         var count = 0
         while count < bytes.count {
-            let got = bytes.withUnsafeMutableBytes { Glibc.read(descriptor, $0.baseAddress?.advanced(by: count), $0.count - count) }
+            let got = bytes.withUnsafeMutableBytes {
+                Glibc.read(descriptor, $0.baseAddress?.advanced(by: count), $0.count - count)
+            }
             if got < 0, errno == EINTR { continue }
             guard got >= 0 else {
-                throw ConfigurationError(path: path, line: nil, message: "cannot be read: \(String(cString: strerror(errno)))")
+                throw ConfigurationError(
+                    path: path,
+                    line: nil,
+                    message: "cannot be read: \(String(cString: strerror(errno)))"
+                )
             }
             if got == 0 { break }
             count += got
@@ -87,7 +97,9 @@ package struct ConfigurationFile {
     package mutating func integers(_ key: String) throws(ConfigurationError) -> [Int]? {
         guard let value = value(key) else { return nil }
         let numbers = value.array.map { array in array.map(\.int) }
-        guard let numbers, !numbers.contains(nil) else { throw error(key, "takes a list of whole numbers, such as [1000]") }
+        guard let numbers, !numbers.contains(nil) else {
+            throw error(key, "takes a list of whole numbers, such as [1000]")
+        }
         return numbers.compactMap { $0 }
     }
 

@@ -40,9 +40,10 @@ struct Coffre: AsyncParsableCommand {
     )
 
     static func main() async {
-        // No core file can hold a secret; the soft and the hard limit, so that no child raises it again.
-        var none = rlimit(rlim_cur: 0, rlim_max: 0)
-        setrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &none)
+        // No core file can hold a secret. 1 byte, not 0: a core_pattern that is a pipe ignores 0 and is stopped by 1
+        // (Linux, fs/coredump.c). The hard limit too, so that the command of `run` does not raise it again.
+        var least = rlimit(rlim_cur: 1, rlim_max: 1)
+        setrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &least)
         InheritedSignals.remember()
         await main(nil)
     }

@@ -95,7 +95,9 @@ struct Context: Sendable {
     }
 
     private func describe(_ error: ClientError) -> Failure {
-        let words = escapedForTerminal(error.errors.joined(separator: "; "))
+        // Other servers send lists over several lines.
+        let texts = error.errors.map { $0.split(whereSeparator: \.isWhitespace).joined(separator: " ") }
+        let words = escapedForTerminal(texts.joined(separator: "; "))
         let tail = words.isEmpty ? "" : ": \(words)"
         let queue = words.isEmpty ? "" : " : \(words)"
         switch error.code {

@@ -6,6 +6,15 @@ final class Descriptor: Sendable {
 
     init(_ raw: Int32) { self.raw = raw }
 
+    /// Runs one system call and gives its result and errno. The descriptor stays open for as long: reading ``raw`` alone
+    /// would let the last reference go before the call.
+    func call(_ body: (Int32) -> Int32) -> (result: Int32, errno: Int32) {
+        withExtendedLifetime(self) {
+            let result = body(raw)
+            return (result, Glibc.errno)
+        }
+    }
+
     deinit { close(raw) }
 }
 

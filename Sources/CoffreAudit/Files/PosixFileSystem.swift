@@ -79,13 +79,15 @@ package final class PosixFileSystem: LogFileSystem {
         }
         guard errno == ENOENT else { throw FileFailure(call: "open", path: full(path), errno: errno) }
         let above = try folder(parent)
-        guard mkdirat(above.raw, lastPart(of: path), 0o700) == 0 || errno == EEXIST else {
-            throw FileFailure(call: "mkdir", path: full(path), errno: errno)
+        let making = above.call { mkdirat($0, lastPart(of: path), 0o700) }
+        guard making.result == 0 || making.errno == EEXIST else {
+            throw FileFailure(call: "mkdir", path: full(path), errno: making.errno)
         }
         let made = try folder(path)
         try adopt(made, path, mode: isPrivate ? 0o700 : 0o2750)
-        guard fsync(made.raw) == 0, fsync(above.raw) == 0 else {
-            throw FileFailure(call: "fsync", path: full(path), errno: errno)
+        for descriptor in [made, above] {
+            let sync = descriptor.call { fsync($0) }
+            guard sync.result == 0 else { throw FileFailure(call: "fsync", path: full(path), errno: sync.errno) }
         }
     }
 
@@ -151,21 +153,22 @@ package final class PosixFileSystem: LogFileSystem {
     package func rename(_ path: String, to target: String) throws(FileFailure) {
         let from = try folder(parentFolder(of: path))
         let to = try folder(parentFolder(of: target))
-        guard renameat(from.raw, lastPart(of: path), to.raw, lastPart(of: target)) == 0 else {
-            throw FileFailure(call: "rename", path: full(path), errno: errno)
+        let renaming = from.call { from in
+            to.call { to in renameat(from, lastPart(of: path), to, lastPart(of: target)) }.result
+        }
+        guard renaming.result == 0 else {
+            throw FileFailure(call: "rename", path: full(path), errno: renaming.errno)
         }
     }
 
     package func remove(_ path: String) throws(FileFailure) {
-        guard unlinkat(try folder(parentFolder(of: path)).raw, lastPart(of: path), 0) == 0 else {
-            throw FileFailure(call: "unlink", path: full(path), errno: errno)
-        }
+        let removal = try folder(parentFolder(of: path)).call { unlinkat($0, lastPart(of: path), 0) }
+        guard removal.result == 0 else { throw FileFailure(call: "unlink", path: full(path), errno: removal.errno) }
     }
 
     package func syncFolder(_ path: String) throws(FileFailure) {
-        guard fsync(try folder(path).raw) == 0 else {
-            throw FileFailure(call: "fsync", path: full(path), errno: errno)
-        }
+        let sync = try folder(path).call { fsync($0) }
+        guard sync.result == 0 else { throw FileFailure(call: "fsync", path: full(path), errno: sync.errno) }
     }
 
     private func base() throws(FileFailure) -> Descriptor {

@@ -82,7 +82,8 @@ enum DataArguments {
             switch literals {
             case .accepted: false
             case .refused: true
-            case .ifHarmless: looksSecret(name) || hasPasswordInURL(source)
+            case .ifHarmless:
+                (looksSecret(name) && !["true", "false", ""].contains(source)) || hasPasswordInURL(source)
             }
         guard !isRefused else {
             throw Failure(

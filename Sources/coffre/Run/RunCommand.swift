@@ -1,6 +1,7 @@
 import ArgumentParser
 import CoffreClient
 import CoffreWire
+import Glibc
 
 struct RunCommand: CoffreCommand {
     static let configuration = CommandConfiguration(
@@ -18,9 +19,17 @@ struct RunCommand: CoffreCommand {
             """
     )
     @OptionGroup var options: CommonOptions
-    @Option(name: .customLong("env"), help: "NAME=PATH#FIELD: the value in this variable; may be repeated.")
+    @Option(
+        name: .customLong("env"),
+        help: "NAME=PATH#FIELD: the value in this variable; may be repeated.",
+        transform: reference
+    )
     var variables: [SecretReference] = []
-    @Option(name: .customLong("file"), help: "NAME=PATH#FIELD: the path of a file with the value in this variable.")
+    @Option(
+        name: .customLong("file"),
+        help: "NAME=PATH#FIELD: the path of a file with the value in this variable.",
+        transform: reference
+    )
     var files: [SecretReference] = []
     @Flag(help: "Let the command inherit the variables that hold or name your token.")
     var keepToken = false
@@ -43,7 +52,7 @@ struct RunCommand: CoffreCommand {
 
         let prepared = await Preparation.make(client, variables: variables, files: files, relay: relay)
         var status: Int32
-        var failure: (any Error)? = prepared.error
+        var failure: (any Error)?
         do {
             if let error = prepared.error { throw error }
             let removed = keepToken ? [] : Set(Context.tokenVariables + ["COFFRE_TOKEN_FILE"])
@@ -56,11 +65,13 @@ struct RunCommand: CoffreCommand {
                 renewing.cancel()
                 await renewing.value
             } else {
-                status = 128 + (relay.stopRequest ?? 0)
+                // Asked to stop before the child was there.
+                status = 128 + (relay.stopRequest ?? SIGTERM)
             }
         } catch {
-            failure = error
-            status = ExitStatus.error.rawValue
+            let stop = prepared.error == nil ? nil : relay.stopRequest
+            failure = stop == nil ? error : nil
+            status = stop.map { 128 + $0 } ?? ExitStatus.error.rawValue
         }
         if let files = prepared.files, !files.remove() {
             let place = files.directory
@@ -72,15 +83,17 @@ struct RunCommand: CoffreCommand {
             )
         }
         await keeper.revoke(prepared.leases)
-        if let stop = relay.stopRequest { throw ExitCode(128 + stop) }
         if let failure { throw failure }
         if status != 0 { throw ExitCode(status) }
     }
 }
 
-extension SecretReference: ExpressibleByArgument {
-    public init?(argument: String) {
-        try? self.init(parsing: argument)
+/// The argument as a reference, with the reason when it is none.
+private func reference(_ argument: String) throws -> SecretReference {
+    do {
+        return try SecretReference(parsing: argument)
+    } catch {
+        throw ValidationError(error.detail)
     }
 }
 

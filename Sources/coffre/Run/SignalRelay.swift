@@ -34,6 +34,9 @@ enum InheritedSignals {
 
 /// Where the handler writes. Set once before the handler is installed.
 private let signalPipe = Atomic<Int32>(-1)
+/// The first signal that asked to stop, 0 for none. Set by the handler itself: a signal that was taken before the child
+/// starts is never overlooked.
+private let firstStop = Atomic<Int32>(0)
 
 /// Takes the signals of this process and decides: stop preparing, or pass them on to the child.
 ///
@@ -47,7 +50,7 @@ final class SignalRelay: Sendable {
     }
     private struct State {
         var phase = Phase.preparing
-        var stop: Int32?
+        var hasStopped = false
         var cancel: (@Sendable () -> Void)?
     }
     private let state = Mutex(State())
@@ -62,9 +65,13 @@ final class SignalRelay: Sendable {
         for signal in InheritedSignals.relayed where !InheritedSignals.isIgnored(signal) {
             var action = sigaction()
             action.sa_flags = SA_SIGINFO | SA_RESTART
+            sigfillset(&action.sa_mask)
             action.__sigaction_handler.sa_sigaction = { signal, info, _ in
-                // Async-signal-safe: one atomic load and write(2); errno is put back (signal-safety(7)).
+                // Async-signal-safe: atomics and write(2); errno is put back (signal-safety(7)).
                 let saved = errno
+                if signal != SIGUSR1 && signal != SIGUSR2 {
+                    _ = firstStop.compareExchange(expected: 0, desired: signal, ordering: .acquiringAndReleasing)
+                }
                 let isFromKernel = (info?.pointee.si_code ?? 0) > 0
                 var byte = UInt8(truncatingIfNeeded: signal) | (isFromKernel ? 0x80 : 0)
                 _ = write(signalPipe.load(ordering: .acquiring), &byte, 1)
@@ -86,8 +93,11 @@ final class SignalRelay: Sendable {
         }
     }
 
-    /// The signal that asked to stop before the child was there.
-    var stopRequest: Int32? { state.withLock(\.stop) }
+    /// The signal that asked to stop; meant for the time before the child is there.
+    var stopRequest: Int32? {
+        let signal = firstStop.load(ordering: .acquiring)
+        return signal == 0 ? nil : signal
+    }
 
     /// What a second request to stop does while preparing: give up waiting for an answer.
     func onSecondStop(_ cancel: @escaping @Sendable () -> Void) {
@@ -98,7 +108,7 @@ final class SignalRelay: Sendable {
     /// - Returns: the pid, nil after a request to stop.
     func start(_ spawn: () throws -> pid_t) rethrows -> pid_t? {
         try state.withLock { state in
-            guard state.stop == nil else { return nil }
+            guard stopRequest == nil else { return nil }
             let pid = try spawn()
             state.phase = .running(pid)
             return pid
@@ -128,8 +138,8 @@ final class SignalRelay: Sendable {
             switch state.phase {
             case .preparing:
                 guard signal != SIGUSR1, signal != SIGUSR2 else { return nil }
-                if state.stop != nil { return state.cancel }
-                state.stop = signal
+                if state.hasStopped { return state.cancel }
+                state.hasStopped = true
             case .running(let pid):
                 if !isFromKernel { kill(pid, signal) }
             case .over: break

@@ -58,7 +58,7 @@ package struct LogVerifier: Sendable {
     private let trusted: [UInt8]?
 
     /// - Parameters:
-    ///   - directory: absolute path of the log's folder, or of a copy.
+    ///   - directory: path of the log's folder, or of a copy.
     ///   - trustedKeys: the content of the log's `log.vkey` as known from elsewhere; nil trusts the one in the folder.
     package init(directory: String, trustedKeys: [UInt8]? = nil) {
         self.init(files: PosixFileSystem(root: directory, isReader: true), trustedKeys: trustedKeys)

@@ -29,7 +29,7 @@ package final class PosixFileSystem: LogFileSystem {
             }
             gid = found
         }
-        guard root.hasPrefix("/") else {
+        guard isReader || root.hasPrefix("/") else {
             throw .invalidConfiguration(reason: "the audit folder must be an absolute path")
         }
         if !isReader { try FolderCheck.checkParent(of: root) }

@@ -265,7 +265,7 @@ struct LogWriter: ~Copyable {
                 [
                     ("reason", .text(reason)),
                     ("table", .text(Base64.encode(current.tally.connectorDigest.bytes))),
-                    ("totals", .counts(current.tally.totals)),
+                    ("totals", current.tally.totalsForRecord),
                 ]
             )
             encode(record.draft, at: time, &next, &results, &named)

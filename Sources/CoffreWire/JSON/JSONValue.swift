@@ -126,3 +126,13 @@ public indirect enum JSONValue: Sendable, Equatable {
         return output
     }
 }
+
+extension JSONValue: ExpressibleByStringLiteral, ExpressibleByDictionaryLiteral {
+    /// A string.
+    public init(stringLiteral value: String) { self = .string(value) }
+
+    /// An object, in order.
+    public init(dictionaryLiteral elements: (String, JSONValue)...) {
+        self = .object(elements.map { Member($0.0, $0.1) })
+    }
+}

@@ -119,7 +119,7 @@ let package = Package(
             ("CoffreHostTests", ["CoffreHost"]),
             ("CoffreAPITests", ["CoffreAPI", "CoffreVault", "CoffreAudit", "CoffreCrypto", nioCore, nioPosix]),
             ("CoffreClientTests", ["CoffreClient", "CoffreWire"]),
-            ("CoffreConnectorsTests", ["CoffreConnectors", "CoffreWire", "CoffreCrypto"]),
+            ("CoffreConnectorsTests", ["CoffreConnectors", "CoffreWire", "CoffreCrypto", "CoffreHost"]),
             ("PackageTests", []),
             ("IntegrationTests", ["CoffreWire"]),
         ].map { (name: String, dependencies: [Target.Dependency]) in

@@ -52,6 +52,10 @@ package protocol KeyValueStore: Sendable {
     /// All rows in the order of their addresses, at most `limit`, after `after`.
     func scan(after: RowAddress?, limit: Int) throws(StorageError) -> [(address: RowAddress, row: StoredRow)]
 
+    /// Reads every row of one moment, writes notwithstanding, on a connection of its own. Blocks for as long as it takes.
+    /// - Returns: the meta row of the same moment.
+    func readSnapshot(_ visit: (RowAddress, StoredRow) -> Void) throws(StorageError) -> [UInt8]?
+
     /// The bytes kept beside the rows under `key`.
     func meta(_ key: MetaKey) throws(StorageError) -> [UInt8]?
 

@@ -16,25 +16,47 @@ package final class SQLiteStore: KeyValueStore {
 
     private struct Reader: @unchecked Sendable {  // Used under its mutex only.
         var connection: SQLiteConnection?
+        var cache = RowCache()
     }
 
-    private let reader: Mutex<Reader>
+    private let path: String
+    private let reader: ReaderBox
     private let writer: StorageWriter
+
+    /// Shared with the writer, which drops from the cache what it has changed before anybody hears of the commit.
+    private final class ReaderBox: Sendable {
+        let state: Mutex<Reader>
+
+        init(_ reader: sending Reader) { state = Mutex(reader) }
+
+        func forget(_ addresses: [RowAddress]) {
+            state.withLock { reader in
+                for address in addresses { reader.cache.remove(address) }
+            }
+        }
+    }
 
     /// Opens or creates the database in `folder` (0700, ours, not in use) and starts the writer.
     /// - Throws: ``StorageError`` `.unsafePath`, `.alreadyOpen`, `.corrupt`, `.io`, `.full`.
     package init(
-        folder path: String,
+        folder: String,
         maximumPages: Int? = nil,
         deliver: @escaping Delivery = { run in run() }
     ) throws(StorageError) {
-        let folder = try StateFolder(path)
+        path = folder + "/coffre.db"
+        let folder = try StateFolder(folder)
         try folder.check("coffre.db")
         let mask = umask(0o077)
         defer { umask(mask) }
-        let connection = try Self.openWriter(path + "/coffre.db", maximumPages: maximumPages)
-        reader = Mutex(Reader(connection: try SQLiteConnection(path: path + "/coffre.db", isReader: true)))
-        writer = StorageWriter(folder: folder, connection: connection, deliver: deliver)
+        let connection = try Self.openWriter(path, maximumPages: maximumPages)
+        let reader = ReaderBox(Reader(connection: try SQLiteConnection(path: path, isReader: true)))
+        self.reader = reader
+        writer = StorageWriter(
+            folder: folder,
+            connection: connection,
+            didChange: { reader.forget($0) },
+            deliver: deliver
+        )
     }
 
     private static func openWriter(_ path: String, maximumPages: Int?) throws(StorageError) -> SQLiteConnection {
@@ -60,13 +82,13 @@ package final class SQLiteStore: KeyValueStore {
     /// Finishes what is queued, then closes.
     package func close() {
         writer.close()
-        reader.withLock { $0.connection = nil }
+        reader.state.withLock { $0.connection = nil }
     }
 
     deinit { close() }
 
     private func read<R: Sendable>(_ body: (SQLiteConnection) throws(StorageError) -> R) throws(StorageError) -> R {
-        let result: Result<R, StorageError> = reader.withLock { reader in
+        let result: Result<R, StorageError> = reader.state.withLock { reader in
             guard let connection = reader.connection else {
                 return .failure(StorageError(.closed, "the storage is closed"))
             }
@@ -80,7 +102,20 @@ package final class SQLiteStore: KeyValueStore {
     }
 
     package func get(_ address: RowAddress) throws(StorageError) -> StoredRow? {
-        try read { connection throws(StorageError) in try RowStatements.get(connection, address) }
+        let result: Result<StoredRow?, StorageError> = reader.state.withLock { reader in
+            guard let connection = reader.connection else {
+                return .failure(StorageError(.closed, "the storage is closed"))
+            }
+            if let known = reader.cache[address] { return .success(known) }
+            do throws(StorageError) {
+                let row = try RowStatements.get(connection, address)
+                if let row { reader.cache.insert(row, at: address) }
+                return .success(row)
+            } catch {
+                return .failure(error)
+            }
+        }
+        return try result.get()
     }
 
     package func range(
@@ -122,31 +157,49 @@ package final class SQLiteStore: KeyValueStore {
             if let after { statement.bind(3, after.name) } else { statement.bind(3, []) }
             statement.bind(4, Int64(limit))
             var rows: [(address: RowAddress, row: StoredRow)] = []
-            while try statement.step() {
-                let address = RowAddress(
-                    namespace: UInt8(truncatingIfNeeded: statement.integer(0)),
-                    parent: try statement.hash(1),
-                    name: try statement.hash(2)
-                )
-                let row = StoredRow(
-                    version: UInt64(bitPattern: statement.integer(3)),
-                    label: statement.blob(4),
-                    value: statement.blob(5)
-                )
-                rows.append((address, row))
-            }
+            while try statement.step() { rows.append(try Self.addressed(statement)) }
             statement.reset()
             return rows
         }
     }
 
-    package func meta(_ key: MetaKey) throws(StorageError) -> [UInt8]? {
-        try read { connection throws(StorageError) in
-            let statement = try connection.statement("SELECT value FROM meta WHERE key=?1")
-            statement.bind(1, key.rawValue)
-            defer { statement.reset() }
-            return try statement.step() ? statement.blob(0) : nil
+    package func readSnapshot(_ visit: (RowAddress, StoredRow) -> Void) throws(StorageError) -> [UInt8]? {
+        let connection = try SQLiteConnection(path: path, isReader: true)
+        try connection.execute("BEGIN")
+        let meta = try Self.meta(.transaction, connection)
+        let statement = try connection.statement("SELECT ns, parent, name, version, label, value FROM row")
+        while try statement.step() {
+            let (address, row) = try Self.addressed(statement)
+            visit(address, row)
         }
+        statement.reset()
+        try connection.execute("COMMIT")
+        return meta
+    }
+
+    private static func addressed(_ statement: SQLiteStatement) throws(StorageError) -> (RowAddress, StoredRow) {
+        let address = RowAddress(
+            namespace: UInt8(truncatingIfNeeded: statement.integer(0)),
+            parent: try statement.hash(1),
+            name: try statement.hash(2)
+        )
+        let row = StoredRow(
+            version: UInt64(bitPattern: statement.integer(3)),
+            label: statement.blob(4),
+            value: statement.blob(5)
+        )
+        return (address, row)
+    }
+
+    private static func meta(_ key: MetaKey, _ connection: SQLiteConnection) throws(StorageError) -> [UInt8]? {
+        let statement = try connection.statement("SELECT value FROM meta WHERE key=?1")
+        statement.bind(1, key.rawValue)
+        defer { statement.reset() }
+        return try statement.step() ? statement.blob(0) : nil
+    }
+
+    package func meta(_ key: MetaKey) throws(StorageError) -> [UInt8]? {
+        try read { connection throws(StorageError) in try Self.meta(key, connection) }
     }
 
     package func commit(

@@ -24,11 +24,19 @@ final class StorageWriter: Sendable {
     private let sealer = Mutex<(any TransactionSealer)?>(nil)
     private let wake = WakeUp()
     private let ended = WakeUp()
+    private let didChange: @Sendable ([RowAddress]) -> Void
     private let deliver: SQLiteStore.Delivery
 
-    init(folder: consuming StateFolder, connection: SQLiteConnection, deliver: @escaping SQLiteStore.Delivery) {
+    init(
+        folder: consuming StateFolder,
+        connection: SQLiteConnection,
+        didChange: @escaping @Sendable ([RowAddress]) -> Void,
+        deliver: @escaping SQLiteStore.Delivery
+    ) {
+        self.didChange = didChange
         self.deliver = deliver
-        nonisolated(unsafe) let owned = Owned(folder: folder, connection: connection)  // Handed to the thread, then untouched.
+        // Handed to the thread, then untouched here.
+        nonisolated(unsafe) let owned = Owned(folder: folder, connection: connection)  // See above.
         WorkerThread.start { [self] in
             while let group = next() { commit(group, owned.connection) }
             queue.withLock { $0.isClosed = true }
@@ -95,6 +103,7 @@ final class StorageWriter: Sendable {
                 throw error
             }
             sealer.finish(isDurable: true)
+            didChange(effects.map(\.address))
             results = results.map { result in result.map { _ in sealed.generation } }
         } catch {
             try? connection.execute("ROLLBACK")
@@ -168,7 +177,8 @@ final class StorageWriter: Sendable {
 
 /// A thread that sleeps until it is told.
 final class WakeUp: Sendable {
-    nonisolated(unsafe) private let semaphore: UnsafeMutablePointer<sem_t>  // sem_t is made for sharing; freed in deinit.
+    // sem_t is made for sharing between threads; freed in deinit.
+    nonisolated(unsafe) private let semaphore: UnsafeMutablePointer<sem_t>  // See above.
 
     init() {
         semaphore = .allocate(capacity: 1)
@@ -186,14 +196,14 @@ final class WakeUp: Sendable {
 }
 
 /// A detached POSIX thread.
-enum WorkerThread {
+package enum WorkerThread {
     private final class Body {
         let run: @Sendable () -> Void
 
         init(_ run: @escaping @Sendable () -> Void) { self.run = run }
     }
 
-    static func start(_ run: @escaping @Sendable () -> Void) {
+    package static func start(_ run: @escaping @Sendable () -> Void) {
         var thread = pthread_t()
         let body = Unmanaged.passRetained(Body(run))
         let code = pthread_create(

@@ -66,7 +66,10 @@ final class BrokerLink: BrokerTransport {
             do {
                 try result.get().writeAndFlush(try self.encode(kind, id, body), promise: nil)
             } catch {
-                self.fail(id, error as? BrokerTransportError ?? BrokerTransportError("cannot reach \(self.path): \(error)"))
+                self.fail(
+                    id,
+                    error as? BrokerTransportError ?? BrokerTransportError("cannot reach \(self.path): \(error)")
+                )
             }
         }
         return promise.futureResult

@@ -28,7 +28,10 @@ struct CoffredCommand: AsyncParsableCommand {
     @Option(name: .long, help: "The configuration file, coffre.toml(5).")
     var config: String?
 
-    @Flag(name: .long, help: "Start an initialised, unsealed vault in a private temporary folder; for development only.")
+    @Flag(
+        name: .long,
+        help: "Start an initialised, unsealed vault in a private temporary folder; for development only."
+    )
     var dev = false
 
     func validate() throws {
@@ -44,7 +47,10 @@ struct CoffredCommand: AsyncParsableCommand {
                 try await Daemon.runDevelopment()
             } else if let config {
                 let file = try ConfigurationFile.read(config)
-                let configuration = try Configuration(file, stateDirectory: getenv("STATE_DIRECTORY").map { String(cString: $0) })
+                let configuration = try Configuration(
+                    file,
+                    stateDirectory: getenv("STATE_DIRECTORY").map { String(cString: $0) }
+                )
                 try await Daemon(configuration).run()
             }
         } catch let failure as StartFailure {

@@ -13,7 +13,9 @@ extension Daemon {
         }
         let base = getenv("XDG_RUNTIME_DIR").map { String(cString: $0) } ?? "/tmp"
         var template = Array((base + "/coffre-dev-XXXXXX").utf8CString)
-        guard mkdtemp(&template) != nil else { throw StartFailure(message: "no temporary folder in \(base)", status: 1) }
+        guard mkdtemp(&template) != nil else {
+            throw StartFailure(message: "no temporary folder in \(base)", status: 1)
+        }
         let folder = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
         defer { remove(folder) }
         let configuration = Configuration(developmentIn: folder, user: String(geteuid()))
@@ -27,7 +29,9 @@ extension Daemon {
             throw StartFailure(message: "the vault cannot be made: \(reason(error))", status: 1)
         }
         print("socket: \(configuration.socket)\nroot token: \(token)")
-        print("fetch:  curl --unix-socket \(configuration.socket) -H 'X-Vault-Token: …' http://localhost/v1/secret/data/NAME")
+        print(
+            "fetch:  curl --unix-socket \(configuration.socket) -H 'X-Vault-Token: …' http://localhost/v1/secret/data/NAME"
+        )
         print("log:    \(configuration.auditDirectory)")
         fflush(nil)
         let socket: ListeningSocket

@@ -189,7 +189,10 @@ struct Daemon {
         do {
             return try ServiceUsers.user(named: configuration.brokerUser).uid
         } catch {
-            logger.warning("the broker's user does not exist: no database logins", metadata: ["user": "\(configuration.brokerUser)"])
+            logger.warning(
+                "the broker's user does not exist: no database logins",
+                metadata: ["user": "\(configuration.brokerUser)"]
+            )
             return .max
         }
     }

@@ -1,6 +1,6 @@
 import CoffreAPI
 import CoffreHost
-import Glibc
+import Foundation
 import NIOCore
 import NIOPosix
 import Testing
@@ -47,7 +47,7 @@ final class ServerFixture: Sendable {
     func connect() throws -> RawClient { try RawClient(path) }
 
     /// Waits until `condition` holds; the event loop sets the pace, not a clock.
-    func eventually(_ condition: @Sendable () -> Bool) async throws {
+    func eventually(_ condition: () -> Bool) async throws {
         for _ in 0..<2000 {
             if condition() { return }
             try await server.eventLoop.scheduleTask(in: .milliseconds(5)) {}.futureResult.get()
@@ -56,8 +56,10 @@ final class ServerFixture: Sendable {
     }
 }
 
-/// A blocking client that sends bytes as they are; every wait ends after ten seconds.
-final class RawClient {
+/// A client that sends bytes as they are; every wait ends after ten seconds.
+///
+/// Waiting happens on a thread of its own: the server's asynchronous ends need the few threads that tests share.
+final class RawClient: @unchecked Sendable {  // One test uses it, one call after the other.
     private(set) var descriptor: Int32
     private var pending: [UInt8] = []
 
@@ -67,8 +69,9 @@ final class RawClient {
         let body: String
     }
 
-    init(_ path: String) throws {
-        descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+    /// - Parameter descriptor: a socket made before, or nil for a new one.
+    init(_ path: String, descriptor existing: Int32? = nil) throws {
+        descriptor = existing ?? socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
         var timeout = timeval(tv_sec: 10, tv_usec: 0)
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &timeout, socklen_t(MemoryLayout<timeval>.size))
         setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &timeout, socklen_t(MemoryLayout<timeval>.size))
@@ -77,7 +80,7 @@ final class RawClient {
         withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: Array(path.utf8)) }
         let connected = withUnsafePointer(to: &address) {
             $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                Glibc.connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+                Foundation.connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
             }
         }
         try #require(connected == 0, "connect: \(String(cString: strerror(errno)))")
@@ -102,7 +105,7 @@ final class RawClient {
         var sent = 0
         while sent < bytes.count {
             let count = bytes[sent...].withUnsafeBytes {
-                Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
+                Foundation.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
             }
             guard count > 0 else { return false }
             sent += count
@@ -111,17 +114,26 @@ final class RawClient {
     }
 
     /// The next answer, nil when the connection ends before it.
-    func receive(withoutBody: Bool = false) -> Response? {
+    func receive(withoutBody: Bool = false) async -> Response? {
         while true {
             if let response = takeResponse(withoutBody) { return response }
-            guard readMore() else { return nil }
+            guard await readMore() else { return nil }
         }
     }
 
     /// Whether the server has closed and nothing more comes.
-    func isAtEnd() -> Bool { pending.isEmpty && !readMore() }
+    func isAtEnd() async -> Bool {
+        guard pending.isEmpty else { return false }
+        return await !readMore()
+    }
 
-    private func readMore() -> Bool {
+    private func readMore() async -> Bool {
+        await withCheckedContinuation { continuation in
+            Thread.detachNewThread { continuation.resume(returning: self.readBlocking()) }
+        }
+    }
+
+    private func readBlocking() -> Bool {
         var buffer = [UInt8](repeating: 0, count: 65_536)
         let count = recv(descriptor, &buffer, buffer.count, 0)
         guard count > 0 else { return false }

@@ -25,6 +25,9 @@ struct RequestHead {
     var contentType: String?
     /// A fault that leaves the framing intact: the body is read and dropped, the connection stays.
     var fault: HTTPFault?
+
+    /// What the record's digest is made of when the body is refused: the path as decoded.
+    var targetForRecord: [UInt8] { fault == nil ? Array("/v1/".utf8) + path : target }
 }
 
 /// Parses a complete request head in place.

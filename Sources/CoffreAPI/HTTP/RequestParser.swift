@@ -85,7 +85,9 @@ package struct RequestParser {
                 input.moveReaderIndex(forwardBy: length + 2)
                 resetScan()
                 if case .length(0) = parsed.framing { return complete(parsed, nil, now: now) }
-                if case .length(let count) = parsed.framing, count > limits.bodyBytes { throw .bodyTooLarge }
+                if case .length(let count) = parsed.framing, count > limits.bodyBytes {
+                    return fail(.bodyTooLarge, target: parsed.targetForRecord, now: now)
+                }
                 let body = BodyCollector(
                     framing: parsed.framing,
                     isDropped: parsed.fault != nil,
@@ -111,20 +113,15 @@ package struct RequestParser {
             return complete(head, secret, now: now)
         } catch {
             body.release()
-            return fail(error, target: head.target, now: now)
+            return fail(error, target: head.targetForRecord, now: now)
         }
     }
 
     /// The refusal for a request that stopped arriving.
     package mutating func timedOut(_ input: ByteBuffer, now: UInt64) -> RefusedRequest {
-        defer { abandon() }
-        return RefusedRequest(
-            reason: .timeout,
-            status: HTTPFault.timeout.status,
-            message: HTTPFault.timeout.message,
-            target: isReadingBody ? [] : Self.target(in: input),
-            acceptedAt: now
-        )
+        let target = if case .body(let head, _) = state { head.targetForRecord } else { Self.target(in: input) }
+        abandon()
+        return Self.refusal(.timeout, target, now)
     }
 
     /// Frees what an incomplete request holds.

@@ -136,9 +136,10 @@ package final class APIServer: Sendable {
             victim.closeNow()
         }
         let source = shared.configuration.processSource
+        let procDirectory = shared.configuration.procDirectory
         let operations = channel.pipeline.syncOperations
         let peer = try operations.withUnsafeTransportIfAvailable(of: NIOBSDSocket.Handle.self) { descriptor in
-            try PeerCredentials(ofConnection: descriptor, source: source)
+            try PeerCredentials(ofConnection: descriptor, source: source, procDirectory: procDirectory)
         }
         guard let peer else { throw ChannelError.operationUnsupported }
         try operations.addHandler(Connection(shared: shared, peer: peer))

@@ -7,6 +7,8 @@ package struct APIServerConfiguration: Sendable {
     package var headTimeout: Duration = .seconds(10)
     /// The longest silence while a body arrives, and the longest time a client may take to read an answer.
     package var progressTimeout: Duration = .seconds(30)
+    /// From the end of the head to the end of the body.
+    package var bodyTimeout: Duration = .seconds(300)
     /// How long an idle connection stays.
     package var idleTimeout: Duration = .seconds(600)
     /// How long a refused client may go on sending before the connection is cut.
@@ -22,6 +24,9 @@ package struct APIServerConfiguration: Sendable {
     package var pipelineBytes = 65_536
     /// `pidOnly` behaves as kernels before 6.5.
     package var processSource: PeerCredentials.ProcessSource = .automatic
+
+    /// Where processes are looked up; tests put their own in its place.
+    package var procDirectory = "/proc"
 
     package init() {}
 }

@@ -39,6 +39,12 @@ final class Connection: ChannelDuplexHandler {
     private var reservation: BodyReservation?
     private var isHead = false
     private var isVersion10 = false
+    /// Whether the framing is lost, so that the current answer is the last.
+    private var isRefusing = false
+    /// Whether the deadline already belongs to the head that is arriving: further bytes do not extend it.
+    private var isHeadTimed = false
+    /// When the body that is arriving must be complete, however steadily it drips.
+    private var bodyEnd = UInt64.max
     /// When the sweep acts on this connection, `CLOCK_MONOTONIC` in nanoseconds.
     private(set) var deadline: UInt64 = .max
     var place: ConnectionTable.Place?
@@ -61,11 +67,7 @@ final class Connection: ChannelDuplexHandler {
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
         bound = NIOLoopBound(self, eventLoop: context.eventLoop)
-        if context.channel.isActive { channelActive(context: context) }
-    }
-
-    func channelActive(context: ChannelHandlerContext) {
-        guard place == nil else { return }
+        // Before the channel is active: connections accepted in one go must see each other in the table.
         shared.table.insert(self, uid: peer.uid)
         deadline = MonotonicTime.now() + shared.idleNanoseconds
     }
@@ -87,11 +89,11 @@ final class Connection: ChannelDuplexHandler {
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         if case ChannelEvent.inputClosed? = event as? ChannelEvent {
+            // The client sends nothing more; what it has sent is still answered.
             inputHasEnded = true
-            closesAfterAnswer = true
             switch state {
-            case .receiving, .lingering: context.close(promise: nil)
-            case .performing, .writing, .closed: break
+            case .receiving where !isAdvancing, .lingering: context.close(promise: nil)
+            case .receiving, .performing, .writing, .closed: break
             }
         } else {
             context.fireUserInboundEventTriggered(event)
@@ -133,7 +135,13 @@ final class Connection: ChannelDuplexHandler {
     private func advance() {
         guard !isAdvancing else { return }
         isAdvancing = true
-        defer { isAdvancing = false }
+        parseAndPerform()
+        isAdvancing = false
+        // A client that has said its last word and has every answer.
+        if inputHasEnded, case .receiving = state { context?.close(promise: nil) }
+    }
+
+    private func parseAndPerform() {
         while case .receiving = state, var bytes = input, bytes.readableBytes > 0 {
             input = nil  // The parser is the only owner: nothing is copied.
             let now = MonotonicTime.now()
@@ -165,15 +173,13 @@ final class Connection: ChannelDuplexHandler {
 
     private func receiveDeadline(_ now: UInt64) {
         if parser.isReadingBody {
-            deadline = now + shared.progressNanoseconds
+            if bodyEnd == .max { bodyEnd = now + shared.bodyNanoseconds }
+            deadline = min(now + shared.progressNanoseconds, bodyEnd)
         } else if parser.isInsideRequest(input), !isHeadTimed {
             isHeadTimed = true
             deadline = now + shared.headNanoseconds
         }
     }
-
-    /// Whether the deadline already belongs to the head that is arriving: further bytes do not extend it.
-    private var isHeadTimed = false
 
     private func refuseAndClose(_ refused: RefusedRequest) {
         input = nil
@@ -182,8 +188,6 @@ final class Connection: ChannelDuplexHandler {
         isRefusing = true
         begin { vault, principal, completion in vault.refuse(refused, as: principal, completion: completion) }
     }
-
-    private var isRefusing = false
 
     // MARK: Performing
 
@@ -195,6 +199,7 @@ final class Connection: ChannelDuplexHandler {
         let id = requests
         state = .performing(id: id)
         isHeadTimed = false
+        bodyEnd = .max
         deadline = .max
         shared.table.stopWaiting(self)
         shared.inFlight += 1

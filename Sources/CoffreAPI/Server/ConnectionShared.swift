@@ -9,6 +9,7 @@ final class ConnectionShared {
     let bodyMemory: BodyMemory
     let headNanoseconds: UInt64
     let progressNanoseconds: UInt64
+    let bodyNanoseconds: UInt64
     let idleNanoseconds: UInt64
     let lingerNanoseconds: UInt64
     /// Requests that the vault has and has not answered.
@@ -24,6 +25,7 @@ final class ConnectionShared {
         bodyMemory = BodyMemory(limitBytes: configuration.bodyMemoryBytes)
         headNanoseconds = configuration.headTimeout.wholeNanoseconds
         progressNanoseconds = configuration.progressTimeout.wholeNanoseconds
+        bodyNanoseconds = configuration.bodyTimeout.wholeNanoseconds
         idleNanoseconds = configuration.idleTimeout.wholeNanoseconds
         lingerNanoseconds = configuration.lingerTimeout.wholeNanoseconds
     }

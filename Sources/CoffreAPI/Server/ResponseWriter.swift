@@ -55,9 +55,11 @@ enum ResponseWriter {
         }
     }
 
-    /// A header that could split the answer is left out: no value of a caller reaches the framing.
+    /// A header that could split or reframe the answer is left out: the framing is decided here alone.
     private static func isSafe(_ header: ReleasedAnswer.Header) -> Bool {
-        !header.name.isEmpty && header.name.utf8.allSatisfy(ByteClass.isToken)
+        let ownNames = ["content-length", "transfer-encoding", "connection", "cache-control"]
+        return !ownNames.contains(header.name.lowercased()) && !header.name.isEmpty
+            && header.name.utf8.allSatisfy(ByteClass.isToken)
             && header.value.utf8.allSatisfy(ByteClass.isFieldContent)
     }
 

@@ -3,9 +3,13 @@ internal import Glibc
 
 /// Whether the log's folder and the one above it can be trusted.
 enum FolderCheck {
-    static func check(_ fd: Int32, path: String) throws(AuditError) {
+    static func check(_ folder: Descriptor, path: String) throws(AuditError) {
         var status = stat()
-        guard fstat(fd, &status) == 0 else { throw .system(call: "fstat", path: path, errno: errno) }
+        do throws(FileFailure) {
+            try folder.use("fstat", path) { fstat($0, &status) == 0 }
+        } catch {
+            throw error.asAuditError
+        }
         guard status.st_uid == geteuid() else {
             throw .unsafePath(
                 path: path,

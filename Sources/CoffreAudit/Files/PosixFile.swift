@@ -6,16 +6,14 @@ final class Descriptor: Sendable {
 
     init(_ raw: Int32) { self.raw = raw }
 
-    /// Runs one system call and gives its result and errno. The descriptor stays open for as long: reading ``raw`` alone
-    /// would let the last reference go before the call.
-    func call(_ body: (Int32) -> Int32) -> (result: Int32, errno: Int32) {
-        withExtendedLifetime(self) {
-            let result = body(raw)
-            return (result, Glibc.errno)
-        }
-    }
-
     deinit { close(raw) }
+
+    /// Keeps the descriptor open while `body` uses it: a reference may go as soon as `raw` has been read.
+    /// - Throws: errno, when `body` says false.
+    func use(_ call: String, _ path: String, _ body: (Int32) -> Bool) throws(FileFailure) {
+        let done = withExtendedLifetime(self) { body(raw) }
+        guard done else { throw FileFailure(call: call, path: path, errno: errno) }
+    }
 }
 
 extension FileIdentity {

@@ -46,14 +46,14 @@ package final class PosixFileSystem: LogFileSystem {
         }
         guard fd >= 0 else { throw FolderCheck.explain(root, errno: errno) }
         let descriptor = Descriptor(fd)
-        if !isReader { try FolderCheck.check(descriptor.raw, path: root) }
+        if !isReader { try FolderCheck.check(descriptor, path: root) }
         opened.withLock { $0 = (descriptor, gid) }
     }
 
     package func lock(_ path: String) throws(AuditError) -> any LogFile {
         do throws(FileFailure) {
             let file = try openFile(path, flags: O_RDWR | O_CREAT, mode: 0o600)
-            let status = coffre_lock_exclusive(file.descriptor.raw)
+            let status = withExtendedLifetime(file) { coffre_lock_exclusive(file.descriptor.raw) }
             if status == EAGAIN || status == EACCES { throw FileFailure(call: "lock", path: path, errno: EAGAIN) }
             guard status == 0 else { throw FileFailure(call: "fcntl", path: full(path), errno: status) }
             return file
@@ -73,22 +73,17 @@ package final class PosixFileSystem: LogFileSystem {
     }
 
     private func makeOneFolder(_ path: String, parent: String, isPrivate: Bool) throws(FileFailure) {
-        let existing = coffre_open_beneath(try base().raw, path, O_RDONLY | O_DIRECTORY, 0)
+        let existing = try open(path, flags: O_RDONLY | O_DIRECTORY)
         if existing >= 0 {
             return try checkOwner(Descriptor(existing), path)
         }
         guard errno == ENOENT else { throw FileFailure(call: "open", path: full(path), errno: errno) }
-        let above = try folder(parent)
-        let making = above.call { mkdirat($0, lastPart(of: path), 0o700) }
-        guard making.result == 0 || making.errno == EEXIST else {
-            throw FileFailure(call: "mkdir", path: full(path), errno: making.errno)
+        try folder(parent).use("mkdir", full(path)) { above in
+            mkdirat(above, lastPart(of: path), 0o700) == 0 || errno == EEXIST
         }
-        let made = try folder(path)
-        try adopt(made, path, mode: isPrivate ? 0o700 : 0o2750)
-        for descriptor in [made, above] {
-            let sync = descriptor.call { fsync($0) }
-            guard sync.result == 0 else { throw FileFailure(call: "fsync", path: full(path), errno: sync.errno) }
-        }
+        try adopt(try folder(path), path, mode: isPrivate ? 0o700 : 0o2750)
+        try syncFolder(path)
+        try syncFolder(parent)
     }
 
     package func create(_ path: String, isPrivate: Bool) throws(FileFailure) -> any LogFile {
@@ -102,11 +97,11 @@ package final class PosixFileSystem: LogFileSystem {
     }
 
     private func openFile(_ path: String, flags: Int32, mode: UInt32) throws(FileFailure) -> PosixFile {
-        let fd = coffre_open_beneath(try base().raw, path, flags, mode)
+        let fd = try open(path, flags: flags, mode: mode)
         guard fd >= 0 else { throw FileFailure(call: "open", path: full(path), errno: errno) }
         let file = PosixFile(Descriptor(fd), path: full(path))
         var status = stat()
-        guard fstat(fd, &status) == 0 else { throw FileFailure(call: "fstat", path: full(path), errno: errno) }
+        try file.descriptor.use("fstat", full(path)) { fstat($0, &status) == 0 }
         // A FIFO, a device or a second name (hard link) in place of a file of the log.
         guard status.st_mode & S_IFMT == S_IFREG else {
             throw FileFailure(call: "open (not a regular file)", path: full(path), errno: EINVAL)
@@ -121,7 +116,7 @@ package final class PosixFileSystem: LogFileSystem {
     }
 
     package func names(in path: String) throws(FileFailure) -> [String] {
-        let fd = coffre_open_beneath(try base().raw, path.isEmpty ? "." : path, O_RDONLY | O_DIRECTORY, 0)
+        let fd = try open(path.isEmpty ? "." : path, flags: O_RDONLY | O_DIRECTORY)
         guard fd >= 0 else { throw FileFailure(call: "open", path: full(path), errno: errno) }
         guard let stream = fdopendir(fd) else {
             let failure = errno
@@ -145,30 +140,26 @@ package final class PosixFileSystem: LogFileSystem {
 
     package func identity(of path: String) throws(FileFailure) -> FileIdentity? {
         var status = stat()
-        if fstatat(try base().raw, path, &status, AT_SYMLINK_NOFOLLOW) == 0 { return FileIdentity(status) }
+        let root = try base()
+        let code = withExtendedLifetime(root) { fstatat(root.raw, path, &status, AT_SYMLINK_NOFOLLOW) }
+        if code == 0 { return FileIdentity(status) }
         if errno == ENOENT { return nil }
         throw FileFailure(call: "fstatat", path: full(path), errno: errno)
     }
 
     package func rename(_ path: String, to target: String) throws(FileFailure) {
-        let from = try folder(parentFolder(of: path))
         let to = try folder(parentFolder(of: target))
-        let renaming = from.call { from in
-            to.call { to in renameat(from, lastPart(of: path), to, lastPart(of: target)) }.result
-        }
-        guard renaming.result == 0 else {
-            throw FileFailure(call: "rename", path: full(path), errno: renaming.errno)
+        try folder(parentFolder(of: path)).use("rename", full(path)) { from in
+            withExtendedLifetime(to) { renameat(from, lastPart(of: path), to.raw, lastPart(of: target)) == 0 }
         }
     }
 
     package func remove(_ path: String) throws(FileFailure) {
-        let removal = try folder(parentFolder(of: path)).call { unlinkat($0, lastPart(of: path), 0) }
-        guard removal.result == 0 else { throw FileFailure(call: "unlink", path: full(path), errno: removal.errno) }
+        try folder(parentFolder(of: path)).use("unlink", full(path)) { unlinkat($0, lastPart(of: path), 0) == 0 }
     }
 
     package func syncFolder(_ path: String) throws(FileFailure) {
-        let sync = try folder(path).call { fsync($0) }
-        guard sync.result == 0 else { throw FileFailure(call: "fsync", path: full(path), errno: sync.errno) }
+        try folder(path).use("fsync", full(path)) { fsync($0) == 0 }
     }
 
     private func base() throws(FileFailure) -> Descriptor {
@@ -178,29 +169,31 @@ package final class PosixFileSystem: LogFileSystem {
         return root
     }
 
+    /// A descriptor, or -1 with errno.
+    private func open(_ path: String, flags: Int32, mode: UInt32 = 0) throws(FileFailure) -> Int32 {
+        let root = try base()
+        return withExtendedLifetime(root) { coffre_open_beneath(root.raw, path, flags, mode) }
+    }
+
     private func folder(_ path: String) throws(FileFailure) -> Descriptor {
         if path.isEmpty { return try base() }
-        let fd = coffre_open_beneath(try base().raw, path, O_RDONLY | O_DIRECTORY, 0)
+        let fd = try open(path, flags: O_RDONLY | O_DIRECTORY)
         guard fd >= 0 else { throw FileFailure(call: "open", path: full(path), errno: errno) }
         return Descriptor(fd)
     }
 
     private func adopt(_ descriptor: Descriptor, _ path: String, mode: mode_t) throws(FileFailure) {
-        if let gid = opened.withLock({ $0?.group }), mode & 0o070 != 0, fchown(descriptor.raw, uid_t.max, gid) != 0 {
-            throw FileFailure(call: "fchown", path: full(path), errno: errno)
+        if let gid = opened.withLock({ $0?.group }), mode & 0o070 != 0 {
+            try descriptor.use("fchown", full(path)) { fchown($0, uid_t.max, gid) == 0 }
         }
-        guard fchmod(descriptor.raw, mode) == 0 else {
-            throw FileFailure(call: "fchmod", path: full(path), errno: errno)
-        }
+        try descriptor.use("fchmod", full(path)) { fchmod($0, mode) == 0 }
     }
 
     /// A file or folder of the log that somebody else owns, or that others may write, is not trusted.
     private func checkOwner(_ descriptor: Descriptor, _ path: String) throws(FileFailure) {
         guard !isReader else { return }
         var status = stat()
-        guard fstat(descriptor.raw, &status) == 0 else {
-            throw FileFailure(call: "fstat", path: full(path), errno: errno)
-        }
+        try descriptor.use("fstat", full(path)) { fstat($0, &status) == 0 }
         guard status.st_uid == geteuid() else {
             throw FileFailure(call: "open (another user owns it)", path: full(path), errno: EPERM)
         }

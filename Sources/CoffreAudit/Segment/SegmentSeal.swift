@@ -99,7 +99,7 @@ struct SegmentSeal: Sendable, Equatable {
         func number(_ name: String) -> UInt64? {
             values[name].flatMap { UInt64(String(decoding: json[$0.range], as: UTF8.self)) }
         }
-        func digest(_ range: Range<Int>) -> Digest? { Base64.decode(json[range]).flatMap { Digest($0) } }
+        func digest(_ range: Range<Int>) -> Digest? { StrictBase64.digest(json[range]) }
         func digests(_ name: String) -> [Digest] { values[name]?.elements.compactMap(digest) ?? [] }
         guard let bytes = number("bytes"), let first = number("first"), let last = number("last"), last >= first,
             last < UInt64.max, let connectors = values["conn"], let totals = values["tot"],

@@ -20,7 +20,7 @@ struct NoteVerifierKey: Sendable, Equatable {
     init?(_ text: String) {
         let parts = text.split(separator: "+", maxSplits: 2, omittingEmptySubsequences: false)
         guard parts.count == 3, NoteVerifierKey.isValidName(String(parts[0])),
-            let key = Base64.decode(Array(parts[2].utf8)), key.count == 33, key[0] == 0x01
+            let key = StrictBase64.decode(Array(parts[2].utf8)), key.count == 33, key[0] == 0x01
         else { return nil }
         name = String(parts[0])
         publicKey = Array(key.dropFirst())
@@ -59,7 +59,7 @@ enum SignedNote {
         var pending = keys
         for line in lines {
             guard line.starts(with: dash), let space = line.lastIndex(of: 0x20), space > line.startIndex + 3,
-                let blob = Base64.decode(line[(space + 1)...]), blob.count > 4
+                let blob = StrictBase64.decode(line[(space + 1)...]), blob.count > 4
             else { return nil }
             let name = line[(line.startIndex + 4)..<max(space, line.startIndex + 4)]
             guard let index = pending.firstIndex(where: { name.elementsEqual($0.name.utf8) }),

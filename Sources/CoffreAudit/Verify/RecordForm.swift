@@ -30,7 +30,7 @@ struct RecordForm: Sendable {
             let key = line[member.key]
             if member.depth == 2 {
                 guard let field = Self.field(key) else { return "an unknown field" }
-                guard member.kind == field.kind else { return "a field of the wrong kind" }
+                guard field.accepts(member.kind) else { return "a field of the wrong kind" }
                 found |= 1 << field.bit
                 if let defect = top(field, line, member) { return defect }
             } else if member.depth == 3 {
@@ -63,6 +63,8 @@ struct RecordForm: Sendable {
                     guard Self.isKnown(key, among: Self.whyKeys) else { return "an unknown field" }
                 case .references:
                     guard member.kind == .integer else { return "a field of the wrong kind" }
+                case .correlation:
+                    guard Self.equals(key, "h") || Self.equals(key, "n") else { return "an unknown field" }
                 default: return "an unknown field"
                 }
             }
@@ -95,7 +97,7 @@ struct RecordForm: Sendable {
         let value = line[member.value]
         switch field {
         case .previous:
-            guard value.count == 44, let digest = Base64.decode(value).flatMap({ Digest($0) }) else {
+            guard let digest = StrictBase64.digest(value) else {
                 return "_p is not a hash"
             }
             previous = digest
@@ -147,12 +149,13 @@ struct RecordForm: Sendable {
             }
         }
 
-        var kind: StrictJSON.Kind {
+        func accepts(_ kind: StrictJSON.Kind) -> Bool {
             switch self {
-            case .previous, .time, .boot, .correlation, .phase: .string
-            case .sequence, .generation, .mono, .version: .integer
-            case .out, .what, .who, .why: .object
-            case .references: .array
+            case .previous, .time, .boot, .phase: kind == .string
+            case .correlation: kind == .string || kind == .object  // digest and length when it was too long
+            case .sequence, .generation, .mono, .version: kind == .integer
+            case .out, .what, .who, .why: kind == .object
+            case .references: kind == .array
             }
         }
     }

@@ -294,6 +294,9 @@ package final class Barrier: Sendable {
     /// Whether the current term has been used enough.
     package var needsRotation: Bool { opened.withLock { ($0?.state.encryptions ?? 0) >= Self.encryptionsPerTerm } }
 
+    /// Whether rows may lie under older terms.
+    package var hasOldTerms: Bool { opened.withLock { ($0?.keyring.terms.count ?? 0) > 1 } }
+
     /// Adds a term: what is written from now on goes under a new key.
     package func rotate() async throws(BarrierError) {
         try await replaceKeyring { keyring throws(CryptoError) in try keyring.addingTerm() }
@@ -350,24 +353,23 @@ package final class Barrier: Sendable {
     }
 
     /// Recomputes the hash over all rows and compares it with the one that every transaction keeps.
-    /// - Throws: ``BarrierError`` `.corrupt` when rows were changed behind the vault's back. Reads the whole database.
+    ///
+    /// Reads the whole database at one moment and blocks meanwhile: call it on a thread of its own.
+    /// - Throws: ``BarrierError`` `.corrupt` when rows were changed behind the vault's back.
     package func scrub() throws(BarrierError) {
-        let (keyring, _) = try keys()
-        guard let before = opened.withLock({ $0?.state }) else { throw .sealed }
+        guard let (keyring, root) = opened.withLock({ $0.map { ($0.keyring, $0.root) } }) else { throw .sealed }
         var sum = SetHash()
-        var last: RowAddress?
-        while true {
-            let page: [(address: RowAddress, row: StoredRow)]
-            do throws(StorageError) { page = try store.scan(after: last, limit: 1000) } catch {
-                throw BarrierError(error)
-            }
-            for (address, row) in page { sum.add(SetHash.element(address, row, key: keyring.setKey)) }
-            guard let final = page.last else { break }
-            last = final.address
+        let meta: [UInt8]?
+        do throws(StorageError) {
+            meta = try store.readSnapshot { sum.add(SetHash.element($0, $1, key: keyring.setKey)) }
+        } catch { throw BarrierError(error) }
+        let state: TransactionState
+        do throws(CryptoError) {
+            state = try TransactionState(unwrapping: meta ?? [], by: root)
+        } catch {
+            throw BarrierError(.corrupt, "the database's own account of its rows does not open: restore a backup")
         }
-        guard let after = opened.withLock({ $0?.state }) else { throw .sealed }
-        guard after.generation == before.generation else { return }  // Written to meanwhile: the next pass decides.
-        guard sum == after.setHash else {
+        guard sum == state.setHash else {
             throw BarrierError(.corrupt, "rows of the database were changed, added or removed from outside")
         }
     }

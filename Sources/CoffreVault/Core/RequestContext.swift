@@ -67,17 +67,31 @@ struct RequestContext: Sendable {
 
     /// Random UUID (RFC 9562 §5.4) and its first 16 hex digits.
     private static func makeID() -> (String, String) {
-        var bytes = Random.bytes(16)
-        bytes[6] = bytes[6] & 0x0f | 0x40
-        bytes[8] = bytes[8] & 0x3f | 0x80
-        let hex = Array(Hex.encode(bytes).utf8)
-        var uuid: [UInt8] = []
-        uuid.reserveCapacity(36)
-        for (index, digit) in hex.enumerated() {
-            if index == 8 || index == 12 || index == 16 || index == 20 { uuid.append(0x2d) }
-            uuid.append(digit)
+        let (first, second) = Random.publicWords()
+        let high = first & ~0xf000 | 0x4000
+        let low = second & ~(0xc0 << 56) | 0x80 << 56
+        let uuid = String(unsafeUninitializedCapacity: 36) { buffer in
+            var position = 0
+            for index in 0..<32 {
+                if index == 8 || index == 12 || index == 16 || index == 20 {
+                    buffer[position] = 0x2d
+                    position += 1
+                }
+                buffer[position] = hexDigit(index < 16 ? high : low, index & 15)
+                position += 1
+            }
+            return 36
         }
-        return (String(decoding: uuid, as: UTF8.self), String(decoding: hex[0..<16], as: UTF8.self))
+        let correlation = String(unsafeUninitializedCapacity: 16) { buffer in
+            for index in 0..<16 { buffer[index] = hexDigit(high, index) }
+            return 16
+        }
+        return (uuid, correlation)
+    }
+
+    private static func hexDigit(_ word: UInt64, _ index: Int) -> UInt8 {
+        let value = UInt8(truncatingIfNeeded: word >> UInt64(60 - index * 4)) & 15
+        return value < 10 ? 0x30 + value : 0x57 + value
     }
 }
 

@@ -1,5 +1,6 @@
 internal import CoffreAudit
 internal import CoffreCrypto
+internal import CoffreStorage
 
 /// One entry of the mount table.
 struct Mount: Sendable {
@@ -31,6 +32,12 @@ final class UnsealedState {
     var revokedTokens: Set<Digest> = []
     let locks = KeyedLocks()
     let leases = LeaseSchedule()
+    /// Every expiry bucket before this minute has been dealt with.
+    var storedCursor: Int64 = 0
+    /// Seconds since 1970.
+    var nextScrub: Int64 = 0
+    var isKeepingUp = false
+    var reencryptedThrough: RowAddress?
 
     init(tokenKey: HMACKey, mounts: [Mount], policies: [String: Policy], peerRoles: [String: PeerRole]) {
         self.tokenKey = tokenKey

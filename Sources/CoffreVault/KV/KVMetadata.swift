@@ -60,6 +60,22 @@ struct KVMetadata: Sendable {
 
     // MARK: wire form
 
+    /// The newest version's description as JSON, made when the metadata was read or written: most reads ask for it.
+    private(set) var currentDescription: [UInt8] = []
+
+    /// ``describe(_:)`` as JSON.
+    func description(of version: Version) -> [UInt8] {
+        if version.number == current, !currentDescription.isEmpty { return currentDescription }
+        return JSONValue.object(describe(version)).encoded()
+    }
+
+    /// The same metadata with its newest description at hand, as the cache keeps it.
+    func prepared() -> KVMetadata {
+        var copy = self
+        copy.currentDescription = version(current).map { JSONValue.object(describe($0)).encoded() } ?? []
+        return copy
+    }
+
     /// The five keys of one version, in clients' order.
     func describe(_ version: Version) -> [JSONValue.Member] {
         [

@@ -95,7 +95,7 @@ extension Vault {
         if let known = unsealed?.kvMetadata[key] { return known }
         guard let row = try barrier.get(place.metadata) else { return nil }
         let metadata = try KVMetadata(decoding: row.value)
-        unsealed?.kvMetadata[key] = metadata
+        unsealed?.kvMetadata[key] = metadata.prepared()
         return metadata
     }
 
@@ -109,7 +109,7 @@ extension Vault {
         guard let version = metadata.version(number) else { throw VaultError.notFound }
         var what = what
         what.version = Int(version.number)
-        let description = JSONValue.object(metadata.describe(version)).encoded()
+        let description = metadata.description(of: version)
         var body = ResponseBody()
         body.append(text: #"{"data":"#)
         guard version.isReadable(at: context.now) else {
@@ -159,7 +159,7 @@ extension Vault {
             mutations.append(.put(place.value(version.number), value, expect: .any))
             mutations.append(contentsOf: dropped.map { .delete(place.value($0), expect: .any) })
             let generation = try await barrier.commit(mutations)
-            state.kvMetadata[place.key] = metadata
+            state.kvMetadata[place.key] = metadata.prepared()
             var what = what
             what.version = Int(version.number)
             return Effect(.data(.object(metadata.describe(version))), generation: generation, what: what)
@@ -185,7 +185,7 @@ extension Vault {
                 mutations.append(contentsOf: wanted.map { .delete(place.value($0), expect: .any) })
             }
             let generation = try await barrier.commit(mutations)
-            state.kvMetadata[place.key] = metadata
+            state.kvMetadata[place.key] = metadata.prepared()
             var what = what
             what.details = [("versions", .text(wanted.map(String.init).joined(separator: ",")))]
             return Effect(.noContent, generation: generation, what: what)

@@ -48,7 +48,7 @@ extension Vault {
             var mutations: [BarrierMutation] = place.folders.map { .insertIfAbsent($0.entry, LeaseSchedule.marker) }
             mutations.append(.put(place.metadata, metadata.encoded, expect: .any))
             let generation = try await barrier.commit(mutations)
-            state.kvMetadata[place.key] = metadata
+            state.kvMetadata[place.key] = metadata.prepared()
             return Effect(.noContent, generation: generation)
         }
     }

@@ -187,7 +187,8 @@ extension Vault {
             let outcome = failure == nil ? AuditDraft.Outcome.granted : .error
             _ = try await audit.append(record(.outcome, outcome, failure?.code.rawValue, [intent.index]))
         } catch {
-            journal(true, "a revocation could not be recorded and was not tried", ["lease": id])
+            journal(true, "a revocation could not be recorded and waits", ["lease": id])
+            scheduleRetry(id, attempts: 4)
         }
     }
 
@@ -218,6 +219,7 @@ extension Vault {
             case .lease(let id): expireLease(id, now)
             }
         }
+        upkeep(state, now)
     }
 
     private func loadBuckets(_ state: UnsealedState, _ now: Timestamp) throws {

@@ -227,7 +227,9 @@ extension Vault {
             peerRoles: Dictionary(uniqueKeysWithValues: roles.map { ($0.name, $0) })
         )
         let cursor = try barrier.get(.expiryCursor)?.value.withBytes { Int64(String(decoding: $0, as: UTF8.self)) }
-        state.leases.loadedThrough = (cursor ?? nil) ?? clock.now().seconds / 60 - 1
+        state.storedCursor = (cursor ?? nil) ?? clock.now().seconds / 60 - 1
+        state.leases.loadedThrough = state.storedCursor - 1
+        state.nextScrub = clock.now().seconds + 60
         unsealed = state
         sealEpoch &+= 1
         unsealProgress = nil
@@ -304,8 +306,12 @@ extension Vault {
         try opened()
         _ = try await audit.append(
             AuditDraft(
-                .initialise, outcome: .granted, correlation: context.correlation, generation: barrier.generation,
-                acceptedAt: start, who: AuditWho.system
+                .initialise,
+                outcome: .granted,
+                correlation: context.correlation,
+                generation: barrier.generation,
+                acceptedAt: start,
+                who: AuditWho.system
             )
         )
         return token.withBytes { String(decoding: $0, as: UTF8.self) }

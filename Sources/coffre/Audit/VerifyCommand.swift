@@ -92,7 +92,7 @@ extension Console {
                 [text(Message("Log", "Journal")), escapedForTerminal(report.origin)],
                 [text(Message("Records", "Enregistrements")), String(report.records)],
                 [text(Message("Segments", "Segments")), String(report.segments)],
-                [text(Message("Open segment", "Segment ouvert")), yes(report.hasOpenSegment)],
+                [text(Message("Open segment", "Segment ouvert")), yes((report.openSegment != nil))],
                 [text(Message("First record", "Premier")), escapedForTerminal(report.firstTime)],
                 [text(Message("Last record", "Dernier")), escapedForTerminal(report.lastTime)],
                 [text(Message("Root hash", "Empreinte racine")), escapedForTerminal(report.rootHash)],
@@ -102,7 +102,7 @@ extension Console {
             let record = finding.record.map { text(Message(", record \($0)", ", enregistrement \($0)")) } ?? ""
             line("\(red("!")) \(escapedForTerminal(finding.file))\(record): \(escapedForTerminal(finding.reason))")
         }
-        if report.hasOpenSegment && report.isValid {
+        if (report.openSegment != nil) && report.isValid {
             line(
                 Message(
                     "The last segment is open: its records are chained and not sealed yet.",
@@ -117,7 +117,7 @@ extension VerificationReport {
     fileprivate var json: JSONValue {
         .object([
             "valid": .bool(isValid), "origin": .string(origin), "records": .integer(records),
-            "segments": .integer(segments), "open_segment": .bool(hasOpenSegment), "first_time": .string(firstTime),
+            "segments": .integer(segments), "open_segment": .bool(openSegment != nil), "first_time": .string(firstTime),
             "last_time": .string(lastTime), "root_hash": .string(rootHash),
             "findings": .array(
                 findings.map {

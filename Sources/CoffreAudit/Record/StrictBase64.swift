@@ -1,0 +1,51 @@
+internal import CoffreCrypto
+
+/// Base64 that has one text for each value (RFC 4648 §4, with the checks of §3.5): padding where needed, zero spare
+/// bits, no other byte.
+enum StrictBase64 {
+    static func decode(_ text: some Collection<UInt8>) -> [UInt8]? {
+        guard text.count.isMultiple(of: 4) else { return nil }
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(text.count / 4 * 3)
+        var group: UInt32 = 0
+        var filled = 0
+        var padding = 0
+        for character in text {
+            if character == 0x3d {
+                padding += 1
+                group <<= 6
+            } else {
+                guard padding == 0, let value = value(character) else { return nil }
+                group = group << 6 | value
+            }
+            filled += 1
+            if filled == 4 {
+                bytes.append(UInt8(truncatingIfNeeded: group >> 16))
+                if padding < 2 { bytes.append(UInt8(truncatingIfNeeded: group >> 8)) }
+                if padding < 1 { bytes.append(UInt8(truncatingIfNeeded: group)) }
+                let spare: UInt32 = padding == 2 ? 0xffff : padding == 1 ? 0xff : 0
+                guard padding <= 2, group & spare == 0 else { return nil }
+                (group, filled) = (0, 0)
+            }
+        }
+        return bytes
+    }
+
+    /// A hash in 44 characters.
+    static func digest(_ text: some Collection<UInt8>) -> Digest? {
+        guard text.count == 44 else { return nil }
+        return decode(text).flatMap { Digest($0) }
+    }
+
+    @inline(__always)
+    private static func value(_ character: UInt8) -> UInt32? {
+        switch character {
+        case 0x41...0x5a: UInt32(character - 0x41)
+        case 0x61...0x7a: UInt32(character - 0x61 + 26)
+        case 0x30...0x39: UInt32(character - 0x30 + 52)
+        case 0x2b: 62
+        case 0x2f: 63
+        default: nil
+        }
+    }
+}

@@ -122,7 +122,7 @@ let package = Package(
                 ["CoffreAPI", "CoffreVault", "CoffreAudit", "CoffreCrypto", "CoffreHost", nioCore, nioPosix]
             ),
             ("CoffreClientTests", ["CoffreClient", "CoffreWire"]),
-            ("CoffreConnectorsTests", ["CoffreConnectors", "CoffreWire", "CoffreCrypto"]),
+            ("CoffreConnectorsTests", ["CoffreConnectors", "CoffreWire", "CoffreCrypto", "CoffreHost"]),
             ("PackageTests", []),
             ("IntegrationTests", ["CoffreWire"]),
         ].map { (name: String, dependencies: [Target.Dependency]) in

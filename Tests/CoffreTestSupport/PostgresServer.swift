@@ -31,10 +31,12 @@ package final class PostgresServer: Sendable {
         let secret = try folder.write("pw", password, mode: 0o644)
         try Self.check("mkdir", "mkdir -m 700 \(data) && chown \(Self.owner) \(data)")
         let initialise =
-            "\(Self.programs)/initdb -D \(data) -U postgres -A scram-sha-256 --pwfile=\(secret) -E UTF8 --locale=C --no-sync"
+            "\(Self.programs)/initdb -D \(data) -U postgres --pwfile=\(secret)"
+            + " -A scram-sha-256 -E UTF8 --locale=C --no-sync"
         try Self.check("initdb", Self.asOwner + initialise)
         var options = [
-            "listen_addresses=127.0.0.1,127.0.0.2", "port=\(port)", "unix_socket_directories=", "fsync=off", "log_statement=all",
+            "listen_addresses=127.0.0.1,127.0.0.2", "port=\(port)", "unix_socket_directories=", "fsync=off",
+            "log_statement=all",
             "log_connections=on", "log_parameter_max_length=-1", "log_parameter_max_length_on_error=-1",
             "max_connections=40", "shared_buffers=16MB",
         ]

@@ -1,0 +1,40 @@
+internal import CoffreCrypto
+
+/// Collects shares until there are enough. A value: events in, steps out.
+struct UnsealProgress: Sendable {
+    enum Step: Sendable {
+        case progress
+        /// Enough shares; whether they are the right ones shows when the root key unwraps.
+        case complete(SharedSecret)
+        case invalid(String)
+    }
+
+    /// Length of a share of a 32-byte key.
+    static let shareBytes = 33
+
+    private let threshold: Int
+    private var shares: [SharedSecret] = []
+    /// Tells one attempt from the next.
+    let nonce = Hex.encode(Random.bytes(16))
+
+    var count: Int { shares.count }
+
+    init(threshold: Int) { self.threshold = threshold }
+
+    mutating func submit(_ share: SharedSecret) -> Step {
+        if threshold == 1, share.count == Self.shareBytes - 1 || share.count == Self.shareBytes {
+            return share.count == Self.shareBytes
+                ? ShamirSharing.combine([share]).map { .complete($0) } ?? .invalid("the share is not valid")
+                : .complete(share)
+        }
+        guard share.count == Self.shareBytes else { return .invalid("a share of this vault has 33 bytes") }
+        let x = share.withBytes { $0[Self.shareBytes - 1] }
+        guard x != 0 else { return .invalid("the share is not valid") }
+        if shares.contains(where: { known in known.withBytes { $0[Self.shareBytes - 1] } == x }) {
+            return .invalid("this share, or another with its number, was given already: give a different one")
+        }
+        shares.append(share)
+        guard shares.count >= threshold else { return .progress }
+        return ShamirSharing.combine(shares).map { .complete($0) } ?? .invalid("the shares do not fit together")
+    }
+}

@@ -127,10 +127,8 @@ struct PostgresJobsTests {
             return
         }
         let sessions = try (0..<3).map { _ in try server.session("SELECT pg_sleep(600)", as: (login, "pw")) }
-        let limit = Date().addingTimeInterval(20)
-        while try server.sql("SELECT count(*) FROM pg_stat_activity WHERE usename = '\(login)'") != "3", Date() < limit
-        {
-            usleep(20_000)
+        try eventually("three sessions") {
+            try server.sql("SELECT count(*) FROM pg_stat_activity WHERE usename = '\(login)'") == "3"
         }
         let statements = custom ? ["REVOKE SELECT ON pg_authid FROM \(login)"] : []
         guard case .done(_, _, let ended) = try perform(job(.revoke, login, statements: statements)) else {
@@ -155,8 +153,8 @@ struct PostgresJobsTests {
         job.user = "steward"
         #expect(code(try perform(job, password: "stew", loginPassword: "pw")) == nil)
         let session = try server.session("SELECT pg_sleep(600)", as: ("by_steward", "pw"))
-        while try server.sql("SELECT count(*) FROM pg_stat_activity WHERE usename = 'by_steward'") != "1" {
-            usleep(20_000)
+        try eventually("a session") {
+            try server.sql("SELECT count(*) FROM pg_stat_activity WHERE usename = 'by_steward'") == "1"
         }
         var revoke = self.job(.revoke, "by_steward")
         revoke.user = "steward"

@@ -126,3 +126,15 @@ struct Line {
 
 /// Bytes that look like a job's number.
 func randomJobID() -> BrokerJobID { BrokerJobID(high: .random(in: 0 ... .max), low: .random(in: 0 ... .max)) }
+
+extension RunningProcess {
+    /// Whether its output holds `words`; what a process wrote may arrive a moment after its end.
+    func says(_ words: String) -> Bool {
+        let limit = Date().addingTimeInterval(5)
+        while !output.contains(words) {
+            guard Date() < limit else { return false }
+            usleep(10_000)
+        }
+        return true
+    }
+}

@@ -91,10 +91,20 @@ package final class PostgresServer: Sendable {
         database: String = "postgres",
         as login: (user: String, password: String)? = nil
     ) throws -> String {
-        let process = try session(text, database: database, as: login)
-        let status = try process.wait()
-        guard status == 0 else { throw RunningProcess.Failure(description: process.output) }
-        return process.output.trimmingCharacters(in: .whitespacesAndNewlines)
+        let (executable, arguments, environment) = psql(text, database, login)
+        let process = Process()
+        let output = Pipe()
+        process.executableURL = URL(fileURLWithPath: executable)
+        process.arguments = arguments
+        process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
+        process.standardInput = FileHandle.nullDevice
+        process.standardOutput = output
+        process.standardError = output
+        try process.run()
+        let said = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        process.waitUntilExit()
+        guard process.terminationStatus == 0 else { throw RunningProcess.Failure(description: said) }
+        return said.trimmingCharacters(in: .whitespacesAndNewlines)
     }
 
     /// psql with `text`, not waited for.
@@ -103,11 +113,20 @@ package final class PostgresServer: Sendable {
         database: String = "postgres",
         as login: (user: String, password: String)? = nil
     ) throws -> RunningProcess {
-        try RunningProcess(
+        let (executable, arguments, environment) = psql(text, database, login)
+        return try RunningProcess(executable, arguments, environment: environment)
+    }
+
+    private func psql(
+        _ text: String,
+        _ database: String,
+        _ login: (user: String, password: String)?
+    ) -> (executable: String, arguments: [String], environment: [String: String]) {
+        (
             Self.programs + "/psql",
             ["-XAtq", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", "\(port)", "-d", database, "-c", text]
                 + ["-U", login?.user ?? user],
-            environment: ["PGPASSWORD": login?.password ?? password]
+            ["PGPASSWORD": login?.password ?? password]
         )
     }
 

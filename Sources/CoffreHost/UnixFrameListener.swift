@@ -1,3 +1,4 @@
+internal import CCoffreShims
 internal import Glibc
 internal import Synchronization
 

@@ -119,6 +119,26 @@ struct PostgresJobsTests {
         #expect(!server.log.contains(server.password))
     }
 
+    @Test func theEndOfALifeIsSetAlsoWhereStatementsSayNothingOfIt() throws {
+        let verifier = try server.verifier(of: "pw")
+        func end() throws -> String {
+            try server.sql("SELECT extract(epoch FROM rolvaliduntil)::bigint FROM pg_roles WHERE rolname = 'mortal'")
+        }
+        let statements = ["CREATE ROLE mortal LOGIN PASSWORD '\(verifier)'"]
+        let create = job(.create, "mortal", statements: statements, validUntil: 1_999_999_990)
+        #expect(code(try perform(create, loginPassword: "pw")) == nil)
+        #expect(try end() == "1999999990")
+        let renew = job(
+            .renew,
+            "mortal",
+            statements: ["COMMENT ON ROLE mortal IS 'renewed'"],
+            validUntil: 1_999_999_999
+        )
+        #expect(code(try perform(renew)) == nil)
+        #expect(try end() == "1999999999")
+        #expect(code(try perform(job(.revoke, "mortal"))) == nil)
+    }
+
     @Test(arguments: [false, true])
     func revokingEndsSessionsAlsoWithStatementsOfOthers(custom: Bool) throws {
         let login = "busy_\(custom)"

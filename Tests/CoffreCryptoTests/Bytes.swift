@@ -10,7 +10,7 @@ func hex(_ text: String) -> [UInt8] {
 func ascii(_ text: String) -> [UInt8] { Array(text.utf8) }
 
 /// A key in guarded memory.
-func key(_ bytes: [UInt8]) -> SecretBytes { bytes.withUnsafeBytes { SecretBytes.key(copying: $0) } }
+func key(_ bytes: [UInt8]) -> SecretBytes { SecretBytes.key(count: bytes.count) { $0.copyBytes(from: bytes) } }
 
 extension SecretBytes {
     /// A copy that the test may look at.

@@ -11,7 +11,8 @@ struct EncodingsTests {
     func base64IsThatOfTheStandard(_ plain: String, _ encoded: String) {
         #expect(Base64.encode(ascii(plain)) == encoded)
         #expect(Base64.decode(ascii(encoded)) == ascii(plain))
-        #expect(Base64.encodeSecret(key(ascii(plain))).copy() == ascii(encoded))
+        let secret = Base64.encodeSecret(key(ascii(plain))).copy()
+        #expect(secret == ascii(encoded))
     }
 
     @Test(arguments: [
@@ -35,7 +36,8 @@ struct EncodingsTests {
         let bytes = (0...255).map { UInt8($0) }
         #expect(Hex.decode(ascii(Hex.encode(bytes))) == bytes)
         #expect(Hex.decode(ascii(Hex.encode(bytes).uppercased())) == bytes)
-        #expect(Hex.encodeSecret(key(bytes)).copy() == ascii(Hex.encode(bytes)))
+        let secret = Hex.encodeSecret(key(bytes)).copy()
+        #expect(secret == ascii(Hex.encode(bytes)))
         for count in 0...bytes.count {
             let part = Array(bytes[..<count])
             #expect(Base64.decode(ascii(Base64.encode(part))) == part)

@@ -59,18 +59,22 @@ struct PublicKeyTests {
         let message = (0..<count).map { UInt8(truncatingIfNeeded: $0) }
         let box = try message.withUnsafeBytes { try SealedBox.seal($0, to: owner.publicKey) }
         #expect(box.count == count + SealedBox.overheadBytes)
-        #expect(open(box, owner.privateKey).content == message)
-        #expect(open(box, stranger.privateKey).code == .authenticationFailed)
+        let opened = open(box, owner.privateKey)
+        #expect(opened.content == message)
+        let byStranger = open(box, stranger.privateKey)
+        #expect(byStranger.code == .authenticationFailed)
         for index in stride(from: 0, to: box.count, by: 7) {
             var changed = box
             changed[index] ^= 1
-            #expect(open(changed, owner.privateKey).code == .authenticationFailed)
+            let afterChange = open(changed, owner.privateKey)
+            #expect(afterChange.code == .authenticationFailed)
         }
     }
 
     @Test func shortBoxesAndKeysAreRefused() {
         let pair = SealedBox.KeyPair()
-        #expect(open([UInt8](repeating: 0, count: 47), pair.privateKey).code == .invalidLength)
+        let short = open([UInt8](repeating: 0, count: 47), pair.privateKey)
+        #expect(short.code == .invalidLength)
         #expect(throws: CryptoError(.invalidLength, "")) {
             _ = try [UInt8](repeating: 0, count: 4).withUnsafeBytes { try SealedBox.seal($0, to: [1, 2]) }
         }

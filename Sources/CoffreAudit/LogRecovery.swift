@@ -207,7 +207,7 @@ struct LogRecovery {
                     [
                         ("offset", .int(Int64(crashed.bytes))), ("segment", .text(crashed.path)),
                         ("table", .text(Base64.encode(crashed.tally.connectorDigest.bytes))),
-                        ("totals", .counts(crashed.tally.totals)),
+                        ("totals", crashed.tally.totalsForRecord),
                     ]
                 )
             )

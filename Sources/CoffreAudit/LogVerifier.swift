@@ -1,4 +1,5 @@
 internal import CoffreCrypto
+internal import Glibc
 
 /// How far a verification is.
 package struct VerifyProgress: Sendable, Equatable {
@@ -54,11 +55,13 @@ package struct VerificationReport: Sendable, Equatable {
 /// What it cannot see: whether the end of the log was cut off, and whether the keys in `log.vkey` are the right ones,
 /// unless the verifier brings his own copy.
 package struct LogVerifier: Sendable {
+    private static let looksAtUnfinishedLine = 3
+
     private let files: any LogFileSystem
     private let trusted: [UInt8]?
 
     /// - Parameters:
-    ///   - directory: absolute path of the log's folder, or of a copy.
+    ///   - directory: path of the log's folder, or of a copy.
     ///   - trustedKeys: the content of the log's `log.vkey` as known from elsewhere; nil trusts the one in the folder.
     package init(directory: String, trustedKeys: [UInt8]? = nil) {
         self.init(files: PosixFileSystem(root: directory, isReader: true), trustedKeys: trustedKeys)
@@ -141,8 +144,12 @@ package struct LogVerifier: Sendable {
         }
         var scanner = SegmentScanner(start: chain.frontier, previous: chain.leaf, generation: chain.generation)
         let file = try files.open(name.path, writable: false)
-        let defect = try scanner.scan(file) { line, form in
-            form.genesisDefect(line, identity)
+        var defect = try scanner.scan(file) { line, form in form.genesisDefect(line, identity) }
+        // A line without its end may be one that is being written at this moment: look again.
+        for _ in 0..<Self.looksAtUnfinishedLine where defect?.isUnfinished == true && !segment.isSealed {
+            usleep(20_000)
+            scanner = SegmentScanner(start: chain.frontier, previous: chain.leaf, generation: chain.generation)
+            defect = try scanner.scan(file) { line, form in form.genesisDefect(line, identity) }
         }
         report.advance(to: scanner)
         if let defect {

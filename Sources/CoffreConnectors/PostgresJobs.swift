@@ -46,6 +46,8 @@ package struct PostgresJobs: Sendable {
                 try connection.run(statement)
                 guard connection.isInTransaction else { throw BrokerFailure(.statement, sqlState: "25000") }
             }
+            // Whatever the statements say: should everything else fail, the server itself ends the login.
+            if let end = view.job.validUntil { try PostgresLogin(login, connection).prolong(to: end) }
             guard try connection.run("COMMIT").tag == "COMMIT" else { throw BrokerFailure(.statement) }
             try prove(login, loginPassword, view)
             return done(connection)
@@ -96,11 +98,8 @@ package struct PostgresJobs: Sendable {
     private func renew(_ view: BrokerJobView) throws(BrokerFailure) -> BrokerAnswer {
         guard let login = view.job.login else { throw BrokerFailure(.malformed) }
         let connection = try administrator(view)
-        if let end = view.job.validUntil {
-            try PostgresLogin(login, connection).prolong(to: end)
-        } else {
-            try transaction(view.job.statements, connection)
-        }
+        if !view.job.statements.isEmpty { try transaction(view.job.statements, connection) }
+        if let end = view.job.validUntil { try PostgresLogin(login, connection).prolong(to: end) }
         return done(connection)
     }
 

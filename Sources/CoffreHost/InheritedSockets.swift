@@ -1,3 +1,4 @@
+internal import CCoffreShims
 internal import CSystemd
 internal import Glibc
 
@@ -22,7 +23,7 @@ package struct InheritedSocket: Sendable, Equatable {
         var sockets: [InheritedSocket] = []
         for index in 0..<count {
             let descriptor = SD_LISTEN_FDS_START + index
-            guard sd_is_socket_unix(descriptor, Int32(SOCK_STREAM.rawValue), 1, nil, 0) > 0 else {
+            guard sd_is_socket_unix(descriptor, coffre_sock_stream, 1, nil, 0) > 0 else {
                 throw HostError(
                     .wrongKind,
                     "inherited descriptor \(descriptor) is not a listening Unix stream socket: check ListenStream="

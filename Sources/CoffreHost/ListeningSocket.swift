@@ -1,5 +1,4 @@
-// Brings sys/socket.h: its constants belong to whichever module includes the header first.
-internal import CSystemd
+internal import CCoffreShims
 internal import Glibc
 
 /// A Unix stream socket that listens: inherited from systemd or bound to a path of our own.
@@ -14,7 +13,7 @@ package struct ListeningSocket: ~Copyable, Sendable {
     /// - Throws: ``HostError`` `.wrongKind` when it is not a listening AF_UNIX SOCK_STREAM socket.
     package init(adopting descriptor: Int32) throws(HostError) {
         guard Self.option(descriptor, SO_DOMAIN) == AF_UNIX,
-            Self.option(descriptor, SO_TYPE) == Int32(SOCK_STREAM.rawValue),
+            Self.option(descriptor, SO_TYPE) == coffre_sock_stream,
             Self.option(descriptor, SO_ACCEPTCONN) == 1
         else { throw HostError(.wrongKind, "descriptor \(descriptor) is not a listening Unix stream socket") }
         try Self.prepare(descriptor)
@@ -30,8 +29,8 @@ package struct ListeningSocket: ~Copyable, Sendable {
     package init(path: String, mode: UInt32 = 0o660, group: UInt32? = nil, backlog: Int32 = 4096) throws(HostError) {
         var address = try Self.address(path)
         try Self.clearStale(path, &address)
-        let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
-        guard descriptor >= 0 else { throw .system("cannot make a socket", errno) }
+        let descriptor = coffre_unix_stream_socket(0)
+        guard descriptor >= 0 else { throw .system("cannot make a socket", -descriptor) }
         var file = stat()
         do throws(HostError) {
             let before = umask(0o777)
@@ -115,8 +114,8 @@ package struct ListeningSocket: ~Copyable, Sendable {
         guard file.st_mode & S_IFMT == S_IFSOCK else {
             throw HostError(.wrongKind, "\(path) exists and is not a socket: move it away")
         }
-        let probe = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue), 0)
-        guard probe >= 0 else { throw .system("cannot make a socket", errno) }
+        let probe = coffre_unix_stream_socket(1)
+        guard probe >= 0 else { throw .system("cannot make a socket", -probe) }
         defer { close(probe) }
         let connected = withAddress(&address) { connect(probe, $0, $1) }
         let failure = errno

@@ -1,3 +1,4 @@
+internal import CCoffreShims
 internal import Glibc
 internal import Synchronization
 
@@ -172,9 +173,8 @@ package final class UnixFrameConnection: Sendable {
 /// The few calls that connection and listener share.
 enum UnixSocket {
     static func make() throws(UnixFrameError) -> Int32 {
-        let kind = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
-        let descriptor = socket(AF_UNIX, kind, 0)
-        guard descriptor >= 0 else { throw .system("socket", errno) }
+        let descriptor = coffre_unix_stream_socket(1)
+        guard descriptor >= 0 else { throw .system("socket", -descriptor) }
         return descriptor
     }
 

@@ -1,4 +1,4 @@
-internal import CSystemd
+internal import CCoffreShims
 internal import Glibc
 internal import Synchronization
 
@@ -10,20 +10,18 @@ package final class UnixFrameListener: Sendable {
     private init(descriptor: Int32) { self.descriptor = descriptor }
 
     deinit {
-        if let path = ownPath.withLock({ $0 }) { unlink(path) }
+        removeFile()
         Glibc.close(descriptor)
     }
 
-    /// The one listening AF_UNIX stream that systemd passed (sd_listen_fds(3)), or nil when it passed none.
-    /// - Throws: ``UnixFrameError`` `.unusable` when something else was passed.
-    package static func inherited() throws(UnixFrameError) -> UnixFrameListener? {
-        let count = sd_listen_fds(1)
-        guard count != 0 else { return nil }
-        let first: Int32 = 3  // SD_LISTEN_FDS_START
-        guard count == 1, sd_is_socket_unix(first, Int32(SOCK_STREAM.rawValue), 1, nil, 0) > 0 else {
-            throw UnixFrameError(.unusable, "the inherited descriptor is not one listening Unix stream socket")
+    /// Takes over a listening socket that systemd passed.
+    /// - Throws: ``UnixFrameError`` `.system`.
+    package convenience init(adopting inherited: InheritedSocket) throws(UnixFrameError) {
+        let flags = fcntl(inherited.descriptor, F_GETFL)
+        guard flags >= 0, fcntl(inherited.descriptor, F_SETFL, flags | O_NONBLOCK) == 0 else {
+            throw .system("fcntl", errno)
         }
-        return try adopt(first)
+        self.init(descriptor: inherited.descriptor)
     }
 
     /// Binds a socket at `path`, mode 0660, with the group of its folder where the process may give it that group.
@@ -86,13 +84,20 @@ package final class UnixFrameListener: Sendable {
         }
     }
 
-    /// Refuses new connections; ``accept(expectedUID:deadline:)`` returns nil from then on.
-    package func shutDown() { Glibc.shutdown(descriptor, Int32(SHUT_RDWR)) }
+    /// Removes the socket's file, if it is ours. Once.
+    package func removeFile() {
+        ownPath.withLock { path in
+            if let path { unlink(path) }
+            path = nil
+        }
+    }
 
-    private static func adopt(_ descriptor: Int32) throws(UnixFrameError) -> UnixFrameListener {
-        let flags = fcntl(descriptor, F_GETFL)
-        guard flags >= 0, fcntl(descriptor, F_SETFL, flags | O_NONBLOCK) == 0 else { throw .system("fcntl", errno) }
-        return UnixFrameListener(descriptor: descriptor)
+    /// Refuses new connections; ``accept(expectedUID:deadline:)`` returns nil from then on.
+    ///
+    /// Does nothing to an inherited socket, which systemd holds too and would find dead.
+    package func shutDown() {
+        guard ownPath.withLock({ $0 != nil }) else { return }
+        Glibc.shutdown(descriptor, Int32(SHUT_RDWR))
     }
 
     /// Removes the file at `path` when it is a socket that nobody listens on.

@@ -37,6 +37,19 @@ import Testing
         log.close()
     }
 
+    /// Readers and the writer share nothing but the files: a verification at any moment finds a valid log.
+    @Test func aLogThatIsBeingWrittenVerifiesAtAnyMoment() async throws {
+        let disk = MemoryDisk()
+        let log = try TestLog.open(disk, segmentBytes: 4000)
+        async let written: Void = {
+            for index in 0..<150 { try await log.append(TestLog.read("p/\(index)")) }
+        }()
+        for _ in 0..<40 { #expect(try TestLog.verify(disk).findings == []) }
+        try await written
+        log.close()
+        #expect(try TestLog.verify(disk).findings == [])
+    }
+
     @Test func aReceiptNamesTheLeafHashOfItsLine() async throws {
         let disk = MemoryDisk()
         let log = try TestLog.open(disk)

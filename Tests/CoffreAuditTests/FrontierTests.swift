@@ -73,6 +73,17 @@ import Testing
         #expect(three.root != four.root)
     }
 
+    /// The worked example of the format page.
+    @Test func theWorkedExampleIsRight() throws {
+        let lines = try GoldenLineTests.lines()
+        var frontier = Frontier()
+        for line in lines.prefix(2) { frontier.append(leaf: AuditLine.leafHash(of: line)) }
+        #expect(Base64.encode(AuditLine.leafHash(of: lines[0]).bytes) == "YKCqV2eaXLXopQC2tvtQK4YxW+HzmjlepuzcWU0XDjc=")
+        #expect(Base64.encode(frontier.root.bytes) == "1zaEcnEfhhoh6gmznZ/PnKWncyM6m1skbIW8iGIRjzk=")
+        frontier.append(leaf: AuditLine.leafHash(of: lines[2]))
+        #expect(Base64.encode(frontier.root.bytes) == "2oX1akv0Hv3tKnK4H4d/y69scnFmsTuPPGDs6kh/x1o=")
+    }
+
     @Test func aFrontierWithTheWrongNumberOfHashesIsRefused() {
         #expect(Frontier(size: 3, hashes: [Digest.zero]) == nil)
         #expect(Frontier(size: 4, hashes: [Digest.zero]) != nil)

@@ -119,6 +119,26 @@ struct PostgresJobsTests {
         #expect(!server.log.contains(server.password))
     }
 
+    @Test func theEndOfALifeIsSetAlsoWhereStatementsSayNothingOfIt() throws {
+        let verifier = try server.verifier(of: "pw")
+        func end() throws -> String {
+            try server.sql("SELECT extract(epoch FROM rolvaliduntil)::bigint FROM pg_roles WHERE rolname = 'mortal'")
+        }
+        let statements = ["CREATE ROLE mortal LOGIN PASSWORD '\(verifier)'"]
+        let create = job(.create, "mortal", statements: statements, validUntil: 1_999_999_990)
+        #expect(code(try perform(create, loginPassword: "pw")) == nil)
+        #expect(try end() == "1999999990")
+        let renew = job(
+            .renew,
+            "mortal",
+            statements: ["COMMENT ON ROLE mortal IS 'renewed'"],
+            validUntil: 1_999_999_999
+        )
+        #expect(code(try perform(renew)) == nil)
+        #expect(try end() == "1999999999")
+        #expect(code(try perform(job(.revoke, "mortal"))) == nil)
+    }
+
     @Test(arguments: [false, true])
     func revokingEndsSessionsAlsoWithStatementsOfOthers(custom: Bool) throws {
         let login = "busy_\(custom)"
@@ -127,10 +147,8 @@ struct PostgresJobsTests {
             return
         }
         let sessions = try (0..<3).map { _ in try server.session("SELECT pg_sleep(600)", as: (login, "pw")) }
-        let limit = Date().addingTimeInterval(20)
-        while try server.sql("SELECT count(*) FROM pg_stat_activity WHERE usename = '\(login)'") != "3", Date() < limit
-        {
-            usleep(20_000)
+        try eventually("three sessions") {
+            try server.sql("SELECT count(*) FROM pg_stat_activity WHERE usename = '\(login)'") == "3"
         }
         let statements = custom ? ["REVOKE SELECT ON pg_authid FROM \(login)"] : []
         guard case .done(_, _, let ended) = try perform(job(.revoke, login, statements: statements)) else {
@@ -155,8 +173,8 @@ struct PostgresJobsTests {
         job.user = "steward"
         #expect(code(try perform(job, password: "stew", loginPassword: "pw")) == nil)
         let session = try server.session("SELECT pg_sleep(600)", as: ("by_steward", "pw"))
-        while try server.sql("SELECT count(*) FROM pg_stat_activity WHERE usename = 'by_steward'") != "1" {
-            usleep(20_000)
+        try eventually("a session") {
+            try server.sql("SELECT count(*) FROM pg_stat_activity WHERE usename = 'by_steward'") == "1"
         }
         var revoke = self.job(.revoke, "by_steward")
         revoke.user = "steward"
@@ -281,28 +299,4 @@ struct PostgresJobsTests {
             return
         }
     }
-}
-
-/// Accepts connections and says nothing.
-private final class SilentListener {
-    let port: UInt16
-    private let descriptor: Int32
-
-    init() throws {
-        descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-        let descriptor = descriptor
-        _ = withUnsafeMutablePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                bind(descriptor, $0, length) == 0 && listen(descriptor, 4) == 0
-                    ? getsockname(descriptor, $0, &length) : -1
-            }
-        }
-        port = UInt16(bigEndian: address.sin_port)
-    }
-
-    deinit { close(descriptor) }
 }

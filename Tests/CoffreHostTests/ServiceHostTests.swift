@@ -11,7 +11,7 @@ struct ServiceHostTests {
             var core = rlimit()
             getrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &core)
             let status = try String(contentsOfFile: "/proc/thread-self/status", encoding: .utf8)
-            let isTight = umask(0) == 0o077
+            let isTight = umask(0) == 0o027
             exit(
                 !ProcessHardening.isDumpable && core.rlim_max == 0 && isTight && status.contains("NoNewPrivs:\t1")
                     ? 0 : 1

@@ -31,10 +31,12 @@ package final class PostgresServer: Sendable {
         let secret = try folder.write("pw", password, mode: 0o644)
         try Self.check("mkdir", "mkdir -m 700 \(data) && chown \(Self.owner) \(data)")
         let initialise =
-            "\(Self.programs)/initdb -D \(data) -U postgres -A scram-sha-256 --pwfile=\(secret) -E UTF8 --locale=C --no-sync"
+            "\(Self.programs)/initdb -D \(data) -U postgres --pwfile=\(secret)"
+            + " -A scram-sha-256 -E UTF8 --locale=C --no-sync"
         try Self.check("initdb", Self.asOwner + initialise)
         var options = [
-            "listen_addresses=127.0.0.1,127.0.0.2", "port=\(port)", "unix_socket_directories=", "fsync=off", "log_statement=all",
+            "listen_addresses=127.0.0.1,127.0.0.2", "port=\(port)", "unix_socket_directories=", "fsync=off",
+            "log_statement=all",
             "log_connections=on", "log_parameter_max_length=-1", "log_parameter_max_length_on_error=-1",
             "max_connections=40", "shared_buffers=16MB",
         ]
@@ -89,10 +91,20 @@ package final class PostgresServer: Sendable {
         database: String = "postgres",
         as login: (user: String, password: String)? = nil
     ) throws -> String {
-        let process = try session(text, database: database, as: login)
-        let status = try process.wait()
-        guard status == 0 else { throw RunningProcess.Failure(description: process.output) }
-        return process.output.trimmingCharacters(in: .whitespacesAndNewlines)
+        let (executable, arguments, environment) = psql(text, database, login)
+        let process = Process()
+        let output = Pipe()
+        process.executableURL = URL(fileURLWithPath: executable)
+        process.arguments = arguments
+        process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
+        process.standardInput = FileHandle.nullDevice
+        process.standardOutput = output
+        process.standardError = output
+        try process.run()
+        let said = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        process.waitUntilExit()
+        guard process.terminationStatus == 0 else { throw RunningProcess.Failure(description: said) }
+        return said.trimmingCharacters(in: .whitespacesAndNewlines)
     }
 
     /// psql with `text`, not waited for.
@@ -101,11 +113,20 @@ package final class PostgresServer: Sendable {
         database: String = "postgres",
         as login: (user: String, password: String)? = nil
     ) throws -> RunningProcess {
-        try RunningProcess(
+        let (executable, arguments, environment) = psql(text, database, login)
+        return try RunningProcess(executable, arguments, environment: environment)
+    }
+
+    private func psql(
+        _ text: String,
+        _ database: String,
+        _ login: (user: String, password: String)?
+    ) -> (executable: String, arguments: [String], environment: [String: String]) {
+        (
             Self.programs + "/psql",
             ["-XAtq", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", "\(port)", "-d", database, "-c", text]
                 + ["-U", login?.user ?? user],
-            environment: ["PGPASSWORD": login?.password ?? password]
+            ["PGPASSWORD": login?.password ?? password]
         )
     }
 

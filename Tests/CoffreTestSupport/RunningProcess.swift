@@ -12,11 +12,14 @@ package final class RunningProcess: @unchecked Sendable {  // Output is guarded 
     private var collected = Data()
 
     /// Starts `executable`; standard output and error go into ``output``.
-    package init(_ executable: String, _ arguments: [String], environment: [String: String] = [:], input: String? = nil) throws {
+    package init(_ executable: String, _ arguments: [String], environment: [String: String] = [:], input: String? = nil)
+        throws
+    {
         process.executableURL = URL(fileURLWithPath: executable)
         process.arguments = arguments
         var variables = ProcessInfo.processInfo.environment
-        for name in variables.keys where name.hasPrefix("COFFRE_") || name.hasPrefix("BAO_") || name.hasPrefix("VAULT_") {
+        for name in variables.keys where name.hasPrefix("COFFRE_") || name.hasPrefix("BAO_") || name.hasPrefix("VAULT_")
+        {
             variables[name] = nil
         }
         for (name, value) in environment { variables[name] = value }

@@ -26,7 +26,8 @@ package final class TestFolder: Sendable {
     package func contains(_ needle: String, below folder: String? = nil) throws -> [String] {
         let root = folder ?? path
         var hits: [String] = []
-        for case let name as String in FileManager.default.enumerator(atPath: root) ?? FileManager.DirectoryEnumerator() {
+        for case let name as String in FileManager.default.enumerator(atPath: root) ?? FileManager.DirectoryEnumerator()
+        {
             let file = root + "/" + name
             guard let data = FileManager.default.contents(atPath: file) else { continue }
             if data.range(of: Data(needle.utf8)) != nil { hits.append(file) }

@@ -48,7 +48,9 @@ package struct UnixHTTP {
     package func send(_ bytes: [UInt8]) throws {
         var sent = 0
         while sent < bytes.count {
-            let count = bytes.withUnsafeBytes { Glibc.send(descriptor, $0.baseAddress! + sent, $0.count - sent, Int32(MSG_NOSIGNAL)) }
+            let count = bytes.withUnsafeBytes {
+                Glibc.send(descriptor, $0.baseAddress! + sent, $0.count - sent, Int32(MSG_NOSIGNAL))
+            }
             guard count > 0 else { throw Failure(description: "send: \(String(cString: strerror(errno)))") }
             sent += count
         }
@@ -68,7 +70,9 @@ package struct UnixHTTP {
         var chunk = [UInt8](repeating: 0, count: 65_536)
         let count = recv(descriptor, &chunk, chunk.count, 0)
         guard count > 0 else {
-            throw Failure(description: count == 0 ? "closed by the server" : "recv: \(String(cString: strerror(errno)))")
+            throw Failure(
+                description: count == 0 ? "closed by the server" : "recv: \(String(cString: strerror(errno)))"
+            )
         }
         buffered.append(contentsOf: chunk[..<count])
     }
@@ -87,7 +91,9 @@ package struct UnixHTTP {
         var headers: [String: String] = [:]
         for line in lines.dropFirst() {
             guard let colon = line.firstIndex(of: ":") else { continue }
-            headers[line[..<colon].lowercased()] = line[line.index(after: colon)...].trimmingCharacters(in: .whitespaces)
+            headers[line[..<colon].lowercased()] = line[line.index(after: colon)...].trimmingCharacters(
+                in: .whitespaces
+            )
         }
         let length = hasBody ? Int(headers["content-length"] ?? "0") ?? 0 : 0
         while buffered.count < end + length { try fill() }

@@ -133,7 +133,17 @@ import Testing
         job.connectTimeoutSeconds = 0
         #expect(throws: BrokerWireError.self) { try job.validate() }
         job = Self.jobs[3].job
-        job.statements = ["SELECT 1"]
+        job.validUntil = nil
+        #expect(throws: BrokerWireError.self) { try job.validate() }
+        job = Self.jobs[2].job
+        job.validUntil = 1
+        #expect(throws: BrokerWireError.self) { try job.validate() }
+    }
+
+    @Test(arguments: ["a/b", "/run/postgresql", "@x", "a,b", "a b", "é", ""])
+    func aHostThatLibpqWouldReadOtherwiseIsRefused(host: String) {
+        var job = Self.jobs[0].job
+        job.host = host
         #expect(throws: BrokerWireError.self) { try job.validate() }
     }
 

@@ -7,6 +7,16 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 
+/// SOCK_STREAM. Swift sees glibc's socket types in whichever C module included them first, so that a release build may not
+/// find them where a debug build does; this one has a fixed home.
+static const int32_t coffre_sock_stream = SOCK_STREAM;
+
+/// A new close-on-exec Unix stream socket (socket(2)). Returns the descriptor, or -errno.
+static inline int coffre_unix_stream_socket(int nonblocking) {
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | (nonblocking ? SOCK_NONBLOCK : 0), 0);
+    return fd < 0 ? -errno : fd;
+}
+
 /// SO_PEERCRED (unix(7)): who connected, or who called listen(2). Returns 0 or an errno.
 static inline int coffre_peer_credentials(int fd, int32_t *_Nonnull pid, uint32_t *_Nonnull uid, uint32_t *_Nonnull gid) {
     struct { int32_t pid; uint32_t uid; uint32_t gid; } peer = {0, 0, 0};  // struct ucred, which needs _GNU_SOURCE

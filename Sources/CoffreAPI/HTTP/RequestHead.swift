@@ -21,6 +21,8 @@ struct RequestHead {
     var isVersion10 = false
     var token: SharedSecret?
     var wrapTTL: String?
+    /// An `X-Coffre-Subject` came along; its content is dropped here.
+    var actsForSubject = false
     var namespace: String?
     var contentType: String?
     /// A fault that leaves the framing intact: the body is read and dropped, the connection stays.
@@ -167,6 +169,7 @@ struct RequestHeadParser {
         case 16 where ByteClass.matches(name, "x-vault-wrap-ttl"):
             try once(.wrapTTL)
             head.wrapTTL = try text(value)
+        case 16 where ByteClass.matches(name, "x-coffre-subject"): head.actsForSubject = true
         case 17 where ByteClass.matches(name, "x-vault-namespace"):
             try once(.namespace)
             head.namespace = try text(value)

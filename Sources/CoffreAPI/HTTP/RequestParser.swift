@@ -151,6 +151,7 @@ package struct RequestParser {
                     wrapTTL: head.wrapTTL,
                     namespace: head.namespace,
                     contentType: head.contentType,
+                    actsForSubject: head.actsForSubject,
                     body: body,
                     acceptedAt: now
                 )

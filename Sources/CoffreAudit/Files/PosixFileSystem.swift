@@ -29,7 +29,7 @@ package final class PosixFileSystem: LogFileSystem {
             }
             gid = found
         }
-        guard root.hasPrefix("/") else {
+        guard isReader || root.hasPrefix("/") else {
             throw .invalidConfiguration(reason: "the audit folder must be an absolute path")
         }
         if !isReader { try FolderCheck.checkParent(of: root) }
@@ -79,7 +79,7 @@ package final class PosixFileSystem: LogFileSystem {
         }
         guard errno == ENOENT else { throw FileFailure(call: "open", path: full(path), errno: errno) }
         try folder(parent).use("mkdir", full(path)) { above in
-            mkdirat(above, lastPart(of: path), 0o700) == 0 || errno == EEXIST
+            mkdirat(above, lastPart(of: path), isPrivate ? 0o700 : 0o750) == 0 || errno == EEXIST
         }
         try adopt(try folder(path), path, mode: isPrivate ? 0o700 : 0o2750)
         try syncFolder(path)
@@ -87,7 +87,7 @@ package final class PosixFileSystem: LogFileSystem {
     }
 
     package func create(_ path: String, isPrivate: Bool) throws(FileFailure) -> any LogFile {
-        let file = try openFile(path, flags: O_RDWR | O_CREAT | O_EXCL, mode: 0o600)
+        let file = try openFile(path, flags: O_RDWR | O_CREAT | O_EXCL, mode: isPrivate ? 0o600 : 0o640)
         try adopt(file.descriptor, path, mode: isPrivate ? 0o600 : 0o640)
         return file
     }
@@ -182,11 +182,18 @@ package final class PosixFileSystem: LogFileSystem {
         return Descriptor(fd)
     }
 
+    /// Gives a new file or folder its group and mode, by as few calls as possible: under `RestrictSUIDSGID=` the service
+    /// may neither set the setgid bit nor change groups, and inherits both from the log's folder (with `UMask=0027`).
     private func adopt(_ descriptor: Descriptor, _ path: String, mode: mode_t) throws(FileFailure) {
-        if let gid = opened.withLock({ $0?.group }), mode & 0o070 != 0 {
+        var status = stat()
+        try descriptor.use("fstat", full(path)) { fstat($0, &status) == 0 }
+        if let gid = opened.withLock({ $0?.group }), mode & 0o070 != 0, status.st_gid != gid {
             try descriptor.use("fchown", full(path)) { fchown($0, uid_t.max, gid) == 0 }
         }
-        try descriptor.use("fchmod", full(path)) { fchmod($0, mode) == 0 }
+        // A private folder inherits the setgid bit too; it says nothing there.
+        let ignored: mode_t = mode & 0o070 == 0 ? 0o2000 : 0
+        guard status.st_mode & 0o7777 & ~ignored != mode else { return }
+        try descriptor.use("fchmod (the unit needs UMask=0027)", full(path)) { fchmod($0, mode) == 0 }
     }
 
     /// A file or folder of the log that somebody else owns, or that others may write, is not trusted.

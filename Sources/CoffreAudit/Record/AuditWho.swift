@@ -53,7 +53,7 @@ package final class AuditWho: Sendable {
         encoded = RecordMember.encodedOnce(members)
     }
 
-    func append(to buffer: inout ByteBuffer, limit: Int, digest: @escaping ValueDigest) {
+    func append(to buffer: inout ByteBuffer, limit: Int, digest: ValueDigest) {
         if let encoded, encoded.count <= 4 * limit {
             buffer.append(encoded)
         } else {

@@ -43,7 +43,7 @@ package final class AuditWhy: Sendable {
 
     var isEmpty: Bool { members.isEmpty }
 
-    func append(to buffer: inout ByteBuffer, limit: Int, digest: @escaping ValueDigest) {
+    func append(to buffer: inout ByteBuffer, limit: Int, digest: ValueDigest) {
         if let encoded, encoded.count <= 4 * limit {
             buffer.append(encoded)
         } else {

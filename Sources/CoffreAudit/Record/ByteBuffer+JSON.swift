@@ -1,7 +1,7 @@
 internal import CoffreCrypto
 
-/// Makes the short keyed digest that stands for a value over its limit.
-typealias ValueDigest = (UnsafeRawBufferPointer) -> Digest
+/// Keys the short digest that stands for a value over its limit.
+typealias ValueDigest = HMACKey
 
 /// The strict form of a record line: a subset of RFC 8785 in which hostile code points are escaped before JSON is.
 extension ByteBuffer {
@@ -62,7 +62,7 @@ extension ByteBuffer {
     /// `{"h":"…","n":…}`.
     mutating func append(digestOf bytes: UnsafeRawBufferPointer, count: Int, digest: ValueDigest) {
         append(#"{"h":""#)
-        append(shortDigest: digest(bytes))
+        append(shortDigest: DigestInput.value.digest(of: bytes, key: digest))
         append(#"","n":"#)
         append(decimal: UInt64(count))
         append(byte: 0x7d)

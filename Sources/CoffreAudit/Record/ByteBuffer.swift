@@ -104,15 +104,8 @@ struct ByteBuffer: ~Copyable {
         count += write
     }
 
+    private static let alphabet: StaticString = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+
     @inline(__always)
-    private static func symbol(_ bits: UInt32) -> UInt8 {
-        let value = UInt8(truncatingIfNeeded: bits & 63)
-        switch value {
-        case 0..<26: return 0x41 + value
-        case 26..<52: return 0x61 - 26 + value
-        case 52..<62: return 0x30 &+ value &- 52
-        case 62: return 0x2b
-        default: return 0x2f
-        }
-    }
+    private static func symbol(_ bits: UInt32) -> UInt8 { alphabet.utf8Start[Int(bits & 63)] }
 }

@@ -62,7 +62,7 @@ struct LineEncoder: Sendable {
         _ limit: Int,
         to buffer: inout ByteBuffer
     ) {
-        let digest: ValueDigest = { DigestInput.value.digest(of: $0, key: digestKey) }
+        let digest = digestKey
         buffer.append(#"{"_p":""#)
         buffer.append(digest: previous)
         buffer.append(#"","_s":"#)
@@ -94,9 +94,9 @@ struct LineEncoder: Sendable {
         }
         if !draft.references.isEmpty {
             buffer.append(#","ref":["#)
-            for (index, reference) in draft.references.enumerated() {
+            for index in draft.references.indices {
                 if index > 0 { buffer.append(byte: 0x2c) }
-                buffer.append(decimal: reference)
+                buffer.append(decimal: draft.references[index])
             }
             buffer.append(byte: 0x5d)
         }
@@ -116,7 +116,7 @@ struct LineEncoder: Sendable {
         _ what: AuditWhat,
         operation: AuditOperation,
         _ limit: Int,
-        _ digest: @escaping ValueDigest,
+        _ digest: ValueDigest,
         to buffer: inout ByteBuffer
     ) {
         func text(_ name: StaticString, _ value: String?, to buffer: inout ByteBuffer) {
@@ -154,7 +154,7 @@ struct LineEncoder: Sendable {
     private func write(
         details: [AuditWhat.Detail],
         _ limit: Int,
-        _ digest: @escaping ValueDigest,
+        _ digest: ValueDigest,
         to buffer: inout ByteBuffer
     ) {
         buffer.append(#""det":{"#)
@@ -168,18 +168,19 @@ struct LineEncoder: Sendable {
         buffer.append("},")
     }
 
-    private func write(fields: [String], _ limit: Int, _ digest: @escaping ValueDigest, to buffer: inout ByteBuffer) {
+    private func write(fields: [String], _ limit: Int, _ digest: ValueDigest, to buffer: inout ByteBuffer) {
         buffer.append(#""fields":"#)
-        let total = fields.reduce(0) { $0 + $1.utf8.count }
+        var total = 0
+        for field in fields { total += field.utf8.count }
         if fields.count > Self.maximumFields || total > 8 * limit {
             var joined: [UInt8] = []
             for field in fields { joined += DigestInput.lengthPrefix(field.utf8.count) + Array(field.utf8) }
             joined.withUnsafeBytes { buffer.append(digestOf: $0, count: fields.count, digest: digest) }
         } else {
             buffer.append(byte: 0x5b)
-            for (index, field) in fields.enumerated() {
+            for index in fields.indices {
                 if index > 0 { buffer.append(byte: 0x2c) }
-                _ = buffer.append(bounded: field, limit: limit, digest: digest)
+                _ = buffer.append(bounded: fields[index], limit: limit, digest: digest)
             }
             buffer.append(byte: 0x5d)
         }
@@ -192,6 +193,7 @@ struct LineEncoder: Sendable {
             return "its generation is too large"
         }
         if draft.references.count > 64 { return "it refers to more than 64 records" }
+        if draft.what.details.isEmpty { return nil }
         for detail in draft.what.details where !isValidKey(detail.key) { return "a detail has an invalid name" }
         guard draft.what.details.count > 1 else {
             return draft.what.details.contains { hasInvalidCounts($0.value) } ? "a count has an invalid name" : nil

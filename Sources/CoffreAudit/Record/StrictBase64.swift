@@ -32,9 +32,31 @@ enum StrictBase64 {
     }
 
     /// A hash in 44 characters.
-    static func digest(_ text: some Collection<UInt8>) -> Digest? {
-        guard text.count == 44 else { return nil }
-        return decode(text).flatMap { Digest($0) }
+    static func digest(_ text: UnsafeRawBufferPointer) -> Digest? {
+        guard text.count == 44, text[43] == 0x3d else { return nil }
+        var isValid = true
+        let digest = Digest { target in
+            var group: UInt32 = 0
+            var written = 0
+            for position in 0..<43 {
+                guard let value = value(text[position]) else {
+                    isValid = false
+                    return
+                }
+                group = group << 6 | value
+                if position & 3 == 3 {
+                    target[written] = UInt8(truncatingIfNeeded: group >> 16)
+                    target[written + 1] = UInt8(truncatingIfNeeded: group >> 8)
+                    target[written + 2] = UInt8(truncatingIfNeeded: group)
+                    written += 3
+                    group = 0
+                }
+            }
+            target[30] = UInt8(truncatingIfNeeded: group >> 10)
+            target[31] = UInt8(truncatingIfNeeded: group >> 2)
+            isValid = group & 3 == 0
+        }
+        return isValid ? digest : nil
     }
 
     @inline(__always)

@@ -1,4 +1,5 @@
 internal import CoffreCrypto
+internal import Glibc
 
 /// Reads one segment from its first byte to the last and checks every line against the chain.
 ///
@@ -89,7 +90,10 @@ struct SegmentScanner: ~Copyable {
 
     private static func lineFeed(in bytes: UnsafeRawBufferPointer, from start: Int) -> Int? {
         guard start < bytes.count else { return nil }
-        return UnsafeRawBufferPointer(rebasing: bytes[start...]).firstIndex(of: 0x0a).map { $0 + start }
+        guard let base = bytes.baseAddress, let found = memchr(base + start, 0x0a, bytes.count - start) else {
+            return nil
+        }
+        return UnsafeRawPointer(found) - base
     }
 
     private mutating func accept(
@@ -115,7 +119,7 @@ struct SegmentScanner: ~Copyable {
         lastOperation = form.operation
         tally.add(form.operation, form.outcome)
         if let connector = form.connector {
-            tally.add(connector: ExactName(unescaping: line[connector]))
+            tally.add(connector: ExactName(unescaping: UnsafeRawBufferPointer(rebasing: line[connector])))
         }
         return nil
     }

@@ -3,8 +3,8 @@ internal import CoffreCrypto
 /// What a `.seal` file says of its segment: a C2SP note whose first three lines are the checkpoint at the segment's
 /// end and whose fourth is one line of JSON.
 struct SegmentSeal: Sendable, Equatable {
-    /// Largest seal file that is read, in bytes.
-    static let maximumBytes = 4 * 1_048_576
+    /// Largest seal file that is read, in bytes; its table of connectors is never longer than the segment itself.
+    static let maximumBytes = 1 << 30
 
     /// Length of the segment file.
     var bytes: UInt64
@@ -99,7 +99,7 @@ struct SegmentSeal: Sendable, Equatable {
         func number(_ name: String) -> UInt64? {
             values[name].flatMap { UInt64(String(decoding: json[$0.range], as: UTF8.self)) }
         }
-        func digest(_ range: Range<Int>) -> Digest? { StrictBase64.digest(json[range]) }
+        func digest(_ range: Range<Int>) -> Digest? { Array(json[range]).withUnsafeBytes { StrictBase64.digest($0) } }
         func digests(_ name: String) -> [Digest] { values[name]?.elements.compactMap(digest) ?? [] }
         guard let bytes = number("bytes"), let first = number("first"), let last = number("last"), last >= first,
             last < UInt64.max, let connectors = values["conn"], let totals = values["tot"],

@@ -42,6 +42,17 @@ struct SegmentTally: Sendable {
         }
     }
 
+    /// ``totals`` for a record; their SHA-256 when they are so many that the line would get too long.
+    var totalsForRecord: AuditValue {
+        let totals = totals
+        if totals.count <= Self.maximumTotals { return .counts(totals) }
+        var buffer = ByteBuffer(capacity: 16_384)
+        _ = AuditValue.counts(totals).append(to: &buffer, limit: ByteBuffer.valueLimitBytes, digest: nil)
+        return .text(Base64.encode(SHA256.hash(buffer.bytes).bytes))
+    }
+
+    private static let maximumTotals = 250
+
     /// `[["connector",count],…]`, sorted by the bytes of the JSON strings.
     var connectorTable: [UInt8] {
         var rows: [(name: [UInt8], count: UInt64)] = []
@@ -71,7 +82,11 @@ struct SegmentTally: Sendable {
 
 extension ExactName {
     /// Reads a name back from between the quotes of its JSON string.
-    init(unescaping bytes: some Collection<UInt8>) {
+    init(unescaping bytes: UnsafeRawBufferPointer) {
+        guard bytes.contains(0x5c) else {
+            self.init(text: String(decoding: bytes, as: UTF8.self))
+            return
+        }
         var text: [UInt8] = []
         var rest = Array(bytes)[...]
         while let byte = rest.popFirst() {

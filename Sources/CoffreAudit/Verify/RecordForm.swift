@@ -3,9 +3,7 @@ internal import CoffreCrypto
 /// One line read back: strict form, schema version 1, and the few facts that chain and totals need.
 struct RecordForm: Sendable {
     private var parser = StrictJSON()
-    private static let operations: [[UInt8]: AuditOperation] = Dictionary(
-        uniqueKeysWithValues: AuditOperation.allCases.map { (Array($0.rawValue.utf8), $0) }
-    )
+    private var lastTimeText: [UInt8] = []
 
     private(set) var sequence: UInt64 = 0
     private(set) var previous = Digest.zero
@@ -26,50 +24,65 @@ struct RecordForm: Sendable {
         var found: UInt32 = 0
         var hasOperation = false
         var hasOutcome = false
-        for (index, member) in parser.members.enumerated() where index > 0 {
-            let key = line[member.key]
+        var group = Field.version
+        var index = 1
+        while index < parser.members.count {
+            let member = parser.members[index]
+            index += 1
             if member.depth == 2 {
-                guard let field = Self.field(key) else { return "an unknown field" }
+                guard let field = Self.field(line, member.key) else { return "an unknown field" }
                 guard field.accepts(member.kind) else { return "a field of the wrong kind" }
                 found |= 1 << field.bit
+                group = field
                 if let defect = top(field, line, member) { return defect }
             } else if member.depth == 3 {
-                guard let group = Self.field(line[parser.members[member.parent].key]) else { return "an unknown field" }
-                switch group {
-                case .out:
-                    if Self.equals(key, "code") {
-                        guard let code = Self.outcome(line[member.value]) else { return "an unknown outcome" }
-                        outcome = code
-                        hasOutcome = true
-                    } else if Self.equals(key, "us") {
-                        guard member.kind == .integer else { return "a field of the wrong kind" }
-                    } else if !Self.equals(key, "err") {
-                        return "an unknown field"
-                    }
-                case .what:
-                    guard Self.isKnown(key, among: Self.whatKeys) else { return "an unknown field" }
-                    if Self.equals(key, "op") {
-                        guard let known = Self.operations[Array(line[member.value])] else {
-                            return "an unknown operation"
-                        }
-                        operation = known
-                        hasOperation = true
-                    } else if Self.equals(key, "conn"), member.kind == .string {
-                        connector = member.value
-                    }
-                case .who:
-                    guard Self.isKnown(key, among: Self.whoKeys) else { return "an unknown field" }
-                case .why:
-                    guard Self.isKnown(key, among: Self.whyKeys) else { return "an unknown field" }
-                case .references:
-                    guard member.kind == .integer else { return "a field of the wrong kind" }
-                case .correlation:
-                    guard Self.equals(key, "h") || Self.equals(key, "n") else { return "an unknown field" }
-                default: return "an unknown field"
-                }
+                if let defect = inner(group, line, member, &hasOperation, &hasOutcome) { return defect }
             }
         }
         guard found & Self.required == Self.required, hasOperation, hasOutcome else { return "a field is missing" }
+        return nil
+    }
+
+    /// A member of one of the objects, or an element of `ref`.
+    private mutating func inner(
+        _ group: Field,
+        _ line: UnsafeRawBufferPointer,
+        _ member: StrictJSON.Member,
+        _ hasOperation: inout Bool,
+        _ hasOutcome: inout Bool
+    ) -> String? {
+        let key = member.key
+        switch group {
+        case .out:
+            if Self.equals(line, key, "code") {
+                guard let code = Self.outcome(line, member.value) else { return "an unknown outcome" }
+                outcome = code
+                hasOutcome = true
+            } else if Self.equals(line, key, "us") {
+                guard member.kind == .integer else { return "a field of the wrong kind" }
+            } else if !Self.equals(line, key, "err") {
+                return "an unknown field"
+            }
+        case .what:
+            guard Self.isKnown(line, key, among: Self.whatKeys) else { return "an unknown field" }
+            if Self.equals(line, key, "op") {
+                guard let known = Self.operation(line, member.value) else { return "an unknown operation" }
+                operation = known
+                hasOperation = true
+            } else if member.kind == .string, Self.equals(line, key, "conn") {
+                connector = member.value
+            }
+        case .who:
+            guard Self.isKnown(line, key, among: Self.whoKeys) else { return "an unknown field" }
+        case .why:
+            guard Self.isKnown(line, key, among: Self.whyKeys) else { return "an unknown field" }
+        case .references:
+            guard member.kind == .integer else { return "a field of the wrong kind" }
+        case .correlation:
+            guard Self.equals(line, key, "h") || Self.equals(line, key, "n") else { return "an unknown field" }
+        default:
+            return "an unknown field"
+        }
         return nil
     }
 
@@ -77,7 +90,7 @@ struct RecordForm: Sendable {
     func detail(_ name: StaticString, in line: UnsafeRawBufferPointer) -> [UInt8]? {
         for member in parser.members where member.depth == 4 && member.kind == .string {
             let parent = parser.members[member.parent]
-            guard Self.equals(line[member.key], name), Self.equals(line[parent.key], "det") else { continue }
+            guard Self.equals(line, member.key, name), Self.equals(line, parent.key, "det") else { continue }
             return Array(line[member.value])
         }
         return nil
@@ -94,36 +107,52 @@ struct RecordForm: Sendable {
     }
 
     private mutating func top(_ field: Field, _ line: UnsafeRawBufferPointer, _ member: StrictJSON.Member) -> String? {
-        let value = line[member.value]
+        let value = member.value
         switch field {
         case .previous:
-            guard let digest = StrictBase64.digest(value) else {
+            guard let digest = StrictBase64.digest(UnsafeRawBufferPointer(rebasing: line[value])) else {
                 return "_p is not a hash"
             }
             previous = digest
         case .sequence:
-            guard let number = Self.number(value) else { return "_s is not a number" }
+            guard let number = Self.number(line, value) else { return "_s is not a number" }
             sequence = number
         case .time:
-            guard let read = RecordTime(value) else { return "_t is not a time" }
-            time = read
+            let text = UnsafeRawBufferPointer(rebasing: line[value])
+            // Records of one batch share their time, so most often this is the one before.
+            if lastTimeText.withUnsafeBytes({ !Memory.isEqual($0, text) }) {
+                guard let read = RecordTime(text) else { return "_t is not a time" }
+                time = read
+                lastTimeText = Array(text)
+            }
         case .boot:
-            let isHex = value.allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }
-            guard value.count == 32, isHex else { return "boot is not a boot id" }
+            guard value.count == 32 else { return "boot is not a boot id" }
+            for place in value where !Self.isLowerHex(line[place]) { return "boot is not a boot id" }
         case .generation:
-            guard let number = Self.number(value) else { return "gen is not a number" }
+            guard let number = Self.number(line, value) else { return "gen is not a number" }
             generation = number
         case .mono:
-            guard Self.number(value) != nil else { return "mono is not a number" }
+            guard Self.number(line, value) != nil else { return "mono is not a number" }
         case .phase:
-            guard let read = Self.phase(value) else { return "an unknown phase" }
-            phase = read
+            if Self.equals(line, value, "single") {
+                phase = .single
+            } else if Self.equals(line, value, "intent") {
+                phase = .intent
+            } else if Self.equals(line, value, "outcome") {
+                phase = .outcome
+            } else {
+                return "an unknown phase"
+            }
         case .version:
-            guard Self.equals(value, "1") else { return "an unknown schema version" }
+            guard Self.equals(line, value, "1") else { return "an unknown schema version" }
         case .correlation, .out, .references, .what, .who, .why:
             break
         }
         return nil
+    }
+
+    private static func isLowerHex(_ byte: UInt8) -> Bool {
+        (0x30...0x39).contains(byte) || (0x61...0x66).contains(byte)
     }
 
     private enum Field: CaseIterable {
@@ -169,8 +198,9 @@ struct RecordForm: Sendable {
         ("v", .version), ("what", .what), ("who", .who), ("why", .why),
     ]
 
-    private static func field(_ key: Slice<UnsafeRawBufferPointer>) -> Field? {
-        fields.first { equals(key, $0.name) }?.field
+    private static func field(_ line: UnsafeRawBufferPointer, _ key: Range<Int>) -> Field? {
+        for entry in fields where equals(line, key, entry.name) { return entry.field }
+        return nil
     }
 
     private static let whatKeys: [StaticString] = [
@@ -183,34 +213,70 @@ struct RecordForm: Sendable {
         "appr", "bg", "pol", "polv", "purpose", "rule", "set", "sub", "ticket",
     ]
 
-    private static func isKnown(_ key: Slice<UnsafeRawBufferPointer>, among names: [StaticString]) -> Bool {
-        names.contains { equals(key, $0) }
+    private static func isKnown(
+        _ line: UnsafeRawBufferPointer,
+        _ key: Range<Int>,
+        among names: [StaticString]
+    ) -> Bool {
+        for name in names where equals(line, key, name) { return true }
+        return false
     }
 
-    private static func equals(_ bytes: Slice<UnsafeRawBufferPointer>, _ text: StaticString) -> Bool {
-        guard bytes.count == text.utf8CodeUnitCount else { return false }
+    @inline(__always)
+    private static func equals(_ line: UnsafeRawBufferPointer, _ range: Range<Int>, _ text: StaticString) -> Bool {
+        let count = text.utf8CodeUnitCount
+        guard range.upperBound - range.lowerBound == count else { return false }
+        let start = text.utf8Start
         var position = 0
-        for byte in bytes {
-            if byte != text.utf8Start[position] { return false }
+        while position < count {
+            if line[range.lowerBound + position] != start[position] { return false }
             position += 1
         }
         return true
     }
 
-    private static func outcome(_ value: Slice<UnsafeRawBufferPointer>) -> AuditDraft.Outcome? {
-        AuditDraft.Outcome.allCases.first { value.elementsEqual($0.rawValue.utf8) }
+    private static func outcome(_ line: UnsafeRawBufferPointer, _ range: Range<Int>) -> AuditDraft.Outcome? {
+        if equals(line, range, "granted") { return .granted }
+        if equals(line, range, "denied") { return .denied }
+        if equals(line, range, "error") { return .error }
+        return equals(line, range, "rate_limited") ? .rateLimited : nil
     }
 
-    private static func phase(_ value: Slice<UnsafeRawBufferPointer>) -> AuditDraft.Phase? {
-        AuditDraft.Phase.allCases.first { value.elementsEqual($0.rawValue.utf8) }
-    }
-
-    private static func number(_ value: Slice<UnsafeRawBufferPointer>) -> UInt64? {
-        var number: UInt64 = 0
-        for byte in value {
-            guard (0x30...0x39).contains(byte) else { return nil }
-            number = number * 10 + UInt64(byte - 0x30)  // at most 16 digits: the parser has seen to that
+    /// Operations by a hash of their names; the name is compared too.
+    private static let operations: [UInt64: (name: [UInt8], operation: AuditOperation)] = {
+        var table: [UInt64: (name: [UInt8], operation: AuditOperation)] = [:]
+        for operation in AuditOperation.allCases {
+            let name = Array(operation.rawValue.utf8)
+            table[name.withUnsafeBytes { hash($0, 0..<name.count) }] = (name, operation)
         }
-        return value.isEmpty ? nil : number
+        precondition(table.count == AuditOperation.allCases.count, "two operations share a hash")
+        return table
+    }()
+
+    /// FNV-1a, 64 bits.
+    private static func hash(_ bytes: UnsafeRawBufferPointer, _ range: Range<Int>) -> UInt64 {
+        var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+        var position = range.lowerBound
+        while position < range.upperBound {
+            hash = (hash ^ UInt64(bytes[position])) &* 0x100_0000_01b3
+            position += 1
+        }
+        return hash
+    }
+
+    private static func operation(_ line: UnsafeRawBufferPointer, _ range: Range<Int>) -> AuditOperation? {
+        guard let entry = operations[hash(line, range)], entry.name.count == range.count else { return nil }
+        for position in 0..<range.count where line[range.lowerBound + position] != entry.name[position] { return nil }
+        return entry.operation
+    }
+
+    private static func number(_ line: UnsafeRawBufferPointer, _ range: Range<Int>) -> UInt64? {
+        guard !range.isEmpty else { return nil }
+        var number: UInt64 = 0
+        for place in range {
+            guard line[place] >= 0x30, line[place] <= 0x39 else { return nil }
+            number = number * 10 + UInt64(line[place] - 0x30)  // at most 16 digits: the parser has seen to that
+        }
+        return number
     }
 }

@@ -97,7 +97,7 @@ struct StrictJSON: Sendable {
             guard !key.isEmpty, position + 1 < line.count, line[position] == 0x22, line[position + 1] == 0x3a else {
                 return "a name is not lower-case ASCII"
             }
-            if let previous, !line[previous].lexicographicallyPrecedes(line[key]) {
+            if let previous, !Self.precedes(line, previous, key) {
                 return "names are not in order or occur twice"
             }
             previous = key
@@ -111,6 +111,17 @@ struct StrictJSON: Sendable {
             default: return "a comma or closing brace is missing"
             }
         }
+    }
+
+    private static func precedes(_ line: UnsafeRawBufferPointer, _ left: Range<Int>, _ right: Range<Int>) -> Bool {
+        let common = min(left.count, right.count)
+        var offset = 0
+        while offset < common {
+            let (a, b) = (line[left.lowerBound + offset], line[right.lowerBound + offset])
+            if a != b { return a < b }
+            offset += 1
+        }
+        return left.count < right.count
     }
 
     private mutating func array(_ line: UnsafeRawBufferPointer, _ parent: Int, _ depth: Int) -> String? {

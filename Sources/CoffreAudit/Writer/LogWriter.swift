@@ -79,19 +79,24 @@ struct LogWriter: ~Copyable {
         named.reserveCapacity(rest.count + prologue.count)
         buffer.removeAll()
         for index in prologue.indices { encode(prologue[index].draft, at: time, &next, &results, &named) }
-        var end = rest.startIndex
-        while end < rest.endIndex, buffer.count < Self.batchBytes {
-            encode(rest[end].draft, at: time, &next, &results, &named)
-            end += 1
+        var count = 0
+        // Through a pointer: the drafts are looked at where they are, without copies.
+        rest.withUnsafeBufferPointer { records in
+            while count < records.count, buffer.count < Self.batchBytes {
+                encode(records[count].draft, at: time, &next, &results, &named)
+                count += 1
+            }
         }
         let own = prologue
+        let end = rest.startIndex + count
         let taken = rest[..<end]
         if buffer.count > 0 {
             try commit(next, at: time)
-            for (index, record) in own.enumerated() { count(record.draft, results[index], named[index]) }
-            for place in taken.indices {
-                let index = own.count + place - taken.startIndex
-                count(taken[place].draft, results[index], named[index])
+            for index in own.indices { tally(own[index].draft, results[index], named[index]) }
+            taken.withUnsafeBufferPointer { records in
+                for index in records.indices {
+                    tally(records[index].draft, results[own.count + index], named[own.count + index])
+                }
             }
         }
         rest = rest[end...]
@@ -99,7 +104,7 @@ struct LogWriter: ~Copyable {
         return BatchResult(own: own, records: taken, results: results)
     }
 
-    private mutating func count(
+    private mutating func tally(
         _ draft: borrowing AuditDraft,
         _ result: Result<AuditReceipt, AuditError>,
         _ isNamed: Bool
@@ -265,7 +270,7 @@ struct LogWriter: ~Copyable {
                 [
                     ("reason", .text(reason)),
                     ("table", .text(Base64.encode(current.tally.connectorDigest.bytes))),
-                    ("totals", .counts(current.tally.totals)),
+                    ("totals", current.tally.totalsForRecord),
                 ]
             )
             encode(record.draft, at: time, &next, &results, &named)

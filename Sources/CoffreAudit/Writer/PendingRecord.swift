@@ -33,18 +33,22 @@ struct BatchResult: Sendable {
 
     /// Runs the callers' completions in the order of the records.
     func serveCallers() {
-        for (index, place) in records.indices.enumerated() {
-            if case .caller(let completion) = records[place].waiter { completion(results[own.count + index]) }
+        for place in records.indices {
+            if case .caller(let completion) = records[place].waiter {
+                completion(results[own.count + place - records.startIndex])
+            }
         }
     }
 
     /// Runs the log's own completions.
     func serveLog() {
-        for (index, record) in own.enumerated() {
-            if case .log(let completion) = record.waiter { completion(results[index]) }
+        for place in own.indices {
+            if case .log(let completion) = own[place].waiter { completion(results[place]) }
         }
-        for (index, place) in records.indices.enumerated() {
-            if case .log(let completion) = records[place].waiter { completion(results[own.count + index]) }
+        for place in records.indices {
+            if case .log(let completion) = records[place].waiter {
+                completion(results[own.count + place - records.startIndex])
+            }
         }
     }
 }

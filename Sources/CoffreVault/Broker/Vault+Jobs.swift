@@ -54,22 +54,26 @@ extension Vault {
     }
 
     /// Collects answers of jobs that a restart interrupted. What they did is finished by their leases; here they are
-    /// read, acknowledged and forgotten.
+    /// read, acknowledged and forgotten. An answer that is none is dropped with its key.
     func collectJobs() async {
-        guard unsealed != nil else { return }
-        do {
-            for name in try barrier.names(in: .other, parent: BrokerKey.parent) {
-                guard let id = BrokerJobID(bytes: name), !openJobs.contains(id),
-                    let key = try barrier.get(BrokerKey.row(id))?.value
-                else { continue }
+        guard unsealed != nil, let names = try? barrier.names(in: .other, parent: BrokerKey.parent) else { return }
+        for id in names.compactMap({ BrokerJobID(bytes: $0) }) where !openJobs.contains(id) {
+            do {
+                guard let key = try barrier.get(BrokerKey.row(id))?.value else { continue }
                 let frame = try await broker.exchange(.collect, id, body: SharedSecret(copying: []))
-                let answer = try Self.open(frame, key)
-                journal(false, "an interrupted job was collected", ["known": answer == nil ? "no" : "yes"])
+                var known = "no"
+                do {
+                    if try Self.open(frame, key) != nil { known = "yes" }
+                } catch {
+                    known = "garbage"
+                }
+                journal(known == "garbage", "an interrupted job was collected", ["job": "\(id)", "known": known])
                 await broker.acknowledge(id)
                 _ = try await barrier.commit([.delete(BrokerKey.row(id), expect: .any)])
+            } catch {
+                journal(true, "interrupted jobs could not be collected yet", ["reason": "\(error)"])
+                return
             }
-        } catch {
-            journal(true, "interrupted jobs could not be collected yet", ["reason": "\(error)"])
         }
     }
 

@@ -113,7 +113,9 @@ package actor Vault {
         what.pathLength = refused.target.count
         var draft = AnswerDraft(
             status: refused.status,
-            body: ResponseBody(JSONValue.object(["errors": .strings([refused.message])]).encoded())
+            body: ResponseBody(
+                JSONValue.object(["errors": .strings(refused.message.isEmpty ? [] : [refused.message])]).encoded()
+            )
         )
         var code = AuditDraft.Outcome.error
         if budget.isOver(uid: principal.uid, at: clock.monotonic()) {

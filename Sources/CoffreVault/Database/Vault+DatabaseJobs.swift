@@ -64,7 +64,12 @@ extension Vault {
     func createLogin(_ login: NewLogin, statements: [String], _ target: DatabaseTarget, password: SharedSecret)
         async throws
     {
-        let job = target.job(.create, login: login.username, statements: statements.map { login.expand($0) })
+        let job = target.job(
+            .create,
+            login: login.username,
+            statements: statements.map { login.expand($0) },
+            validUntil: login.expires.seconds
+        )
         _ = try await runJob(job, adminPassword: password, loginPassword: login.password)
     }
 
@@ -86,7 +91,7 @@ extension Vault {
             .renew,
             login: lease.username,
             statements: statements,
-            validUntil: statements.isEmpty ? lease.expires.seconds : nil
+            validUntil: lease.expires.seconds
         )
         _ = try await runJob(job, adminPassword: password)
     }

@@ -73,7 +73,7 @@ public struct BrokerJob: Sendable, Equatable {
     public var login: String?
     /// What to run, placeholders already filled in; empty means the broker's own way (`.revoke`, `.renew`).
     public var statements: [String]
-    /// The new end of the login's life in seconds since 1970, for `.renew` without statements.
+    /// The end of the login's life in seconds since 1970, for `.create` and `.renew`: set after the statements.
     public var validUntil: Int64?
     /// X25519 public key, exactly 32 bytes, that a parked answer is sealed to.
     public var publicKey: [UInt8]
@@ -120,6 +120,10 @@ public struct BrokerJob: Sendable, Equatable {
     /// - Throws: ``BrokerWireError`` `.tooLong`, `.invalidField`.
     public func validate() throws(BrokerWireError) {
         try BrokerText.check(host, 1...Limit.host)
+        // libpq gives a meaning to slashes, commas and a leading @.
+        guard host.utf8.allSatisfy({ Self.isHostCharacter($0) }) else {
+            throw BrokerWireError(.invalidField, "the host is neither a name nor an address")
+        }
         try BrokerText.check(database, 1...Limit.identifier)
         try BrokerText.check(user, 1...Limit.identifier)
         guard (login == nil) == (kind == .verify) else {
@@ -143,17 +147,24 @@ public struct BrokerJob: Sendable, Equatable {
             guard !statements.isEmpty else { throw BrokerWireError(.invalidField, "a creation needs statements") }
         case .revoke: break
         case .renew:
-            guard statements.isEmpty == (validUntil != nil) else {
-                throw BrokerWireError(.invalidField, "a renewal has either statements or a new end")
+            guard !statements.isEmpty || validUntil != nil else {
+                throw BrokerWireError(.invalidField, "a renewal has statements, a new end or both")
             }
         }
-        guard kind == .renew || validUntil == nil else {
-            throw BrokerWireError(.invalidField, "only a renewal has a new end")
+        guard kind == .create || kind == .renew || validUntil == nil else {
+            throw BrokerWireError(.invalidField, "only a creation or a renewal sets an end")
         }
         for seconds in [connectTimeoutSeconds, statementTimeoutSeconds] {
             guard (1...Limit.timeoutSeconds).contains(seconds) else {
                 throw BrokerWireError(.invalidField, "a time-out is 1 to 600 seconds")
             }
+        }
+    }
+
+    private static func isHostCharacter(_ byte: UInt8) -> Bool {
+        switch byte {
+        case 0x30...0x39, 0x41...0x5a, 0x61...0x7a, 0x2d, 0x2e, 0x3a, 0x5f: true
+        default: false
         }
     }
 

@@ -90,7 +90,7 @@ struct KillLoopTests {
             }
             return try await group.reduce(into: []) { $0.append($1) }
         }
-        #expect(results.allSatisfy(\.1))
+        #expect(results.filter { !$0.1 }.isEmpty)
         try daemon.verifyLog()
         try daemon.start()
         try daemon.unseal()

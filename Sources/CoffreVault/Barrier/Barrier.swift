@@ -1,4 +1,4 @@
-internal import CoffreCrypto
+package import CoffreCrypto
 package import CoffreStorage
 internal import Synchronization
 
@@ -34,7 +34,7 @@ package final class Barrier: Sendable {
 
     /// Makes the first keyring; nothing is on disk before the first commit.
     /// - Returns: the wrapped keyring, for the commit that makes the vault.
-    func create(rootKey: borrowing SecretBytes, vault: [UInt8]) throws(BarrierError) -> [UInt8] {
+    package func create(rootKey: borrowing SecretBytes, vault: [UInt8]) throws(BarrierError) -> [UInt8] {
         do throws(CryptoError) {
             let root = try WrappingKey(rootKey, vault: vault)
             let keyring = try Keyring.make()
@@ -49,7 +49,7 @@ package final class Barrier: Sendable {
 
     /// Opens with the root key.
     /// - Throws: ``BarrierError`` `.wrongKey`, `.corrupt`, `.storage`.
-    func open(rootKey: borrowing SecretBytes, vault: [UInt8]) throws(BarrierError) {
+    package func open(rootKey: borrowing SecretBytes, vault: [UInt8]) throws(BarrierError) {
         let (wrapped, meta): ([UInt8]?, [UInt8]?)
         do throws(StorageError) {
             (wrapped, meta) = (try store.meta(.keyring), try store.meta(.transaction))
@@ -175,7 +175,7 @@ package final class Barrier: Sendable {
         try await commit(mutations, meta: [:])
     }
 
-    func commit(_ mutations: [BarrierMutation], meta: [MetaKey: [UInt8]]) async throws(BarrierError) -> UInt64 {
+    package func commit(_ mutations: [BarrierMutation], meta: [MetaKey: [UInt8]]) async throws(BarrierError) -> UInt64 {
         let (keyring, vault) = try keys()
         let changes = mutations.map { Self.change($0, keyring, vault) }
         let result: Result<UInt64, StorageError> = await withCheckedContinuation { continuation in

@@ -44,7 +44,7 @@ package enum Hex {
 
     /// Decodes hex of a secret; nil when malformed.
     package static func decodeSecret(_ text: UnsafeRawBufferPointer) -> SecretBytes? {
-        guard text.count.isMultiple(of: 2), !text.isEmpty else { return nil }
+        guard text.count.isMultiple(of: 2), !text.isEmpty, text.allSatisfy({ $0 < 0x80 }) else { return nil }
         return try? SecretBytes(count: text.count / 2) { target throws(CryptoError) in
             var written = 0
             let status = sodium_hex2bin(
@@ -111,7 +111,8 @@ package enum Base64 {
 
     /// Decodes base64 of a secret; nil when malformed or empty.
     package static func decodeSecret(_ text: UnsafeRawBufferPointer) -> SecretBytes? {
-        guard !text.isEmpty, text.count.isMultiple(of: 4) else { return nil }
+        // libsodium takes characters as signed: bytes above ASCII would pass for others.
+        guard !text.isEmpty, text.count.isMultiple(of: 4), text.allSatisfy({ $0 < 0x80 }) else { return nil }
         let padding = text.suffix(2).filter { $0 == 0x3d }.count
         return try? SecretBytes(count: text.count / 4 * 3 - padding) { target throws(CryptoError) in
             var written = 0

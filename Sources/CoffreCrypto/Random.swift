@@ -1,4 +1,5 @@
 internal import CSodium
+internal import Synchronization
 
 /// Cryptographic randomness from the kernel (getrandom(2), through libsodium).
 package enum Random {
@@ -10,6 +11,19 @@ package enum Random {
             written = count
         }
     }
+
+    /// Two random words for an id that is not secret, from a pool that is filled 4 KiB at a time: a system call for each
+    /// request would cost more than the request's decision.
+    package static func publicWords() -> (UInt64, UInt64) {
+        pool.withLock { pool in
+            if pool.count < 2 {
+                pool = bytes(4096).withUnsafeBytes { Array($0.bindMemory(to: UInt64.self)) }
+            }
+            return (pool.removeLast(), pool.removeLast())
+        }
+    }
+
+    private static let pool = Mutex<[UInt64]>([])
 
     package static func fill(_ buffer: UnsafeMutableRawBufferPointer) {
         Sodium.require()

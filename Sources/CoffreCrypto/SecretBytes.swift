@@ -108,11 +108,22 @@ package struct SecretBytes: ~Copyable, @unchecked Sendable {  // Immutable after
 /// A shared handle on secret bytes, for values that travel through closures. Wiped with the last reference.
 package final class SharedSecret: Sendable, CustomStringConvertible {
     private let bytes: SecretBytes
+    private let range: Range<Int>
 
-    package var count: Int { bytes.count }
-    package var description: String { "<\(bytes.count) secret bytes>" }
+    package var count: Int { range.count }
+    package var description: String { "<\(count) secret bytes>" }
 
-    package init(_ bytes: consuming SecretBytes) { self.bytes = bytes }
+    package init(_ bytes: consuming SecretBytes) {
+        range = 0..<bytes.count
+        self.bytes = bytes
+    }
+
+    /// Only `range` of `bytes` counts; the rest is wiped with it.
+    package init(_ bytes: consuming SecretBytes, range: Range<Int>) {
+        precondition(range.lowerBound >= 0 && range.upperBound <= bytes.count, "a range outside of its bytes")
+        self.range = range
+        self.bytes = bytes
+    }
 
     /// Copies `source` into the guarded arena.
     package convenience init(copying source: UnsafeRawBufferPointer) { self.init(SecretBytes(copying: source)) }
@@ -123,12 +134,14 @@ package final class SharedSecret: Sendable, CustomStringConvertible {
 
     /// Lends the bytes for the length of `body`. Do not let the pointer escape.
     package func withBytes<R: ~Copyable, E: Error>(_ body: (UnsafeRawBufferPointer) throws(E) -> R) throws(E) -> R {
-        try bytes.withBytes(body)
+        try bytes.withBytes { bytes throws(E) in try body(UnsafeRawBufferPointer(rebasing: bytes[range])) }
     }
 
     /// Lends the owner, for operations that take a borrowed key.
     package func withSecret<R: ~Copyable, E: Error>(_ body: (borrowing SecretBytes) throws(E) -> R) throws(E) -> R {
-        try body(bytes)
+        if range.count == bytes.count { return try body(bytes) }
+        let copy = bytes.withBytes { SecretBytes.key(copying: UnsafeRawBufferPointer(rebasing: $0[range])) }
+        return try body(copy)
     }
 }
 

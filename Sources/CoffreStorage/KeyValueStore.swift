@@ -1,112 +1,85 @@
-/// The transactional key/value protocol between the barrier and whatever stores rows. It knows no SQL, so that another
-/// engine can take the place of the embedded one: reads, one ordered scan, and work that runs in a group's transaction.
+/// What a write expects of the row it replaces.
+package enum RowExpectation: Sendable, Equatable {
+    case any
+    case absent
+    case version(UInt64)
+}
+
+/// One change of a batch.
+package enum RowChange: Sendable {
+    /// Makes the ciphertexts once the row's new version is known. Runs on the storage's thread.
+    package typealias Seal = @Sendable (_ version: UInt64) throws -> (label: [UInt8], value: [UInt8])
+
+    case put(RowAddress, expect: RowExpectation, Seal)
+    /// Does nothing when the row exists.
+    case insertIfAbsent(RowAddress, Seal)
+    case delete(RowAddress, expect: RowExpectation)
+    /// Deletes the row when no other row has this parent.
+    case deleteIfChildless(RowAddress, namespace: UInt8, parent: RowHash)
+}
+
+/// What a transaction did to one row, for the set hash.
+package struct RowEffect: Sendable {
+    package let address: RowAddress
+    package let old: StoredRow?
+    package let new: StoredRow?
+}
+
+/// Makes the meta row of a transaction. Called on the storage's thread, one call at a time.
+package protocol TransactionSealer: Sendable {
+    /// The encrypted meta row after `effects`, and the generation it holds.
+    func prepare(_ effects: [RowEffect]) throws -> (meta: [UInt8], generation: UInt64)
+    /// Whether the transaction of the last `prepare` is durable.
+    func finish(isDurable: Bool)
+}
+
+/// Durable transactions over rows: all that the barrier asks of a storage. No SQL notion appears in it, so that
+/// another engine can stand below.
 package protocol KeyValueStore: Sendable {
-    /// The row's version and value; nil when absent. Sees every commit that has completed. Blocks for microseconds.
-    func get(_ address: StorageAddress) throws(StorageError) -> StorageCell?
+    /// The row at `address`, nil when there is none. Sees every commit that has completed.
+    func get(_ address: RowAddress) throws(StorageError) -> StoredRow?
 
-    /// Rows of one folder in order of name hash, at most `limit`, from one snapshot.
-    func range(namespace: UInt8, parent: StorageHash, limit: Int) throws(StorageError) -> [StorageRow]
+    /// Rows of one parent in the order of their name hashes, at most `limit`, after `after`.
+    /// - Parameter includesValues: without, `value` is empty, and large values are not read.
+    func range(
+        namespace: UInt8,
+        parent: RowHash,
+        after: RowHash?,
+        limit: Int,
+        includesValues: Bool
+    ) throws(StorageError) -> [(name: RowHash, row: StoredRow)]
 
-    /// Names the one party that takes part in each group. At most once, before the first `submit`.
-    func attach(_ hook: any StorageGroupHook)
+    /// All rows in the order of their addresses, at most `limit`, after `after`.
+    func scan(after: RowAddress?, limit: Int) throws(StorageError) -> [(address: RowAddress, row: StoredRow)]
 
-    /// Queues `work` for the next group. Its `complete` is always called, once.
-    func submit(_ work: any StorageWork)
+    /// Reads every row of one moment, writes notwithstanding, on a connection of its own. Blocks for as long as it takes.
+    /// - Returns: the meta row of the same moment.
+    func readSnapshot(_ visit: (RowAddress, StoredRow) -> Void) throws(StorageError) -> [UInt8]?
 
-    /// Returns when all work submitted before has ended. Blocks; never call it from a completion.
-    func drain()
+    /// The bytes kept beside the rows under `key`.
+    func meta(_ key: MetaKey) throws(StorageError) -> [UInt8]?
 
-    /// Empties the write-ahead log soon, so that overwritten rows do not linger in it.
-    func requestCompaction()
+    /// Carries out `changes` in one transaction, all or none. Concurrent calls share one transaction and one sync; a call
+    /// whose expectation fails is left out alone.
+    /// - Parameters:
+    ///   - meta: other meta cells to write in the same transaction.
+    ///   - completion: receives the generation, on the storage's delivery.
+    func commit(
+        _ changes: [RowChange],
+        meta: [MetaKey: [UInt8]],
+        completion: @escaping @Sendable (Result<UInt64, StorageError>) -> Void
+    )
 
-    /// Ends all queued work, then closes the files. Blocks. Later calls fail with `.closed`.
-    func close()
+    /// Who seals transactions; nil refuses every commit.
+    func setSealer(_ sealer: (any TransactionSealer)?)
 }
 
-/// A transaction of the group being committed: reads see what earlier work of the group has written.
-package protocol StorageTransaction: AnyObject {
-    func row(_ address: StorageAddress) throws(StorageError) -> StorageRow?
-
-    /// Whether the folder holds a row.
-    func hasRows(namespace: UInt8, parent: StorageHash) throws(StorageError) -> Bool
-
-    /// Rows after `address` (from the first one for nil) in address order over all namespaces, at most `limit`.
-    func scan(after address: StorageAddress?, limit: Int) throws(StorageError) -> [StorageRow]
-
-    /// Writes or overwrites a row.
-    func put(_ row: StorageRow) throws(StorageError)
-
-    /// Deletes the row if it is there.
-    func delete(_ address: StorageAddress) throws(StorageError)
-}
-
-/// One caller's part of a group: all of it happens, or nothing.
-package protocol StorageWork: AnyObject, Sendable {
-    /// Runs on the storage thread. Checks every expectation before the first write, so that a rejection leaves no trace.
-    /// - Throws: what the transaction throws, and nothing else; the whole group is then taken back.
-    func apply(in transaction: any StorageTransaction) throws(StorageError) -> StorageVerdict
-
-    /// Called once on the storage thread as soon as the group has ended, before `drain()` returns.
-    func ended(_ outcome: StorageOutcome)
-
-    /// Called once, by way of ``StorageGroupHook/deliver(_:)``.
-    func complete(_ outcome: StorageOutcome)
-}
-
-extension StorageWork {
-    package func ended(_ outcome: StorageOutcome) {}
-}
-
-extension KeyValueStore {
-    /// Commits `mutations` as one batch and waits for it. Never call it from a completion.
-    /// - Throws: ``StorageBatch/Conflict`` when an expectation does not hold, ``StorageError`` otherwise.
-    package func commitAndWait(_ mutations: [StorageBatch.Mutation]) throws {
-        let batch = StorageBatch(mutations) { _ in }
-        submit(batch)
-        drain()
-        switch batch.outcome {
-        case .committed: return
-        case .rejected(let error): throw error
-        case .failed(let error): throw error
-        case nil: throw StorageError.closed
-        }
-    }
-}
-
-package enum StorageVerdict: Sendable {
-    case accepted
-    /// Nothing was written; the error goes to this work alone.
-    case rejected(any Error)
-}
-
-package enum StorageOutcome: Sendable {
-    /// Durable. The number is the one that the hook gave to the group.
-    case committed(UInt64)
-    case rejected(any Error)
-    /// The group was taken back. After a failed sync it may still turn up after a crash of the machine.
-    case failed(StorageError)
-}
-
-package enum StorageGroupEnd: Sendable {
-    /// Durable.
-    case committed
-    /// Nothing had been written.
-    case unchanged
-    /// Everything was taken back.
-    case failed
-}
-
-/// The party that adds its own rows to each group (generation, set hash) without showing keys to this layer.
-package protocol StorageGroupHook: AnyObject, Sendable {
-    func groupWillBegin()
-
-    /// Called after all work, before the commit.
-    /// - Parameter changed: whether the group has written anything; when not, nothing will be committed.
-    /// - Returns: the group's number.
-    func groupWillCommit(in transaction: any StorageTransaction, changed: Bool) throws(StorageError) -> UInt64
-
-    func groupDidEnd(_ end: StorageGroupEnd)
-
-    /// Runs `completions` once, on a thread of the hook's choice.
-    func deliver(_ completions: @escaping @Sendable () -> Void)
+/// Cells beside the rows.
+package enum MetaKey: Int64, Sendable, CaseIterable {
+    /// Generation and set hash, encrypted.
+    case transaction = 1
+    /// The seal record: public facts and wrapped keys.
+    case seal = 2
+    /// The keyring, wrapped by the root key.
+    case keyring = 3
 }

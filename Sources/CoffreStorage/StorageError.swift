@@ -1,46 +1,37 @@
-/// What can go wrong below the barrier. Messages say what to do; they hold paths and codes, never a row's content.
-package struct StorageError: Error, Sendable, Equatable {
+/// What the storage can refuse. Messages name files and what to do, never a value.
+package struct StorageError: Error, Sendable, CustomStringConvertible {
     /// The closed list of causes.
-    package enum Code: Sendable, Equatable {
-        /// The state folder is missing, not ours, or open to others.
-        case folderUnusable
-        /// Another process has the same state open.
-        case inUse
-        /// No space or quota left.
+    package enum Code: String, Sendable {
+        /// An expectation of the batch does not hold: somebody else changed the row.
+        case conflict
+        /// Disk or quota is full.
         case full
-        /// The kernel refused to read, write or sync.
-        case ioFailure
-        /// The database file is damaged, or not a database.
+        /// Input or output failed; the change may or may not be on disk, and was taken back.
+        case io
+        /// The file is not a database, or its pages contradict each other.
         case corrupt
-        /// The database was written by a newer version.
-        case tooNew
-        /// The file or file system does not let itself be written.
-        case readOnly
-        /// Another connection holds a lock for too long.
-        case busy
-        /// A row is larger than the engine stores.
-        case tooLarge
-        /// The process is out of memory.
-        case outOfMemory
-        /// The store has been closed.
+        /// Another process works on the same state.
+        case alreadyOpen
+        /// A file or folder is not what it must be.
+        case unsafePath
+        /// The storage has been closed.
         case closed
-        /// The engine answered with something that correct calls never see.
-        case unexpected
+        /// The batch's own closure refused.
+        case refused
+        /// Anything else the library says.
+        case failed
     }
 
     package let code: Code
-    /// Safe to log and to show.
     package let message: String
-    /// The engine's extended result code, or an errno for files; 0 when none.
-    package let detail: Int32
+    /// What a batch's closure threw, for `.refused`.
+    package let cause: (any Error)?
 
-    package init(_ code: Code, _ message: String, detail: Int32 = 0) {
+    package init(_ code: Code, _ message: String, cause: (any Error)? = nil) {
         self.code = code
         self.message = message
-        self.detail = detail
+        self.cause = cause
     }
 
-    package static func == (left: Self, right: Self) -> Bool { left.code == right.code }
-
-    static let closed = StorageError(.closed, "the store is closed: the daemon is stopping")
+    package var description: String { message }
 }

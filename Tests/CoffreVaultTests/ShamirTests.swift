@@ -2,102 +2,82 @@ import CoffreCrypto
 import CoffreVault
 import Testing
 
+/// Shamir's sharing: every subset of enough shares restores, fewer do not, and hostile records do not trap.
 struct ShamirTests {
-    private func bytes(_ secret: SharedSecret) -> [UInt8] { secret.withBytes { Array($0) } }
+    private func secret(_ bytes: [UInt8]) -> SharedSecret { SharedSecret(copying: bytes) }
 
-    private func split(_ secret: [UInt8], _ shares: Int, _ threshold: Int) throws -> [SharedSecret] {
-        try SharedSecret(copying: secret).withSecret { try Shamir.split($0, shares: shares, threshold: threshold) }
-    }
+    private func bytes(_ secret: SharedSecret?) -> [UInt8]? { secret.map { $0.withBytes { Array($0) } } }
 
-    private func combine(_ shares: [SharedSecret]) throws -> [UInt8] { bytes(SharedSecret(try Shamir.combine(shares))) }
-
-    /// FIPS 197 §4.2 and §4.2.1.
-    @Test(arguments: [
-        (0x57, 0x83, 0xc1), (0x57, 0x13, 0xfe), (0x57, 0x02, 0xae), (0x57, 0x10, 0x07), (0x53, 0xca, 0x01),
-    ])
-    func productsAreThoseOfAES(a: UInt8, b: UInt8, product: UInt8) {
-        #expect(Shamir.multiply(a, b) == product)
-        #expect(Shamir.multiply(b, a) == product)
-    }
-
-    @Test func everyElementButZeroHasItsInverse() {
-        #expect((UInt8(1)...255).allSatisfy { Shamir.multiply($0, Shamir.inverse($0)) == 1 })
-        #expect(Shamir.inverse(0) == 0)
-    }
-
-    @Test func multiplicationDistributesOverAddition() {
-        for a in UInt8(0)...255 {
-            for b in stride(from: UInt8(0), through: 250, by: 5) {
-                #expect(Shamir.multiply(a, b ^ 0x1d) == Shamir.multiply(a, b) ^ Shamir.multiply(a, 0x1d))
+    @Test(arguments: [(1, 1), (2, 2), (3, 2), (5, 3), (6, 5)])
+    func everySubsetOfEnoughSharesRestoresTheSecret(_ count: Int, _ threshold: Int) {
+        let original: [UInt8] = (0..<32).map { (byte: Int) -> UInt8 in UInt8(byte * 7 + 1) }
+        let shares = secret(original).withSecret { ShamirSharing.split($0, shares: count, threshold: threshold) }
+        for mask in 1..<(1 << count) {
+            let chosen: [SharedSecret] = shares.enumerated().filter { (mask >> $0.offset) & 1 == 1 }.map(\.element)
+            if chosen.count >= threshold {
+                #expect(bytes(ShamirSharing.combine(chosen)) == original)
+            } else {
+                #expect(bytes(ShamirSharing.combine(chosen)) != original)
             }
         }
     }
 
-    /// Worked out apart from this code: secret "secret", linear coefficients 01 … 06, quadratic ff 80 11 22 53 ca.
-    @Test(arguments: [(1, "8de7715433b801"), (2, "a05721f2387d02"), (255, "ffc341d3f911ff")])
-    func aShareIsThePolynomialAtItsNumber(x: UInt8, expected: String) throws {
-        let coefficients = SharedSecret(copying: [1, 2, 3, 4, 5, 6, 0xff, 0x80, 0x11, 0x22, 0x53, 0xca])
-        let share = SharedSecret(copying: Array("secret".utf8)).withSecret { secret in
-            coefficients.withSecret { SharedSecret(Shamir.share(of: secret, x: x, coefficients: $0, degree: 2)) }
-        }
-        #expect(Hex.encode(bytes(share)) == expected)
+    // Shares of Vault's form, `y ‖ x`, computed by hand: secret 0x2a with f(x) = 0x2a + 0x05·x over GF(2^8).
+    @Test func sharesOfAKnownPolynomialGiveItsConstant() {
+        let shares = [secret([0x2f, 1]), secret([0x20, 2]), secret([0x3e, 4])]
+        #expect(bytes(ShamirSharing.combine([shares[0], shares[1]])) == [0x2a])
+        #expect(bytes(ShamirSharing.combine([shares[2], shares[0]])) == [0x2a])
+        #expect(bytes(ShamirSharing.combine([shares[1], shares[2]])) == [0x2a])
     }
 
-    @Test func theWorkedSharesRestoreTheirSecret() throws {
-        let shares = ["8de7715433b801", "a05721f2387d02", "ffc341d3f911ff"].map { text in
-            SharedSecret(copying: Hex.decode(Array(text.utf8)) ?? [])
-        }
-        #expect(try combine(shares) == Array("secret".utf8))
-        #expect(try combine(shares.reversed()) == Array("secret".utf8))
+    // FIPS 197 §4.2: {57} · {83} = {c1}, {57} · {13} = {fe}.
+    @Test func multiplicationIsThatOfTheField() {
+        #expect(ShamirSharing.multiply(0x57, 0x83) == 0xc1)
+        #expect(ShamirSharing.multiply(0x57, 0x13) == 0xfe)
+        for value in 1...255 { #expect(ShamirSharing.multiply(UInt8(value), ShamirSharing.invert(UInt8(value))) == 1) }
     }
 
-    @Test(arguments: [(2, 2), (3, 2), (5, 3), (6, 6), (7, 4)])
-    func everySubsetOfThresholdSizeRestores(shares: Int, threshold: Int) throws {
-        let secret = Random.bytes(32)
-        let all = try split(secret, shares, threshold)
-        #expect(all.count == shares)
-        for choice in 0..<(1 << shares) where choice.nonzeroBitCount == threshold {
-            let subset = (0..<shares).filter { choice & (1 << $0) != 0 }.map { all[$0] }
-            #expect(try combine(subset.shuffled()) == secret)
-        }
-        for choice in 0..<(1 << shares) where choice.nonzeroBitCount == threshold - 1 && threshold > 2 {
-            let subset = (0..<shares).filter { choice & (1 << $0) != 0 }.map { all[$0] }
-            #expect(try combine(subset) != secret)
-        }
+    @Test func sharesThatDoNotFitTogetherAreRefused() {
+        #expect(ShamirSharing.combine([]) == nil)
+        #expect(ShamirSharing.combine([secret([1, 1]), secret([2, 1])]) == nil)
+        #expect(ShamirSharing.combine([secret([1, 0]), secret([2, 1])]) == nil)
+        #expect(ShamirSharing.combine([secret([1, 1]), secret([2, 2, 2])]) == nil)
     }
 
-    /// With one share too few, every secret is possible: some further share leads to it.
-    @Test func oneShareTooFewExcludesNoSecret() throws {
-        let share = try split([0x2a], 2, 2)[0]
-        let x = bytes(share)[1]
-        let other: UInt8 = x == 1 ? 2 : 1
-        let reachable = try Set(
-            (UInt8(0)...255).map { y in try combine([share, SharedSecret(copying: [y, other])])[0] }
+    @Test func aSealRecordSurvivesItsEncodingAndRefusesChanges() throws {
+        let record = SealRecord(
+            type: .shamir,
+            vaultID: [UInt8](repeating: 3, count: 16),
+            shares: 5,
+            threshold: 3,
+            wrappedRoot: [UInt8](repeating: 9, count: 60),
+            wrappedForRecovery: nil
         )
-        #expect(reachable.count == 256)
+        #expect(try SealRecord(decoding: record.encoded) == record)
+        var random = SeededGenerator(11)
+        for _ in 0..<3000 {
+            var bytes = record.encoded
+            for _ in 0..<Int.random(in: 1...3, using: &random) {
+                let place = Int.random(in: 0..<bytes.count, using: &random)
+                bytes[place] = UInt8.random(in: 0...255, using: &random)
+            }
+            if let read = try? SealRecord(decoding: bytes) {
+                #expect(try SealRecord(decoding: read.encoded) == read)
+                #expect((1...255).contains(read.shares) && (1...read.shares).contains(read.threshold))
+            }
+        }
+        for count in 0..<record.encoded.count {
+            #expect(throws: BarrierError.self) { try SealRecord(decoding: Array(record.encoded[..<count])) }
+        }
     }
 
-    @Test func theLargestNumberOfSharesWorks() throws {
-        let secret = Random.bytes(32)
-        let all = try split(secret, 255, 255)
-        #expect(Set(all.map { bytes($0)[32] }) == Set(1...255))
-        #expect(try combine(all) == secret)
-    }
-
-    @Test func oneShareIsTheSecretItself() throws {
-        let secret = Random.bytes(32)
-        let shares = try split(secret, 1, 1)
-        #expect(shares.map(bytes) == [secret])
-        #expect(try combine(shares) == secret)
-    }
-
-    @Test(arguments: [(0, 0), (1, 2), (2, 1), (2, 3), (256, 2), (5, 0), (-1, -1)])
-    func impossibleNumbersAreRefused(shares: Int, threshold: Int) {
-        #expect(throws: SealError.invalidParameters) { try split([1, 2, 3], shares, threshold) }
-    }
-
-    @Test(arguments: [[[1, 2, 3], [1, 2]], [[1, 0], [2, 1]], [[1, 7], [2, 7]], [[1], [2]], []])
-    func sharesThatCannotBelongTogetherAreRefused(shares: [[UInt8]]) {
-        #expect(throws: SealError.invalidShare) { try combine(shares.map { SharedSecret(copying: $0) }) }
+    // RFC 7677 §3: password "pencil", this salt, 4096 rounds; the server signature there is made with ServerKey.
+    @Test func aScramVerifierIsThatOfTheStandard() throws {
+        let salt = try #require(Base64.decode(Array("W22ZaJ0SNY7soEsUEjb6gQ==".utf8)))
+        let verifier = try ScramVerifier.make(password: secret(Array("pencil".utf8)), salt: salt)
+        #expect(
+            verifier == "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:"
+                + "wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="
+        )
     }
 }

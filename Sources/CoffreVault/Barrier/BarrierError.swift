@@ -1,40 +1,53 @@
 package import CoffreStorage
+internal import CoffreWire
 
-/// What can go wrong at the barrier. No message names a path, a name or a value.
-package enum BarrierError: Error, Sendable, Equatable {
-    /// No keys: never unsealed, or sealed before the call could finish.
-    case sealed
-    /// An expectation of the batch did not hold; nothing was written.
-    case conflict
-    /// The row at this address (hex of namespace, parent hash and name hash) is damaged, moved or foreign.
-    case corrupt(address: String)
-    /// The rows do not add up to the set hash: one was added, removed, changed or brought back.
-    case setHashMismatch
-    /// The unseal key does not fit this vault.
-    case wrongKey
-    case notInitialized
-    case alreadyInitialized
-    /// A value exceeds ``Barrier/maximumValueBytes``, or a name ``Barrier/maximumNameBytes``.
-    case tooLarge
-    /// Old terms are still in use by too many rows; re-encryption must catch up first.
-    case tooManyTerms
-    case storage(StorageError)
+/// What the barrier can refuse. Carries no name and no value.
+package struct BarrierError: Error, Sendable, CustomStringConvertible {
+    package enum Code: String, Sendable {
+        /// No key is here.
+        case sealed
+        /// The key does not open this vault.
+        case wrongKey
+        /// An expectation does not hold.
+        case conflict
+        /// A row does not open, or does not parse: damaged, moved, or from another vault.
+        case corrupt
+        /// The engine below refused.
+        case storage
+    }
 
-    /// Safe to log and to show; says what to do.
-    package var message: String {
-        switch self {
-        case .sealed: "the vault is sealed: unseal it first"
-        case .conflict: "the row has changed meanwhile: read it again"
-        case .corrupt(let address):
-            "row \(address) is damaged or does not belong where it lies: stop the daemon and restore a backup"
-        case .setHashMismatch:
-            "the rows do not add up: the database was changed from outside; stop the daemon and restore a backup"
-        case .wrongKey: "the key does not open this vault: check that it belongs to it"
-        case .notInitialized: "the vault is not initialised: run coffre init"
-        case .alreadyInitialized: "the vault is already initialised"
-        case .tooLarge: "the value is larger than the vault stores"
-        case .tooManyTerms: "too many key terms are in use: wait for the re-encryption of old rows"
-        case .storage(let error): error.message
+    package let code: Code
+    package let message: String
+    package let cause: StorageError?
+
+    package init(_ code: Code, _ message: String, cause: StorageError? = nil) {
+        self.code = code
+        self.message = message
+        self.cause = cause
+    }
+
+    static let sealed = BarrierError(.sealed, "Vault is sealed")
+
+    init(_ error: StorageError) {
+        if let inner = error.cause as? BarrierError {
+            self = inner
+        } else {
+            self.init(error.code == .conflict ? .conflict : .storage, error.message, cause: error)
+        }
+    }
+
+    package var description: String { message }
+}
+
+extension VaultError {
+    init(barrier error: BarrierError) {
+        switch error.code {
+        case .sealed: self = .sealed
+        case .wrongKey: self = VaultError(.badRequest, error.message, cause: error)
+        case .conflict:
+            self = VaultError(.badRequest, "the entry was changed at the same time: try again", cause: error)
+        case .corrupt: self = VaultError(.storageCorrupt, error.message, cause: error)
+        case .storage: self = VaultError(.storageUnavailable, error.message, cause: error)
         }
     }
 }

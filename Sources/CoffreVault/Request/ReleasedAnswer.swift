@@ -72,8 +72,8 @@ package struct ReleasedAnswer: Sendable {
     }
 
     /// The public state of one of the three status routes.
-    init(statusRoute status: Int, body: ResponseBody) {
-        self.init(status: status, headers: [], body: body, proof: .statusRoute)
+    init(statusRoute status: Int, headers: [Header] = [], body: ResponseBody) {
+        self.init(status: status, headers: headers, body: body, proof: .statusRoute)
     }
 
     /// What a caller hears when the log cannot be written: nothing else leaves.

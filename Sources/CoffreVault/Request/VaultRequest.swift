@@ -38,6 +38,8 @@ package struct VaultRequest: Sendable {
     /// `X-Vault-Namespace`, unparsed.
     package var namespace: String?
     package var contentType: String?
+    /// Whether an `X-Coffre-Subject` header came along. Its content is not kept.
+    package var actsForSubject: Bool
     /// The whole body, nil when empty.
     package var body: SharedSecret?
     /// `CLOCK_MONOTONIC` in nanoseconds when the last byte of the request arrived.
@@ -51,6 +53,7 @@ package struct VaultRequest: Sendable {
         wrapTTL: String? = nil,
         namespace: String? = nil,
         contentType: String? = nil,
+        actsForSubject: Bool = false,
         body: SharedSecret? = nil,
         acceptedAt: UInt64
     ) {
@@ -61,6 +64,7 @@ package struct VaultRequest: Sendable {
         self.wrapTTL = wrapTTL
         self.namespace = namespace
         self.contentType = contentType
+        self.actsForSubject = actsForSubject
         self.body = body
         self.acceptedAt = acceptedAt
     }

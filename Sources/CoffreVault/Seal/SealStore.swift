@@ -1,175 +1,187 @@
-package import CoffreCrypto
+internal import CoffreCrypto
 package import CoffreStorage
-internal import Glibc
+internal import CoffreWire
 internal import Synchronization
 
-/// What an initialisation gives out, once: none of it is kept anywhere.
-package struct SealInitialization: Sendable {
-    /// Shares of the unseal key (33 bytes each, 32 for one share); none for a credential.
-    package let shares: [SharedSecret]
-    /// Shares of the recovery key; none for `shamir`.
-    package let recoveryShares: [SharedSecret]
-}
+/// How a vault opens: public facts, and the root key wrapped once or twice.
+package struct SealRecord: Sendable, Equatable {
+    package enum Kind: String, Sendable {
+        case shamir
+        case credential
+    }
 
-/// The public state of the seal.
-package struct SealStatus: Sendable, Equatable {
-    package let isInitialized: Bool
-    package let isSealed: Bool
-    /// Nil before the initialisation, like the numbers below.
-    package let type: SealType?
-    /// Shares that people hold and how many are needed: those of the unseal key, or with a credential the recovery ones.
+    package let type: Kind
+    /// 16 bytes; part of every row's associated data.
+    package let vaultID: [UInt8]
     package let shares: Int
     package let threshold: Int
-    /// Shares given in the attempt under way, and its name.
-    package let progress: Int
-    package let nonce: String
-}
+    /// The root key under the unseal key.
+    let wrappedRoot: [UInt8]
+    /// The root key under the recovery key, for `credential`.
+    let wrappedForRecovery: [UInt8]?
 
-/// Initialises, unseals and describes the vault.
-package final class SealStore: Sendable {
-    private let store: any KeyValueStore
-    let barrier: Barrier
-    private let attempt = Mutex<UnsealProgress?>(nil)
-
-    package init(store: any KeyValueStore, barrier: Barrier) {
-        self.store = store
-        self.barrier = barrier
+    /// What the wrapping is bound to: a changed record does not unwrap.
+    static func context(_ type: Kind, shares: Int, threshold: Int, recovery: Bool) -> String {
+        "coffre seal 1 \(type.rawValue) \(threshold)/\(shares) \(recovery ? "recovery" : "unseal")"
     }
 
-    /// - Throws: ``SealError`` `.barrier`.
-    package var isInitialized: Bool {
-        get throws(SealError) { try record() != nil }
+    package var encoded: [UInt8] {
+        var members: [JSONValue.Member] = [
+            .init("format", .integer(1)), .init("type", .string(type.rawValue)),
+            .init("vault", .string(Hex.encode(vaultID))), .init("shares", .integer(shares)),
+            .init("threshold", .integer(threshold)), .init("root", .string(Base64.encode(wrappedRoot))),
+        ]
+        if let wrappedForRecovery { members.append(.init("recovery", .string(Base64.encode(wrappedForRecovery)))) }
+        return JSONValue.object(members).encoded()
     }
 
-    /// - Throws: ``SealError`` `.barrier`.
-    package var status: SealStatus {
-        get throws(SealError) {
-            let record = try record()
-            let (progress, nonce) = attempt.withLock { ($0?.count ?? 0, $0?.nonce ?? "") }
-            return SealStatus(
-                isInitialized: record != nil,
-                isSealed: barrier.isSealed,
-                type: record?.type,
-                shares: record?.heldShares ?? 0,
-                threshold: record?.heldThreshold ?? 0,
-                progress: progress,
-                nonce: nonce
-            )
-        }
-    }
-
-    /// Makes a vault, in one transaction, and unseals it.
-    ///
-    /// Blocks for the storage thread; never call it from a completion.
-    /// - Parameters:
-    ///   - shares: of the unseal key, 1–255; 1 for a credential, which has none.
-    ///   - threshold: 2–`shares`, or 1 for one share.
-    ///   - recoveryShares: of the recovery key: 0 for `shamir`, 1–255 for a credential.
-    ///   - credentialKey: 32 bytes, for a credential only.
-    /// - Throws: ``SealError`` `.alreadyInitialized`, `.invalidParameters`, `.barrier`.
-    package func initialize(
-        type: SealType,
+    package init(
+        type: Kind,
+        vaultID: [UInt8],
         shares: Int,
         threshold: Int,
-        recoveryShares: Int = 0,
-        recoveryThreshold: Int = 0,
-        credentialKey: SharedSecret? = nil
-    ) throws(SealError) -> SealInitialization {
-        guard try record() == nil else { throw .alreadyInitialized }
-        let plan = try SealPlan(
+        wrappedRoot: [UInt8],
+        wrappedForRecovery: [UInt8]?
+    ) {
+        self.type = type
+        self.vaultID = vaultID
+        self.shares = shares
+        self.threshold = threshold
+        self.wrappedRoot = wrappedRoot
+        self.wrappedForRecovery = wrappedForRecovery
+    }
+
+    /// - Throws: ``BarrierError`` `.corrupt`.
+    package init(decoding bytes: [UInt8]) throws(BarrierError) {
+        guard let value = try? JSONValue(parsing: bytes), value["format"]?.integer == 1,
+            let type = value["type"]?.string.flatMap({ Kind(rawValue: $0) }),
+            let vault = value["vault"]?.string.flatMap({ Hex.decode(Array($0.utf8)) }), vault.count == 16,
+            let shares = value["shares"]?.integer, let threshold = value["threshold"]?.integer,
+            (1...255).contains(shares), (1...shares).contains(threshold),
+            let root = value["root"]?.string.flatMap({ Base64.decode(Array($0.utf8)) })
+        else { throw BarrierError(.corrupt, "the seal record of the database cannot be read: restore a backup") }
+        self.init(
             type: type,
-            shares: shares,
-            threshold: threshold,
-            recoveryShares: recoveryShares,
-            recoveryThreshold: recoveryThreshold,
-            credentialKey: credentialKey
+            vaultID: vault,
+            shares: Int(shares),
+            threshold: Int(threshold),
+            wrappedRoot: root,
+            wrappedForRecovery: value["recovery"]?.string.flatMap { Base64.decode(Array($0.utf8)) }
         )
-        let rows: [StorageRow]
-        do {
-            let rootKey = SecretBytes.randomKey(count: SealRecord.keyBytes)
-            let record = try plan.record(vaultID: Random.bytes(16), rootKey: rootKey)
-            rows = try BarrierControl.genesis(
-                vaultID: record.vaultID,
-                rootKey: rootKey,
-                sealCell: record.encoded,
-                createdAt: UInt64(max(0, time(nil)))
-            )
-        } catch {
-            throw .barrier(.storage(.encryptionFailed))
-        }
-        do {
-            try store.commitAndWait(rows.map { .put($0, expect: .absent) })
-        } catch let error as StorageError {
-            throw .barrier(.storage(error))
-        } catch {
-            throw .alreadyInitialized
-        }
-        try plan.unsealKey.withSecret { key throws(SealError) in
-            do throws(BarrierError) { try barrier.unseal(unsealKey: key) } catch { throw .barrier(error) }
-        }
-        return SealInitialization(shares: plan.givenShares, recoveryShares: plan.givenRecoveryShares)
-    }
-
-    /// Unseals with the credential's key.
-    /// - Parameter key: 32 bytes.
-    /// - Throws: ``SealError`` `.notInitialized`, `.wrongType`, `.barrier`.
-    package func unseal(credentialKey key: SharedSecret) throws(SealError) {
-        guard let record = try record() else { throw .notInitialized }
-        guard record.type == .credential else { throw .wrongType }
-        try key.withSecret { key throws(SealError) in
-            do throws(BarrierError) { try barrier.unseal(unsealKey: key) } catch { throw .barrier(error) }
-        }
-    }
-
-    /// Takes one share: of the unseal key, or with a credential seal of the recovery key. The share that makes the number
-    /// full unseals.
-    ///
-    /// - Returns: the status afterwards.
-    /// - Throws: ``SealError`` `.notInitialized`, `.invalidShare`, `.wrongShares` (the progress starts again), `.wrongType`
-    ///   when nobody holds shares, `.barrier`.
-    package func submit(_ share: SharedSecret) throws(SealError) -> SealStatus {
-        guard let record = try record() else { throw .notInitialized }
-        guard barrier.isSealed else { return try status }
-        guard record.heldShares > 0 else { throw .wrongType }
-        let key = try attempt.withLock { attempt throws(SealError) -> SharedSecret? in
-            var progress = attempt ?? UnsealProgress(shares: record.heldShares, threshold: record.heldThreshold)
-            defer { attempt = progress.count == 0 ? nil : progress }
-            switch try progress.submit(share) {
-            case .progress: return nil
-            case .complete(let key): return SharedSecret(key)
-            }
-        }
-        guard let key else { return try status }
-        try key.withSecret { key throws(SealError) in
-            do throws(BarrierError) {
-                switch record.type {
-                case .shamir: try barrier.unseal(unsealKey: key)
-                case .credential: try barrier.unseal(recoveryKey: key)
-                }
-            } catch .wrongKey {
-                throw .wrongShares
-            } catch {
-                throw .barrier(error)
-            }
-        }
-        return try status
-    }
-
-    /// Forgets the shares given so far.
-    package func resetProgress() { attempt.withLock { $0 = nil } }
-
-    private func record() throws(SealError) -> SealRecord? {
-        let cell: StorageCell?
-        do { cell = try store.get(BarrierControl.seal) } catch { throw .barrier(.storage(error)) }
-        guard let cell else { return nil }
-        guard let record = SealRecord(decoding: cell.value) else {
-            throw .barrier(.corrupt(address: BarrierControl.seal.hex))
-        }
-        return record
     }
 }
 
-extension SealRecord {
-    fileprivate var heldShares: Int { type == .shamir ? shares : recoveryShares }
-    fileprivate var heldThreshold: Int { type == .shamir ? threshold : recoveryThreshold }
+/// Makes vaults and opens them.
+package final class SealStore: Sendable {
+    private let barrier: Barrier
+    private let record: Mutex<SealRecord?>
+
+    /// Reads the seal record, if there is one.
+    /// - Throws: ``BarrierError`` `.corrupt`, `.storage`.
+    package init(store: any KeyValueStore, barrier: Barrier) throws(BarrierError) {
+        self.barrier = barrier
+        let bytes: [UInt8]?
+        do throws(StorageError) { bytes = try store.meta(.seal) } catch { throw BarrierError(error) }
+        record = Mutex(try bytes.map { bytes throws(BarrierError) in try SealRecord(decoding: bytes) })
+    }
+
+    package var status: SealRecord? { record.withLock { $0 } }
+
+    package var isInitialized: Bool { status != nil }
+
+    /// Makes a vault: keys, seal record and first rows in one transaction, so that a crash leaves all or nothing.
+    /// - Parameters:
+    ///   - shares: parts of the unseal key, or of the recovery key when there is a credential.
+    ///   - threshold: how many restore it.
+    ///   - credential: 32 bytes; nil for `shamir`.
+    ///   - firstRows: what the vault holds from the start.
+    /// - Returns: the shares. The barrier is open afterwards.
+    func initialize(
+        shares: Int,
+        threshold: Int,
+        credential: SharedSecret?,
+        firstRows: [BarrierMutation]
+    ) async throws(BarrierError) -> [SharedSecret] {
+        let vault = Random.bytes(16)
+        let type: SealRecord.Kind = credential == nil ? .shamir : .credential
+        let new: SealRecord
+        let keyring: [UInt8]
+        let parts: [SharedSecret]
+        do throws(CryptoError) {
+            let root = SecretBytes.randomKey(count: 32)
+            let split = SharedSecret(SecretBytes.randomKey(count: 32))
+            func wrap(_ key: SharedSecret, recovery: Bool) throws(CryptoError) -> [UInt8] {
+                let context = SealRecord.context(type, shares: shares, threshold: threshold, recovery: recovery)
+                let wrapping = try key.withSecret { key throws(CryptoError) in try WrappingKey(key, vault: vault) }
+                return try root.withBytes { root throws(CryptoError) in try wrapping.wrap(root, context: context) }
+            }
+            new = SealRecord(
+                type: type,
+                vaultID: vault,
+                shares: shares,
+                threshold: threshold,
+                wrappedRoot: try wrap(credential ?? split, recovery: false),
+                wrappedForRecovery: credential == nil ? nil : try wrap(split, recovery: true)
+            )
+            do throws(BarrierError) {
+                keyring = try barrier.create(rootKey: root, vault: vault)
+            } catch {
+                throw CryptoError(.libraryFailure, error.message)
+            }
+            parts = split.withSecret { ShamirSharing.split($0, shares: shares, threshold: threshold) }
+        } catch {
+            throw BarrierError(.corrupt, "the vault's keys cannot be made: \(error.message)")
+        }
+        do throws(BarrierError) {
+            _ = try await barrier.commit(firstRows, meta: [.seal: new.encoded, .keyring: keyring])
+        } catch {
+            barrier.seal()
+            throw error
+        }
+        record.withLock { $0 = new }
+        return parts
+    }
+
+    /// Opens with the key that operators' shares gave: the unseal key, or the recovery key.
+    /// - Throws: ``BarrierError`` `.wrongKey`, `.corrupt`, `.storage`.
+    func unseal(combined key: SharedSecret) throws(BarrierError) {
+        guard let record = status else { throw BarrierError(.corrupt, "Vault is not initialized") }
+        try open(
+            record,
+            key,
+            record.wrappedForRecovery ?? record.wrappedRoot,
+            isRecovery: record.wrappedForRecovery != nil
+        )
+    }
+
+    /// Opens with the credential.
+    /// - Throws: ``BarrierError`` `.wrongKey`, `.corrupt`, `.storage`.
+    func unseal(credential key: SharedSecret) throws(BarrierError) {
+        guard let record = status, record.type == .credential else {
+            throw BarrierError(.wrongKey, "this vault was made with the shamir seal: set [seal] type accordingly")
+        }
+        try open(record, key, record.wrappedRoot, isRecovery: false)
+    }
+
+    private func open(
+        _ record: SealRecord,
+        _ key: SharedSecret,
+        _ wrapped: [UInt8],
+        isRecovery: Bool
+    ) throws(BarrierError) {
+        let context = SealRecord.context(
+            record.type,
+            shares: record.shares,
+            threshold: record.threshold,
+            recovery: isRecovery
+        )
+        let root: SecretBytes
+        do throws(CryptoError) {
+            let wrapping = try key.withSecret { key throws(CryptoError) in try WrappingKey(key, vault: record.vaultID) }
+            root = try wrapping.unwrap(wrapped, context: context)
+        } catch {
+            throw BarrierError(.wrongKey, "the key does not open this vault")
+        }
+        try barrier.open(rootKey: root, vault: record.vaultID)
+    }
 }

@@ -1,0 +1,83 @@
+# Coffre. `make` lists what there is.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PREFIX ?= /usr
+SYSCONFDIR ?= /etc
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+DESTDIR ?=
+PRODUCTS := coffred coffre-broker coffre
+RELEASE := .build/release
+VENV := .cache/venv
+
+.PHONY: help run test install deps test-deps build debug lint units bench soak clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
+
+run: deps build ## start an evaluation vault in the foreground; Ctrl-C stops it
+	@Tests/Scripts/run.sh
+
+test: test-deps lint build debug units ## install what tests need, build, run everything
+	@echo "== tests"
+	COFFRE_TEST_BAO="$(CURDIR)/$(VENV)/bin/bao" COFFRE_TEST_PYTHON="$(CURDIR)/$(VENV)/bin/python" \
+	COFFRE_TEST_RELEASE="$(CURDIR)/$(RELEASE)" swift test --skip-build
+
+deps: ## install the Debian packages that building needs
+	@Tests/Scripts/deps.sh build
+
+test-deps: deps
+	@Tests/Scripts/deps.sh test
+
+build: ## release binaries with the Swift runtime inside
+	@for product in $(PRODUCTS); do \
+	    echo "== release build: $$product (the first takes minutes)"; \
+	    swift build -c release --static-swift-stdlib --product $$product; \
+	done
+
+debug:
+	@echo "== debug build with tests (the first takes minutes)"
+	swift build --build-tests --explicit-target-dependency-import-check error
+
+lint: ## formatting
+	@echo "== lint"
+	swift format lint --strict --parallel --recursive Package.swift Sources Tests
+
+units: build
+	@Tests/Scripts/check_units.sh
+
+install: ## put everything in place below DESTDIR
+	@test -x $(RELEASE)/coffred || { echo "build first: make build" >&2; exit 1; }
+	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/sbin" "$(DESTDIR)$(UNITDIR)" \
+	    "$(DESTDIR)$(PREFIX)/lib/sysusers.d" "$(DESTDIR)$(PREFIX)/lib/tmpfiles.d" "$(DESTDIR)$(SYSCONFDIR)/coffre" \
+	    "$(DESTDIR)$(PREFIX)/share/coffre/policies" "$(DESTDIR)$(PREFIX)/share/man/man1" \
+	    "$(DESTDIR)$(PREFIX)/share/man/man5" "$(DESTDIR)$(PREFIX)/share/man/man8" \
+	    "$(DESTDIR)$(PREFIX)/share/bash-completion/completions" "$(DESTDIR)$(PREFIX)/share/zsh/vendor-completions" \
+	    "$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d"
+	install -s -m 755 $(RELEASE)/coffre "$(DESTDIR)$(PREFIX)/bin/coffre"
+	install -s -m 755 $(RELEASE)/coffred "$(DESTDIR)$(PREFIX)/sbin/coffred"
+	install -s -m 755 $(RELEASE)/coffre-broker "$(DESTDIR)$(PREFIX)/sbin/coffre-broker"
+	install -m 644 systemd/*.service systemd/*.socket "$(DESTDIR)$(UNITDIR)/"
+	install -m 644 systemd/coffre.sysusers.conf "$(DESTDIR)$(PREFIX)/lib/sysusers.d/coffre.conf"
+	install -m 644 systemd/coffre.tmpfiles.conf "$(DESTDIR)$(PREFIX)/lib/tmpfiles.d/coffre.conf"
+	for file in coffre.toml broker.toml; do \
+	    test -e "$(DESTDIR)$(SYSCONFDIR)/coffre/$$file" \
+	        || install -m 644 systemd/$$file "$(DESTDIR)$(SYSCONFDIR)/coffre/$$file"; \
+	done
+	install -m 644 policies/*.hcl "$(DESTDIR)$(PREFIX)/share/coffre/policies/"
+	install -m 644 Sources/coffre/coffre.1 "$(DESTDIR)$(PREFIX)/share/man/man1/"
+	install -m 644 Sources/coffred/coffre.toml.5 "$(DESTDIR)$(PREFIX)/share/man/man5/"
+	install -m 644 Sources/coffred/coffred.8 Sources/coffre-broker/coffre-broker.8 "$(DESTDIR)$(PREFIX)/share/man/man8/"
+	$(RELEASE)/coffre --generate-completion-script bash > "$(DESTDIR)$(PREFIX)/share/bash-completion/completions/coffre"
+	$(RELEASE)/coffre --generate-completion-script zsh > "$(DESTDIR)$(PREFIX)/share/zsh/vendor-completions/_coffre"
+	$(RELEASE)/coffre --generate-completion-script fish > "$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/coffre.fish"
+
+bench: test-deps build ## measure against OpenBao on this machine
+	@Tests/Scripts/bench.sh
+
+soak: test-deps ## long runs: thread sanitizer over everything
+	swift test --sanitize=thread --scratch-path .build-soak
+
+clean: ## remove what was built
+	rm -rf .build .build-* .cache

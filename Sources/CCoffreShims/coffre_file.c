@@ -1,0 +1,71 @@
+#define _GNU_SOURCE
+#include "include/coffre_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+// Kernels and containers without openat2(2): one component at a time, none of them a symbolic link, none of them "..".
+static int coffre_open_walking(int root, const char *path, int flags, unsigned int mode) {
+    char part[256];
+    int folder = root;
+    if (path[0] == '/') {
+        errno = EXDEV;
+        return -1;
+    }
+    for (;;) {
+        const char *slash = strchr(path, '/');
+        size_t length = slash ? (size_t)(slash - path) : strlen(path);
+        int fd = -1, failure = 0;
+        if (length == 0 || length >= sizeof part) {
+            failure = length ? ENAMETOOLONG : ENOENT;
+        } else {
+            memcpy(part, path, length);
+            part[length] = 0;
+            if (strcmp(part, "..") == 0) {
+                failure = EXDEV;
+            } else {
+                int last = slash == NULL;
+                do {
+                    fd = openat(folder, part, (last ? flags : O_RDONLY | O_DIRECTORY) | O_CLOEXEC | O_NOFOLLOW, mode);
+                } while (fd < 0 && errno == EINTR);
+                if (fd < 0) failure = errno;
+            }
+        }
+        if (folder != root) close(folder);
+        if (failure) {
+            errno = failure;
+            return -1;
+        }
+        if (slash == NULL) return fd;
+        folder = fd;
+        path = slash + 1;
+    }
+}
+
+int coffre_open_beneath(int root, const char *path, int flags, unsigned int mode) {
+    struct open_how how;
+    memset(&how, 0, sizeof how);
+    how.flags = (unsigned long long)(unsigned int)(flags | O_CLOEXEC | O_NOFOLLOW);
+    how.mode = (flags & O_CREAT) ? mode : 0;
+    how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+    long fd;
+    do {
+        fd = syscall(SYS_openat2, root, path, &how, sizeof how);
+    } while (fd < 0 && (errno == EINTR || errno == EAGAIN));
+    if (fd < 0 && errno == ENOSYS) return coffre_open_walking(root, path, flags, mode);
+    return (int)fd;
+}
+
+int coffre_open_folder(const char *path) { return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW); }
+
+int coffre_lock_exclusive(int fd) {
+    struct flock lock;
+    memset(&lock, 0, sizeof lock);
+    lock.l_type = F_WRLCK;
+    lock.l_whence = SEEK_SET;
+    return fcntl(fd, F_OFD_SETLK, &lock) == 0 ? 0 : errno;
+}

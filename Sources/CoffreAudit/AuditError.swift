@@ -1,0 +1,49 @@
+/// What can go wrong with the audit log. Messages name paths and record numbers, never a value of a record.
+package enum AuditError: Error, Sendable, Equatable, CustomStringConvertible {
+    /// The log contradicts itself: nothing is repaired, nothing is appended. `record` is the first bad one when known.
+    case damaged(segment: String, record: UInt64?, reason: String)
+    /// More records wait than the queue holds; the caller answers 429 or 500.
+    case overloaded
+    /// The log has been closed.
+    case closed
+    /// The batch could not be written for want of space (ENOSPC, EDQUOT, EFBIG) and was taken back whole. Later
+    /// appends may succeed.
+    case noSpace(path: String)
+    /// A write or sync failed in a way that leaves the state of the disk unknown. Final until the next start.
+    case failed(reason: String)
+    /// Another process holds the log.
+    case alreadyOpen(path: String)
+    /// A file or folder is not what it must be; `remedy` says what to type.
+    case unsafePath(path: String, problem: String, remedy: String)
+    /// A record that cannot be written in the strict form.
+    case invalidRecord(reason: String)
+    /// A setting that cannot be used.
+    case invalidConfiguration(reason: String)
+    /// The log's keys cannot be read with the credential given.
+    case keysUnavailable(reason: String)
+    /// A system call failed while opening or reading.
+    case system(call: String, path: String, errno: Int32)
+
+    /// A safe sentence for operators.
+    package var message: String {
+        switch self {
+        case .damaged(let segment, let record, let reason):
+            let place = record.map { "\(segment), record \($0)" } ?? segment
+            return
+                "the audit log is damaged at \(place): \(reason); nothing was changed, keep a copy and call an officer"
+        case .overloaded: return "too many records wait for the disk; try again"
+        case .closed: return "the audit log is closed"
+        case .noSpace(let path): return "no space left for the audit log at \(path); free some space, then retry"
+        case .failed(let reason): return "the audit log cannot be written: \(reason); restart after checking the disk"
+        case .alreadyOpen(let path): return "another process writes the audit log at \(path); stop it first"
+        case .unsafePath(let path, let problem, let remedy): return "\(path) \(problem); \(remedy)"
+        case .invalidRecord(let reason): return "the record cannot be written: \(reason)"
+        case .invalidConfiguration(let reason): return reason
+        case .keysUnavailable(let reason): return reason
+        case .system(let call, let path, let errno):
+            return "\(call) failed on \(path): \(SystemText.describe(errno))"
+        }
+    }
+
+    package var description: String { message }
+}

@@ -1,0 +1,134 @@
+package import CoffreCrypto
+internal import Synchronization
+
+/// What the log says of itself.
+package struct AuditHealth: Sendable, Equatable {
+    package enum KeyLocation: String, Sendable {
+        case credential, file
+    }
+
+    /// False once a write or sync has failed for good, or after ``AuditLog/close()``.
+    package let isWritable: Bool
+    /// Durable records: the tree size.
+    package let size: UInt64
+    /// `CLOCK_REALTIME` microseconds of the last durable record.
+    package let lastRecordTime: Int64
+    package let keyLocation: KeyLocation
+
+    package init(isWritable: Bool, size: UInt64, lastRecordTime: Int64, keyLocation: KeyLocation) {
+        self.isWritable = isWritable
+        self.size = size
+        self.lastRecordTime = lastRecordTime
+        self.keyLocation = keyLocation
+    }
+}
+
+/// The append-only audit log: one writer, many callers, a receipt only for a durable record.
+package final class AuditLog: Sendable {
+    package typealias Completion = @Sendable (Result<AuditReceipt, AuditError>) -> Void
+
+    /// The log's name.
+    package let origin: String
+    /// This run of the daemon, as `daemon.start` names it: 32 hex digits.
+    package let instance: String
+    /// The highest storage generation that an outcome record of this log holds, as read back at open.
+    package let lastGeneration: UInt64?
+    private let thread: WriterThread
+    private let subjects: SubjectTable
+    private let keys: LogKeys
+    private let keyLocation: AuditHealth.KeyLocation
+    private let deliver: AuditLogConfiguration.Delivery
+    /// Held until the log is closed, even after a failure.
+    private let lock: Mutex<(any LogFile)?>
+
+    private init(_ opened: consuming LogOpener.Opened, configuration: AuditLogConfiguration) throws(AuditError) {
+        origin = opened.origin
+        instance = opened.instance
+        lastGeneration = opened.lastGeneration
+        keys = opened.keys
+        keyLocation = configuration.keys.location
+        deliver = configuration.deliver
+        lock = Mutex(opened.lock)
+        subjects = try SubjectTable(files: configuration.fileSystem, keys: opened.keys)
+        thread = try WriterThread(opened.writer, configuration: configuration)
+        for card in subjects.interrupted { _ = thread.queue.push(subjects.record(card)) }
+    }
+
+    deinit { close() }
+
+    /// Opens the log for writing: genesis on first use, else recovery. Blocks on the disk.
+    ///
+    /// Afterwards `daemon.start` is durable and the log is locked against a second writer.
+    /// - Throws: ``AuditError``: `.alreadyOpen`, `.unsafePath`, `.damaged` (nothing was changed), `.keysUnavailable`,
+    ///   `.invalidConfiguration`, `.noSpace`, `.failed`, `.system`.
+    package static func open(_ configuration: AuditLogConfiguration) throws(AuditError) -> AuditLog {
+        try AuditLog(try LogOpener(configuration).open(), configuration: configuration)
+    }
+
+    /// Queues a record. `completion` runs through the configured delivery once the record is durable, or has failed.
+    ///
+    /// Records are written in the order of these calls. Never blocks on the disk.
+    package func append(_ draft: AuditDraft, completion: @escaping Completion) {
+        if let error = thread.queue.push(PendingRecord(draft: draft, waiter: .caller(completion))) {
+            deliver { completion(.failure(error)) }
+        }
+    }
+
+    /// Appends a record and returns once it is durable.
+    @discardableResult
+    package func append(_ draft: AuditDraft) async throws(AuditError) -> AuditReceipt {
+        try await withCheckedContinuation {
+            (continuation: CheckedContinuation<Result<AuditReceipt, AuditError>, Never>) in
+            append(draft) { continuation.resume(returning: $0) }
+        }.get()
+    }
+
+    /// A short keyed digest (24 characters of base64) of `bytes` under the log's digest key; `domain` says what they
+    /// are, and the input is unambiguous: both parts carry their length.
+    package func keyedDigest(_ bytes: UnsafeRawBufferPointer, domain: StaticString) -> String {
+        let domain = domain.withUTF8Buffer { Array($0) }
+        var buffer = ByteBuffer(capacity: 64)
+        buffer.append(shortDigest: DigestInput(domain: domain).digest(of: bytes, key: keys.digest))
+        return String(decoding: buffer.bytes, as: UTF8.self)
+    }
+
+    /// The pseudonym of a person or service; registered, with its card sealed, at first sight. Blocks on the disk then.
+    ///
+    /// Works while the vault is sealed. The `subject.register` record stands before any record appended afterwards.
+    /// - Parameters:
+    ///   - uid: the kernel's uid, when that identifies the subject.
+    ///   - entity: the identity entity, when that does.
+    ///   - card: what resolves the pseudonym (login, display name, …), at most 64 KiB; only its salted commitment
+    ///     enters the log.
+    /// - Throws: ``AuditError``: `.noSpace`, `.failed`, `.closed`, `.overloaded`, `.system`, `.invalidRecord`.
+    package func subject(kind: AuditWho.Kind, uid: UInt32?, entity: String?, card: [UInt8]) throws(AuditError) -> String
+    {
+        try subjects.subject(kind: kind, uid: uid, entity: entity, card: card) { thread.queue.push($0) }
+    }
+
+    /// What `sid` was registered with; nil when its card was erased. Blocks on the disk.
+    /// - Throws: ``AuditError`` `.damaged`, `.system`.
+    package func card(of sid: String) throws(AuditError) -> SecretBytes? { try subjects.card(of: sid) }
+
+    /// Appends a `heartbeat`; the daemon calls it every five minutes.
+    /// - Parameter details: time synchronisation, free space, age of the last witness contact.
+    package func heartbeat(_ details: [AuditWhat.Detail]) { _ = thread.queue.push(.own(.heartbeat, details)) }
+
+    package var health: AuditHealth {
+        let now = thread.current
+        return AuditHealth(
+            isWritable: now.failure == nil,
+            size: now.size,
+            lastRecordTime: now.lastTime,
+            keyLocation: keyLocation
+        )
+    }
+
+    /// Drains the queue, writes `daemon.stop` and `segment.seal`, seals the segment and releases the lock. Blocks.
+    ///
+    /// May be called more than once; later appends fail with `.closed`.
+    package func close() {
+        thread.stop()
+        lock.withLock { $0 = nil }
+    }
+}

@@ -1,0 +1,39 @@
+internal import CoffreCrypto
+
+/// A log's name and public keys: what `log.vkey` says, and what a verifier should know from elsewhere.
+struct LogIdentity: Sendable, Equatable {
+    static let path = "log.vkey"
+
+    let stable: NoteVerifierKey
+    let epoch: NoteVerifierKey
+
+    var origin: String { stable.name }
+
+    /// Key name of epoch 0, the only one so far.
+    static func epochName(_ origin: String) -> String { origin + "/epoch-000000" }
+
+    /// Two lines: the stable key, the key of epoch 0.
+    var text: [UInt8] { Array("\(stable.text)\n\(epoch.text)\n".utf8) }
+
+    init(origin: String, keys: LogKeys) {
+        stable = NoteVerifierKey(name: origin, publicKey: keys.stable.publicKey)
+        epoch = NoteVerifierKey(name: Self.epochName(origin), publicKey: keys.epoch.publicKey)
+    }
+
+    /// Strict: nil when `text` is not exactly what ``text`` writes.
+    init?(_ text: [UInt8]) {
+        let lines = text.split(separator: 0x0a, omittingEmptySubsequences: false)
+        guard lines.count == 3, let stable = NoteVerifierKey(String(decoding: lines[0], as: UTF8.self)),
+            let epoch = NoteVerifierKey(String(decoding: lines[1], as: UTF8.self)),
+            epoch.name == Self.epochName(stable.name)
+        else { return nil }
+        self.stable = stable
+        self.epoch = epoch
+        guard self.text == text else { return nil }
+    }
+
+    /// 1 to 200 printable ASCII characters, no space, no `+`.
+    static func isValidOrigin(_ origin: String) -> Bool {
+        origin.utf8.count <= 200 && NoteVerifierKey.isValidName(origin)
+    }
+}

@@ -1,0 +1,154 @@
+internal import CoffreCrypto
+
+/// Brings a log folder to the state in which records can be appended: genesis on first use, else recovery.
+struct LogOpener {
+    /// What `open` found and made.
+    struct Opened: ~Copyable {
+        let origin: String
+        let keys: LogKeys
+        let lock: any LogFile
+        let instance: String
+        var writer: LogWriter
+        let lastGeneration: UInt64?
+    }
+
+    private let configuration: AuditLogConfiguration
+    private var files: any LogFileSystem { configuration.fileSystem }
+
+    init(_ configuration: AuditLogConfiguration) { self.configuration = configuration }
+
+    func open() throws(AuditError) -> Opened {
+        guard configuration.segmentBytes >= 1, configuration.queueLimit >= 1 else {
+            throw .invalidConfiguration(reason: "segment_bytes and the queue limit must be positive")
+        }
+        try files.prepareRoot(create: true)
+        let lock = try files.lock("lock")
+        let segments = try SegmentName.list(files)
+        try syncFolders(of: segments)
+        let stored = try read(LogIdentity.path, limit: 2048)
+        guard stored == nil || !segments.isEmpty else {
+            throw .damaged(segment: SegmentName.root, record: 0, reason: "log.vkey is there but no segment is")
+        }
+        let keys = try LogKeys.load(from: files, material: configuration.keys, create: segments.isEmpty)
+        let origin = try origin(stored, keys: keys, segments: segments)
+        let identity = LogIdentity(origin: origin, keys: keys)
+        if let stored, stored != identity.text {
+            throw .damaged(segment: LogIdentity.path, record: nil, reason: "it does not name the log's keys")
+        }
+        let recovery = LogRecovery(files: files, identity: identity, keys: keys)
+        let (chain, crashed) = try recovery.run(segments)
+        let torn = try recovery.unrecordedTails()
+        let lastGeneration = chain.generation
+        let isNew = chain.next == 0
+        var writer = LogWriter(configuration: configuration, origin: origin, keys: keys, lock: lock, chain: chain)
+        if isNew {
+            writer.announce(genesis(origin, keys: keys, identity: identity))
+            writer.announce(.own(.segmentOpen, [("size", .int(0))]))
+        }
+        for record in recovery.records(crashed, torn: torn) { writer.announce(record) }
+        let instance = Hex.encode(Random.bytes(16))
+        let inode = try describe { () throws(FileFailure) in try lock.identity().inode }
+        writer.announce(
+            .own(
+                .daemonStart,
+                [
+                    ("instance", .text(instance)), ("keys", .text(configuration.keys.location.rawValue)),
+                    ("lock", .int(Int64(clamping: inode))), ("version", .text(configuration.softwareVersion)),
+                ]
+            )
+        )
+        writer.append([]) { _, _, _ in }
+        if let failure = writer.failure { throw failure }
+        guard writer.chain.next > chain.next else { throw .noSpace(path: configuration.directory) }
+        try describe { () throws(FileFailure) in
+            // Last of all, so that its presence proves that genesis is durable.
+            if stored == nil { try files.replace(LogIdentity.path, with: identity.text) }
+            try recovery.markRecorded(torn)
+        }
+        return Opened(
+            origin: origin,
+            keys: keys,
+            lock: lock,
+            instance: instance,
+            writer: writer,
+            lastGeneration: lastGeneration
+        )
+    }
+
+    /// A name that a crashed start has made may be visible and not durable yet. What is built on must be.
+    private func syncFolders(of segments: [SegmentName.Listed]) throws(AuditError) {
+        try describe { () throws(FileFailure) in
+            try files.syncFolder("")
+            if try files.identity(of: "keys") != nil { try files.syncFolder("keys") }
+            for segment in segments.suffix(2) { try files.syncFolder(segment.name.folder) }
+        }
+    }
+
+    private func read(_ path: String, limit: Int) throws(AuditError) -> [UInt8]? {
+        try describe { () throws(FileFailure) in try files.contents(of: path, limit: limit) }
+    }
+
+    private func describe<R>(_ body: () throws(FileFailure) -> R) throws(AuditError) -> R {
+        do throws(FileFailure) { return try body() } catch { throw error.asAuditError }
+    }
+
+    /// The log's name: as at genesis, or from the configuration before genesis.
+    private func origin(
+        _ stored: [UInt8]?,
+        keys: LogKeys,
+        segments: [SegmentName.Listed]
+    ) throws(AuditError) -> String {
+        let wanted = configuration.origin
+        if let stored {
+            guard let identity = LogIdentity(stored) else {
+                throw .damaged(segment: LogIdentity.path, record: nil, reason: "it is not two keys in C2SP form")
+            }
+            guard wanted.isEmpty || wanted.utf8.elementsEqual(identity.origin.utf8) else {
+                throw .invalidConfiguration(
+                    reason: "this log is named \(identity.origin) since its genesis; set [audit] origin to that name"
+                )
+            }
+            return identity.origin
+        }
+        // Without log.vkey only the very first start can have been interrupted.
+        guard segments.count <= 1 else {
+            throw .damaged(segment: LogIdentity.path, record: nil, reason: "it is missing")
+        }
+        guard LogIdentity.isValidOrigin(wanted) else {
+            throw .invalidConfiguration(
+                reason: "[audit] origin must be 1 to 200 printable ASCII characters without space and +"
+            )
+        }
+        return wanted
+    }
+
+    private func genesis(_ origin: String, keys: LogKeys, identity: LogIdentity) -> PendingRecord {
+        let created = RecordTime(microseconds: configuration.clock.realMicroseconds())
+        return .own(
+            .genesis,
+            [
+                ("card", .text(Base64.encode(keys.cardPublicKey))),
+                ("created", .text(String(decoding: created.utf8, as: UTF8.self))),
+                ("digest", .text(Base64.encode(keys.digestCommitment.bytes))),
+                ("epoch", .text(identity.epoch.text)),
+                ("format", .int(1)),
+                ("hash", .text("sha-256")),
+                ("key", .text(identity.stable.text)),
+                ("origin", .text(origin)),
+                ("random", .text(Hex.encode(Random.bytes(32)))),
+                ("retention", .int(Int64(configuration.retentionMonths))),
+                ("segment", .int(Int64(configuration.segmentBytes))),
+                ("witness", .text("none")),
+            ]
+        )
+    }
+}
+
+extension AuditLogConfiguration.KeyMaterial {
+    var location: AuditHealth.KeyLocation {
+        switch self {
+        case .credential: .credential
+        case .file: .file
+        }
+    }
+}

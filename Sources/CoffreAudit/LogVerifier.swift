@@ -1,0 +1,198 @@
+internal import CoffreCrypto
+internal import Glibc
+
+/// How far a verification is.
+package struct VerifyProgress: Sendable, Equatable {
+    /// Records and segments verified so far.
+    package let records: UInt64
+    package let segments: Int
+    /// All segments of the log.
+    package let allSegments: Int
+}
+
+/// The outcome of a verification.
+package struct VerificationReport: Sendable, Equatable {
+    /// Something that is wrong.
+    package struct Finding: Sendable, Equatable {
+        /// Path of the segment or file, relative to the log's folder.
+        package let file: String
+        /// Sequence number of the first bad record, when one is to blame.
+        package let record: UInt64?
+        package let reason: String
+
+        package init(file: String, record: UInt64?, reason: String) {
+            self.file = file
+            self.record = record
+            self.reason = reason
+        }
+    }
+
+    /// The log's name, from `log.vkey`.
+    package var origin = ""
+    /// Records that hang together, from genesis to the first finding.
+    package var records: UInt64 = 0
+    package var segments = 0
+    package var sealedSegments = 0
+    /// Path of the last segment when it is open: the records since the last seal are chained but not signed yet.
+    package var openSegment: String?
+    /// Records of the open segment.
+    package var unsealedRecords: UInt64 = 0
+    /// `_t` of the first and last record; empty in an empty log.
+    package var firstTime = ""
+    package var lastTime = ""
+    /// RFC 6962 root of the records counted in `records`, base64.
+    package var rootHash = ""
+    /// The first thing that is wrong, if any: verification stops there.
+    package var findings: [Finding] = []
+
+    package var isValid: Bool { findings.isEmpty }
+
+    package init() {}
+}
+
+/// Verifies a log offline: strict form, numbers, chain, tree, seals and their signatures.
+///
+/// What it cannot see: whether the end of the log was cut off, and whether the keys in `log.vkey` are the right ones,
+/// unless the verifier brings his own copy.
+package struct LogVerifier: Sendable {
+    private static let looksAtUnfinishedLine = 3
+
+    private let files: any LogFileSystem
+    private let trusted: [UInt8]?
+
+    /// - Parameters:
+    ///   - directory: path of the log's folder, or of a copy.
+    ///   - trustedKeys: the content of the log's `log.vkey` as known from elsewhere; nil trusts the one in the folder.
+    package init(directory: String, trustedKeys: [UInt8]? = nil) {
+        self.init(files: PosixFileSystem(root: directory, isReader: true), trustedKeys: trustedKeys)
+    }
+
+    package init(files: any LogFileSystem, trustedKeys: [UInt8]? = nil) {
+        self.files = files
+        trusted = trustedKeys
+    }
+
+    /// Reads the whole log. Blocks on the disk.
+    /// - Parameter progress: called after each segment.
+    /// - Throws: ``AuditError`` when a file cannot be read; what is wrong with the log itself is a finding.
+    package func verify(progress: ((VerifyProgress) -> Void)? = nil) throws(AuditError) -> VerificationReport {
+        try files.prepareRoot(create: false)
+        var report = VerificationReport()
+        do throws(FileFailure) {
+            try verify(into: &report, progress)
+        } catch {
+            throw error.asAuditError
+        }
+        return report
+    }
+
+    private func verify(
+        into report: inout VerificationReport,
+        _ progress: ((VerifyProgress) -> Void)?
+    ) throws(FileFailure) {
+        guard let text = try files.contents(of: LogIdentity.path, limit: 2048), let identity = LogIdentity(text) else {
+            return report.add(LogIdentity.path, nil, "it is missing or not two keys in C2SP form")
+        }
+        if let trusted, trusted != text {
+            return report.add(LogIdentity.path, nil, "unknown log: its keys are not the ones you trust")
+        }
+        report.origin = identity.origin
+        var segments: [SegmentName.Listed]
+        do throws(AuditError) {
+            segments = try SegmentName.list(files)
+        } catch {
+            guard case .damaged(let segment, let record, let reason) = error else {
+                throw FileFailure(call: "read", path: SegmentName.root, errno: 5)
+            }
+            return report.add(segment, record, reason)
+        }
+        // While it is being written, the log may seal a segment and begin another between two looks.
+        if segments.dropLast().contains(where: { !$0.isSealed }) {
+            segments = segments.map {
+                SegmentName.Listed(name: $0.name, isSealed: $0.isSealed || isThere($0.name.sealPath))
+            }
+        }
+        guard !segments.isEmpty else { return report.add(SegmentName.root, 0, "there is no segment") }
+        var chain = ChainState()
+        for (index, segment) in segments.enumerated() {
+            let isLast = index == segments.count - 1
+            guard try verify(segment, isLast: isLast, identity, &chain, &report) else { return }
+            progress?(VerifyProgress(records: chain.next, segments: index + 1, allSegments: segments.count))
+        }
+    }
+
+    private func isThere(_ path: String) -> Bool {
+        do throws(FileFailure) { return try files.identity(of: path) != nil } catch { return false }
+    }
+
+    /// - Returns: false when there is a finding.
+    private func verify(
+        _ segment: SegmentName.Listed,
+        isLast: Bool,
+        _ identity: LogIdentity,
+        _ chain: inout ChainState,
+        _ report: inout VerificationReport
+    ) throws(FileFailure) -> Bool {
+        let name = segment.name
+        guard name.first == chain.next else {
+            report.add(name.path, chain.next, "record \(chain.next) is missing; the segment begins with \(name.first)")
+            return false
+        }
+        guard segment.isSealed || isLast else {
+            report.add(name.sealPath, nil, "the seal of this segment is missing")
+            return false
+        }
+        var scanner = SegmentScanner(start: chain.frontier, previous: chain.leaf, generation: chain.generation)
+        let file = try files.open(name.path, writable: false)
+        var defect = try scanner.scan(file) { line, form in form.genesisDefect(line, identity) }
+        // A line without its end may be one that is being written at this moment: look again.
+        for _ in 0..<Self.looksAtUnfinishedLine where defect?.isUnfinished == true && !segment.isSealed {
+            usleep(20_000)
+            scanner = SegmentScanner(start: chain.frontier, previous: chain.leaf, generation: chain.generation)
+            defect = try scanner.scan(file) { line, form in form.genesisDefect(line, identity) }
+        }
+        report.advance(to: scanner)
+        if let defect {
+            report.add(name.path, defect.record, defect.reason)
+            return false
+        }
+        guard let seal = scanner.makeSeal() else {
+            // An open segment may be empty for a moment; a sealed one never is.
+            if !segment.isSealed { report.openSegment = name.path } else { report.add(name.path, nil, "it is empty") }
+            return !segment.isSealed
+        }
+        report.segments += 1
+        if segment.isSealed {
+            let note = try files.contents(of: name.sealPath, limit: SegmentSeal.maximumBytes) ?? []
+            guard let signed = SegmentSeal(note: note, identity: identity) else {
+                report.add(name.sealPath, nil, "it is not a seal signed with both keys of this log")
+                return false
+            }
+            guard signed == seal else {
+                report.add(name.sealPath, chain.next, "the records of the segment are not the ones that were sealed")
+                return false
+            }
+            report.sealedSegments += 1
+        } else {
+            report.openSegment = name.path
+            report.unsealedRecords = scanner.frontier.size - chain.next
+        }
+        chain = ChainState(frontier: scanner.frontier, leaf: scanner.leaf, generation: scanner.generation)
+        return true
+    }
+}
+
+extension VerificationReport {
+    fileprivate mutating func add(_ file: String, _ record: UInt64?, _ reason: String) {
+        findings.append(Finding(file: file, record: record, reason: reason))
+    }
+
+    fileprivate mutating func advance(to scanner: borrowing SegmentScanner) {
+        records = scanner.frontier.size
+        rootHash = Base64.encode(scanner.frontier.root.bytes)
+        if let first = scanner.firstTime {
+            if firstTime.isEmpty { firstTime = String(decoding: first.utf8, as: UTF8.self) }
+            lastTime = String(decoding: scanner.lastTime.utf8, as: UTF8.self)
+        }
+    }
+}

@@ -1,0 +1,116 @@
+internal import Glibc
+internal import Synchronization
+
+/// The thread that owns the writer once the log is open.
+final class WriterThread: Sendable {
+    /// What callers may know of the writer.
+    struct Status: Sendable {
+        var size: UInt64
+        var lastTime: Int64
+        var failure: AuditError?
+    }
+
+    let queue: WriterQueue
+    private let deliver: AuditLogConfiguration.Delivery
+    private let status: Mutex<Status>
+    private let handle = Mutex<pthread_t?>(nil)
+
+    /// Hands the writer over to a new thread.
+    init(_ writer: consuming LogWriter, configuration: AuditLogConfiguration) throws(AuditError) {
+        queue = WriterQueue(limit: configuration.queueLimit)
+        deliver = configuration.deliver
+        status = Mutex(
+            Status(size: writer.chain.next, lastTime: writer.chain.lastTime.microseconds, failure: nil)
+        )
+        let start = Unmanaged.passRetained(Start(self, writer))
+        var thread = pthread_t()
+        let code = pthread_create(
+            &thread,
+            nil,
+            { argument in
+                guard let argument else { return nil }
+                let start = Unmanaged<Start>.fromOpaque(argument).takeRetainedValue()
+                start.owner.run(start)
+                return nil
+            },
+            start.toOpaque()
+        )
+        guard code == 0 else {
+            start.release()
+            throw .system(call: "pthread_create", path: configuration.directory, errno: code)
+        }
+        handle.withLock { $0 = thread }
+    }
+
+    /// Carries the writer into its thread; nobody else holds it.
+    private final class Start {
+        let owner: WriterThread
+        var writer: LogWriter
+
+        init(_ owner: WriterThread, _ writer: consuming LogWriter) {
+            self.owner = owner
+            self.writer = writer
+        }
+    }
+
+    var current: Status { status.withLock { $0 } }
+
+    private func run(_ start: Start) {
+        while let records = queue.takeAll() {
+            start.writer.append(records, deliver: serve)
+            publish(start)
+            if let failure = start.writer.failure { return finish(failure, start) }
+        }
+        start.writer.announce(.own(.daemonStop, []))
+        start.writer.append([], deliver: serve)
+        do throws(AuditError) {
+            if start.writer.failure == nil { try start.writer.closeSegment(reason: "stop") }
+        } catch {
+            return finish(error, start)
+        }
+        publish(start)
+        finish(.closed, start)
+    }
+
+    private func publish(_ start: Start) {
+        let now = Status(
+            size: start.writer.chain.next,
+            lastTime: start.writer.chain.lastTime.microseconds,
+            failure: start.writer.failure
+        )
+        status.withLock { $0 = now }
+    }
+
+    /// - Parameters: the batch and where the chain stands after it.
+    private func serve(_ result: BatchResult, size: UInt64, lastTime: RecordTime) {
+        status.withLock {
+            $0.size = size
+            $0.lastTime = lastTime.microseconds
+        }
+        deliver { result.serveCallers() }
+        result.serveLog()
+    }
+
+    private func finish(_ error: AuditError, _ start: Start) {
+        status.withLock { $0.failure = error }
+        let waiting = queue.end(error)
+        guard !waiting.isEmpty else { return }
+        let result = BatchResult(waiting[...], failedWith: error)
+        deliver { result.serveCallers() }
+        result.serveLog()
+    }
+
+    /// Writes what waits, closes the segment and ends the thread. Returns when it has ended, except on that thread.
+    func stop() {
+        queue.close()
+        handle.withLock { handle in
+            guard let thread = handle else { return }
+            handle = nil
+            if pthread_equal(thread, pthread_self()) != 0 {
+                pthread_detach(thread)
+            } else {
+                pthread_join(thread, nil)
+            }
+        }
+    }
+}

@@ -1,0 +1,27 @@
+/// A token of the vault. Printing shows its length alone.
+public struct ClientToken: Sendable, CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
+    /// Longest token accepted, in bytes: JWT-like tokens of other servers stay well below.
+    public static let maximumLength = 8192
+
+    let value: String
+
+    /// Takes a token as found in a file or a variable; surrounding white space is dropped.
+    /// - Throws: ``ClientError`` with `.invalidInput` when empty, longer than ``maximumLength``, or not printable ASCII
+    ///   (it would not fit in a header, RFC 9110 §5.5).
+    public init(_ text: String) throws(ClientError) {
+        let isSpace = { (byte: UInt8) in byte == 0x20 || (0x09...0x0d).contains(byte) }
+        let bytes = text.utf8.drop(while: isSpace).reversed().drop(while: isSpace).reversed()
+        guard !bytes.isEmpty else { throw ClientError(.invalidInput, "the token is empty") }
+        guard bytes.count <= Self.maximumLength, bytes.allSatisfy({ (0x21...0x7e).contains($0) }) else {
+            throw ClientError(.invalidInput, "the token must be printable ASCII of at most \(Self.maximumLength) bytes")
+        }
+        value = String(decoding: bytes, as: UTF8.self)
+    }
+
+    /// The number of bytes, never the token.
+    public var description: String { "token(\(value.utf8.count) bytes)" }
+    /// The number of bytes, never the token.
+    public var debugDescription: String { description }
+    /// Nothing of the token.
+    public var customMirror: Mirror { Mirror(self, children: []) }
+}

@@ -1,0 +1,126 @@
+internal import CoffreCrypto
+internal import CoffreWire
+
+/// What an engine answers, before it becomes an HTTP body.
+struct Reply: Sendable {
+    enum Content: Sendable {
+        /// The envelope of Vault clients, with `data`.
+        case envelope(ResponseBody?)
+        /// The envelope, with the members of `data` repeated at top level.
+        case doubled([JSONValue.Member])
+        /// The envelope, with an `auth` block.
+        case auth(ResponseBody)
+        /// An object without envelope.
+        case raw(ResponseBody)
+        /// `{"errors": […]}`.
+        case errors([String])
+        /// 204.
+        case none
+    }
+
+    var status: Int
+    var content: Content
+    var leaseID = ""
+    var isRenewable = false
+    /// Whole seconds.
+    var leaseDuration: Int64 = 0
+    var warnings: [String] = []
+
+    private init(status: Int, content: Content) {
+        self.status = status
+        self.content = content
+    }
+
+    static let noContent = Reply(status: 204, content: .none)
+
+    static func data(_ body: ResponseBody, status: Int = 200) -> Reply {
+        Reply(status: status, content: .envelope(body))
+    }
+
+    static func data(_ value: JSONValue, status: Int = 200) -> Reply {
+        Reply(status: status, content: .envelope(ResponseBody(value.encoded())))
+    }
+
+    static func doubled(_ members: [JSONValue.Member]) -> Reply { Reply(status: 200, content: .doubled(members)) }
+
+    static func auth(_ body: ResponseBody) -> Reply { Reply(status: 200, content: .auth(body)) }
+
+    static func raw(_ body: ResponseBody, status: Int = 200) -> Reply { Reply(status: status, content: .raw(body)) }
+
+    static func raw(_ value: JSONValue, status: Int = 200) -> Reply {
+        Reply(status: status, content: .raw(ResponseBody(value.encoded())))
+    }
+
+    static func empty(status: Int = 200) -> Reply { Reply(status: status, content: .envelope(nil)) }
+
+    static func failure(_ error: VaultError) -> Reply {
+        Reply(status: error.code.status, content: .errors(error.message.isEmpty ? [] : [error.message]))
+    }
+
+    /// The HTTP body; `requestID` goes into the envelope.
+    func draft(requestID: String) -> AnswerDraft {
+        var status = status
+        if case .none = content, !warnings.isEmpty { status = 200 }
+        var body = ResponseBody()
+        switch content {
+        case .none where warnings.isEmpty: break
+        case .none: appendEnvelope(to: &body, requestID: requestID, data: nil, auth: nil, extra: [])
+        case .raw(let raw): body = raw
+        case .errors(let errors):
+            body.append(JSONValue.object(["errors": .strings(errors)]).encoded())
+        case .envelope(let data): appendEnvelope(to: &body, requestID: requestID, data: data, auth: nil, extra: [])
+        case .auth(let auth): appendEnvelope(to: &body, requestID: requestID, data: nil, auth: auth, extra: [])
+        case .doubled(let members):
+            let data = ResponseBody(JSONValue.object(members).encoded())
+            appendEnvelope(to: &body, requestID: requestID, data: data, auth: nil, extra: members)
+        }
+        return AnswerDraft(status: status, body: body)
+    }
+
+    private func appendEnvelope(
+        to body: inout ResponseBody,
+        requestID: String,
+        data: ResponseBody?,
+        auth: ResponseBody?,
+        extra: [JSONValue.Member]
+    ) {
+        var head = Array(#"{"request_id":""#.utf8)
+        head.reserveCapacity(160)
+        head.append(contentsOf: requestID.utf8)
+        head.append(contentsOf: #"","lease_id":"#.utf8)
+        head.append(contentsOf: JSONValue.quoted(leaseID.utf8))
+        head.append(contentsOf: (isRenewable ? #","renewable":true"# : #","renewable":false"#).utf8)
+        head.append(contentsOf: #","lease_duration":"#.utf8)
+        head.append(contentsOf: String(leaseDuration).utf8)
+        head.append(contentsOf: #","data":"#.utf8)
+        if data == nil { head.append(contentsOf: "null".utf8) }
+        body.append(head)
+        if let data { body.append(data) }
+        var tail = Array(#","wrap_info":null,"warnings":"#.utf8)
+        tail.append(contentsOf: warnings.isEmpty ? Array("null".utf8) : JSONValue.strings(warnings).encoded())
+        tail.append(contentsOf: (auth == nil ? #","auth":null"# : #","auth":"#).utf8)
+        body.append(tail)
+        if let auth { body.append(auth) }
+        var end: [UInt8] = []
+        for member in extra {
+            end.append(0x2c)
+            end.append(contentsOf: JSONValue.quoted(member.key.utf8))
+            end.append(0x3a)
+            member.value.encode(into: &end)
+        }
+        end.append(0x7d)
+        body.append(end)
+    }
+}
+
+extension ResponseBody {
+    /// Appends clear text.
+    mutating func append(text: String) { append(Array(text.utf8)) }
+
+    /// Appends a secret as a JSON string. The secret is plain ASCII without quotes or backslashes (tokens, keys in hex).
+    mutating func append(quotedSecret secret: SharedSecret) {
+        append(text: "\"")
+        append(secret)
+        append(text: "\"")
+    }
+}

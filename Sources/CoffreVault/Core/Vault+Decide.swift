@@ -1,0 +1,87 @@
+internal import CoffreAudit
+internal import CoffreCrypto
+internal import CoffreWire
+
+extension Vault {
+    /// Establishes who asks, what for, and whether the policy lets them; fills in as much as it learns.
+    /// - Throws: ``VaultError`` `.sealed`, `.permissionDenied`, `.notFound`, `.methodNotAllowed`, `.badRequest`.
+    func decide(_ context: inout RequestContext, _ endpoint: inout Endpoint?) throws {
+        if let namespace = context.request.namespace, !namespace.isEmpty, namespace != "root", namespace != "root/" {
+            throw VaultError(.notFound, "namespaces are not supported: leave X-Vault-Namespace out")
+        }
+        if context.request.wrapTTL != nil {
+            throw VaultError.badRequest(
+                "response wrapping is not available in this version: leave X-Vault-Wrap-TTL out"
+            )
+        }
+        if context.request.actsForSubject {
+            throw VaultError.badRequest(
+                "acting for a person (X-Coffre-Subject) is not available in this version: leave the header out"
+            )
+        }
+        if let found = try operatorEndpoint(context) {
+            endpoint = found
+            try checkOperator(context)
+            return
+        }
+        guard let state = unsealed else { throw VaultError.sealed }
+        if let found = try openEndpoint(context, state) {
+            context.caller = try? identify(context, state)
+            endpoint = found
+            return
+        }
+        let caller = try identify(context, state)
+        context.caller = caller
+        if let reason = holdReason { throw VaultError(.restored, reason) }
+        guard let found = try self.endpoint(for: context, state) else {
+            let rights = caller.acl.capabilities(path: context.path)
+            throw rights == ["deny"] ? VaultError.permissionDenied : VaultError(.notFound, unsupportedPath(context))
+        }
+        endpoint = found
+        try authorize(&context, found, caller)
+    }
+
+    private func authorize(_ context: inout RequestContext, _ endpoint: Endpoint, _ caller: Caller) throws {
+        let capability: Capability
+        var needsSudo = false
+        switch endpoint.access {
+        case .caller, .anyone: return
+        case .capability(let needed): capability = needed
+        case .sudo(let needed):
+            capability = needed
+            needsSudo = true
+        }
+        var path = context.path
+        if capability == .list || capability == .scan { path.append(0x2f) }
+        let decision = caller.acl.decide(capability, path: path)
+        context.why = why(of: decision)
+        guard decision.isAllowed, !needsSudo || decision.hasSudo else { throw VaultError.permissionDenied }
+    }
+
+    private func unsupportedPath(_ context: RequestContext) -> String {
+        "no handler for route \"\(context.pathText)\"; see `coffre --help` for the paths of this version"
+    }
+
+    private func checkOperator(_ context: RequestContext) throws {
+        guard isOperator(context.principal) else { throw VaultError.permissionDenied }
+    }
+
+    /// Whether this uid may init, unseal and confirm a restore: 0, or one of `[seal] operators`.
+    func isOperator(_ principal: Principal) -> Bool {
+        principal.uid == 0 || configuration.operators.contains(principal.uid)
+    }
+
+    /// Mount by mount: the longest mount path that the request's path lies under.
+    private func endpoint(for context: RequestContext, _ state: UnsealedState) throws -> Endpoint? {
+        let path = context.path
+        if path.starts(with: "sys/".utf8) { return try systemEndpoint(context, state) }
+        if path.starts(with: "auth/token/".utf8) { return try tokenEndpoint(context, state) }
+        if path.starts(with: "auth/peer/".utf8) { return try peerEndpoint(context, state) }
+        guard let mount = state.mount(of: path) else { return nil }
+        let rest = Array(path.dropFirst(mount.path.utf8.count))
+        switch mount.type {
+        case .kv: return try kvEndpoint(context, mount, rest)
+        case .database: return try databaseEndpoint(context, mount, rest)
+        }
+    }
+}

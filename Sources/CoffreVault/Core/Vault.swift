@@ -1,0 +1,344 @@
+package import CoffreAudit
+internal import CoffreCrypto
+internal import CoffreWire
+
+/// Every decision about a secret, on one serial executor (the event loop that also parses requests).
+///
+/// A request comes in through ``perform(_:as:completion:)``; an answer goes out only as a ``ReleasedAnswer``, made from the
+/// receipt of its durable record.
+package actor Vault {
+    /// What the vault tells the journal: level, constant message, safe facts.
+    package typealias Journal = @Sendable (_ isError: Bool, _ message: String, _ facts: [String: String]) -> Void
+
+    private nonisolated let executor: any SerialExecutor
+    nonisolated package var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
+
+    let configuration: VaultConfiguration
+    let audit: AuditLog
+    let barrier: Barrier
+    let sealStore: SealStore
+    let broker: any BrokerTransport
+    let clock: VaultClock
+    let journal: Journal
+
+    /// Rights, tokens and caches; nil while sealed.
+    var unsealed: UnsealedState?
+    /// Changes with every seal and unseal: an answer decided in another epoch is never released.
+    var sealEpoch: UInt64 = 0
+    var unsealProgress: UnsealProgress?
+    /// Why nothing is served although the vault is open; nil in normal work.
+    var holdReason: String?
+    /// Jobs whose answer somebody waits for.
+    var openJobs: Set<BrokerJobID> = []
+    private var budget: RefusalBudget
+    private var pending: [UInt64: PendingAnswer] = [:]
+    private var nextPending: UInt64 = 0
+    private var people: [Principal: AuditWho] = [:]
+
+    private struct PendingAnswer {
+        let draft: AnswerDraft
+        let epoch: UInt64
+        let token: Digest?
+        /// Sealing is itself answered after the seal.
+        let survivesSeal: Bool
+        let context: RequestContext
+        let completion: @Sendable (ReleasedAnswer) -> Void
+    }
+
+    /// - Parameters:
+    ///   - executor: where all of the vault's work runs.
+    ///   - audit: completions must be delivered on `executor`.
+    ///   - barrier: likewise.
+    package init(
+        configuration: VaultConfiguration,
+        executor: any SerialExecutor,
+        audit: AuditLog,
+        barrier: Barrier,
+        sealStore: SealStore,
+        broker: any BrokerTransport,
+        clock: VaultClock,
+        journal: @escaping Journal
+    ) {
+        self.configuration = configuration
+        self.executor = executor
+        self.audit = audit
+        self.barrier = barrier
+        self.sealStore = sealStore
+        self.broker = broker
+        self.clock = clock
+        self.journal = journal
+        budget = RefusalBudget(limitPerSecond: configuration.refusalsPerSecond)
+    }
+
+    /// Decides, carries out and records one request; `completion` runs on this actor's executor.
+    package func perform(
+        _ request: VaultRequest,
+        as principal: Principal,
+        completion: @escaping @Sendable (ReleasedAnswer) -> Void
+    ) {
+        var context = RequestContext(request, principal: principal, now: clock.now())
+        if let answer = statusRoute(context) {
+            completion(answer)
+            return
+        }
+        var endpoint: Endpoint?
+        do {
+            context = try context.resolvingListQuery()
+            try decide(&context, &endpoint)
+            guard let endpoint else { throw VaultError.notFound }
+            switch endpoint.work {
+            case .read(let body):
+                let effect = try body(self, context)
+                release(context, endpoint, .success(effect), .single, [], completion)
+            case .change(let body):
+                let context = context
+                Task { await self.change(context, endpoint, body, completion) }
+            }
+        } catch {
+            release(context, endpoint, .failure(VaultError(mapping: error)), .single, [], completion)
+        }
+    }
+
+    /// Records and answers a request that the HTTP layer could not accept.
+    package func refuse(
+        _ refused: RefusedRequest,
+        as principal: Principal,
+        completion: @escaping @Sendable (ReleasedAnswer) -> Void
+    ) {
+        let request = VaultRequest(verb: .other, path: [], acceptedAt: refused.acceptedAt)
+        let context = RequestContext(request, principal: principal, now: clock.now())
+        let digest = refused.target.withUnsafeBytes { audit.keyedDigest($0, domain: "path") }
+        var what = AuditWhat()
+        what.pathDigest = digest
+        what.pathLength = refused.target.count
+        var draft = AnswerDraft(
+            status: refused.status,
+            body: ResponseBody(
+                JSONValue.object(["errors": .strings(refused.message.isEmpty ? [] : [refused.message])]).encoded()
+            )
+        )
+        var code = AuditDraft.Outcome.error
+        if budget.isOver(uid: principal.uid, at: clock.monotonic()) {
+            answerFlood(context, completion)
+            return
+        }
+        if refused.status == 429 { code = .rateLimited }
+        draft.headers = []
+        let record = AuditDraft(
+            .requestInvalid,
+            outcome: code,
+            error: refused.reason.rawValue,
+            correlation: context.correlation,
+            acceptedAt: refused.acceptedAt,
+            who: who(of: principal),
+            what: what
+        )
+        park(draft, context, survivesSeal: true, record: record, completion)
+    }
+
+    /// Records that a released answer could not be written to its caller.
+    package func deliveryFailed(_ receipt: AuditReceipt, as principal: Principal) {
+        let now = clock.monotonic()
+        let record = AuditDraft(
+            .deliveryFailed,
+            outcome: .error,
+            error: "socket",
+            correlation: "delivery-failed-",
+            references: [receipt.index],
+            acceptedAt: now,
+            who: who(of: principal)
+        )
+        audit.append(record) { _ in }
+    }
+
+    private func change(
+        _ context: RequestContext,
+        _ endpoint: Endpoint,
+        _ body: @Sendable (isolated Vault, RequestContext) async throws -> Effect,
+        _ completion: @escaping @Sendable (ReleasedAnswer) -> Void
+    ) async {
+        let epoch = sealEpoch
+        let intent: AuditReceipt
+        do {
+            intent = try await audit.append(
+                AuditDraft(
+                    endpoint.operation,
+                    phase: .intent,
+                    outcome: .granted,
+                    correlation: context.correlation,
+                    acceptedAt: context.request.acceptedAt,
+                    who: context.caller?.who ?? who(of: context.principal),
+                    what: endpoint.what,
+                    why: context.why
+                )
+            )
+        } catch {
+            journal(true, "audit log cannot be written", ["error": "\(error)"])
+            completion(.logUnavailable)
+            return
+        }
+        do {
+            guard epoch == sealEpoch else { throw VaultError.sealed }
+            let effect = try await body(self, context)
+            release(context, endpoint, .success(effect), .outcome, [intent.index], completion)
+        } catch {
+            release(context, endpoint, .failure(VaultError(mapping: error)), .outcome, [intent.index], completion)
+        }
+    }
+
+    /// Appends the record and parks the answer until it is durable.
+    private func release(
+        _ context: RequestContext,
+        _ endpoint: Endpoint?,
+        _ result: Result<Effect, VaultError>,
+        _ phase: AuditDraft.Phase,
+        _ references: [UInt64],
+        _ completion: @escaping @Sendable (ReleasedAnswer) -> Void
+    ) {
+        var effect: Effect
+        var outcome = AuditDraft.Outcome.granted
+        switch result {
+        case .success(let value):
+            effect = value
+            if value.failure != nil { outcome = .error }
+        case .failure(let error):
+            effect = Effect(.failure(error), failure: error.code.rawValue)
+            outcome = error.code == .permissionDenied ? .denied : error.code == .rateLimited ? .rateLimited : .error
+            if let cause = error.cause {
+                journal(true, "request failed", ["code": error.code.rawValue, "cause": "\(cause)"])
+            }
+            if phase == .single, budget.isOver(uid: context.principal.uid, at: clock.monotonic()) {
+                answerFlood(context, completion)
+                return
+            }
+        }
+        if endpoint == nil { effect.what = unmatchedFacts(context) }
+        let operation =
+            endpoint?.operation ?? (context.caller == nil && outcome == .denied ? .authFail : .requestUnmatched)
+        let record = AuditDraft(
+            operation,
+            phase: phase,
+            outcome: outcome,
+            error: effect.failure,
+            correlation: context.correlation,
+            references: references,
+            generation: effect.generation,
+            acceptedAt: context.request.acceptedAt,
+            who: context.caller?.who ?? who(of: context.principal),
+            what: effect.what ?? endpoint?.what ?? AuditWhat(),
+            why: context.why
+        )
+        let draft = effect.reply.draft(requestID: context.requestID)
+        let survives = operation == .seal || outcome != .granted
+        park(draft, context, survivesSeal: survives, record: record, completion)
+    }
+
+    private func park(
+        _ draft: AnswerDraft,
+        _ context: RequestContext,
+        survivesSeal: Bool,
+        record: AuditDraft,
+        _ completion: @escaping @Sendable (ReleasedAnswer) -> Void
+    ) {
+        let id = nextPending
+        nextPending &+= 1
+        pending[id] = PendingAnswer(
+            draft: draft,
+            epoch: sealEpoch,
+            token: context.caller?.token?.hash,
+            survivesSeal: survivesSeal,
+            context: context,
+            completion: completion
+        )
+        audit.append(record) { result in
+            self.assumeIsolated { $0.complete(id, result) }
+        }
+    }
+
+    /// The record is durable, or never will be.
+    private func complete(_ id: UInt64, _ result: Result<AuditReceipt, AuditError>) {
+        guard let answer = pending.removeValue(forKey: id) else { return }
+        switch result {
+        case .failure(let error):
+            journal(true, "audit log cannot be written", ["error": "\(error)"])
+            answer.completion(.logUnavailable)
+        case .success(let receipt):
+            var draft = answer.draft
+            if !answer.survivesSeal, answer.epoch != sealEpoch {
+                draft = Reply.failure(.sealed).draft(requestID: answer.context.requestID)
+            } else if let token = answer.token, unsealed?.revokedTokens.contains(token) == true, !answer.survivesSeal {
+                draft = Reply.failure(.permissionDenied).draft(requestID: answer.context.requestID)
+            }
+            answer.completion(ReleasedAnswer(draft, receipt: receipt))
+        }
+        if pending.isEmpty { unsealed?.revokedTokens.removeAll() }
+    }
+
+    // MARK: floods
+
+    private func answerFlood(_ context: RequestContext, _ completion: @escaping @Sendable (ReleasedAnswer) -> Void) {
+        let uid = context.principal.uid
+        let draft = Reply.failure(VaultError(.rateLimited, "too many refused requests: wait before trying again"))
+            .draft(requestID: context.requestID)
+        if let receipt = budget.countSuppressed(uid: uid) {
+            completion(ReleasedAnswer(draft, receipt: receipt))
+            return
+        }
+        budget.open(uid: uid, waiting: (draft, completion)) { [self] in
+            let record = AuditDraft(
+                .overflow,
+                outcome: .rateLimited,
+                correlation: context.correlation,
+                acceptedAt: context.request.acceptedAt,
+                who: who(of: context.principal)
+            )
+            audit.append(record) { result in self.assumeIsolated { $0.floodRecorded(uid, result) } }
+        }
+    }
+
+    private func floodRecorded(_ uid: UInt32, _ result: Result<AuditReceipt, AuditError>) {
+        let receipt = try? result.get()
+        for (draft, completion) in budget.recorded(uid: uid, receipt) {
+            completion(receipt.map { ReleasedAnswer(draft, receipt: $0) } ?? .logUnavailable)
+        }
+    }
+
+    /// Writes the exact count of every flood window that has ended. Called by the timer.
+    func closeFloodWindows() {
+        for window in budget.takeEnded(at: clock.monotonic()) {
+            var what = AuditWhat()
+            what.details = [("count", .int(Int64(window.count)))]
+            let record = AuditDraft(
+                .overflow,
+                phase: .outcome,
+                outcome: .rateLimited,
+                correlation: "overflow-window-",
+                references: [window.receipt.index],
+                acceptedAt: clock.monotonic(),
+                who: AuditWho.system,
+                what: what
+            )
+            audit.append(record) { _ in }
+        }
+    }
+
+    // MARK: facts
+
+    /// What a record says of a caller known by its process alone.
+    func who(of principal: Principal) -> AuditWho {
+        if let known = people[principal] { return known }
+        let who = makeWho(principal, sid: nil, accessor: nil)
+        if people.count >= 4096 { people.removeAll() }
+        people[principal] = who
+        return who
+    }
+
+    /// Unmatched and unauthenticated paths carry names that nobody vouches for: mount, length and keyed digest only.
+    private func unmatchedFacts(_ context: RequestContext) -> AuditWhat {
+        var what = AuditWhat()
+        what.mount = unsealed?.mounts.first { context.path.starts(with: $0.path.utf8) }?.path
+        what.pathDigest = context.path.withUnsafeBytes { audit.keyedDigest($0, domain: "path") }
+        what.pathLength = context.path.count
+        return what
+    }
+}

@@ -1,0 +1,34 @@
+package import CoffreWire
+
+/// Why a request fails: a code, a sentence that is safe to send, and a cause for the journal.
+package struct VaultError: Error, Sendable {
+    package let code: ErrorCode
+    /// Safe to log and to send to the caller; may be empty (a bare 404).
+    package let message: String
+    /// For the journal, never for the caller.
+    package let cause: (any Error)?
+
+    package init(_ code: ErrorCode, _ message: String = "", cause: (any Error)? = nil) {
+        self.code = code
+        self.message = message
+        self.cause = cause
+    }
+
+    /// The one text for a missing token, a bad token and a missing right.
+    static let permissionDenied = VaultError(.permissionDenied, "permission denied")
+    static let sealed = VaultError(.sealed, "Vault is sealed")
+    static let notFound = VaultError(.notFound)
+    static let unsupportedOperation = VaultError(.methodNotAllowed, "unsupported operation")
+
+    static func badRequest(_ message: String) -> VaultError { VaultError(.badRequest, message) }
+
+    /// Maps what lower modules throw; bugs keep their cause for the journal.
+    init(mapping error: any Error) {
+        switch error {
+        case let error as VaultError: self = error
+        case let error as JSONError: self = .badRequest("error parsing JSON: \(error.message)")
+        case let error as BarrierError: self = VaultError(barrier: error)
+        default: self = VaultError(.internalError, "internal error", cause: error)
+        }
+    }
+}

@@ -1,0 +1,161 @@
+internal import CoffreAudit
+internal import CoffreCrypto
+internal import CoffreWire
+
+extension Vault {
+    /// `database/creds/<role>`: a login made for this request.
+    ///
+    /// Order (each step durable before the next): intent record and lease row `preparing`; the job; lease `active`; outcome
+    /// record; answer. A start revokes every `preparing` lease, so a crash at any point leaves no orphan.
+    func credentialsEndpoint(
+        _ context: RequestContext,
+        _ place: DatabasePlace,
+        _ name: String,
+        _ what: AuditWhat
+    ) -> Endpoint {
+        var what = what
+        let leaseID = context.pathText + "/" + Random.base62(24)
+        what.lease = leaseID
+        return .change(.leaseIssue, what, .capability(.read)) { vault, context in
+            try await vault.issueLogin(leaseID, place, roleName: name, context)
+        }
+    }
+
+    private func issueLogin(
+        _ leaseID: String,
+        _ place: DatabasePlace,
+        roleName: String,
+        _ context: RequestContext
+    ) async throws -> Effect {
+        guard let state = unsealed, let caller = context.caller else { throw VaultError.sealed }
+        guard let role = try databaseRole(place, roleName) else {
+            throw VaultError.badRequest("unknown role: \(roleName)")
+        }
+        guard let configuration = try databaseConfiguration(place, role.connection),
+            let password = try barrier.get(place.password(role.connection))?.value
+        else {
+            throw VaultError.badRequest("the role names the configuration \"\(role.connection)\", which does not exist")
+        }
+        guard configuration.allows(roleName) else {
+            throw VaultError.permissionDenied
+        }
+        let target = try DatabaseTarget(configuration)
+        let lifetime = lifetime(of: role)
+        let username = Self.makeUsername(role: roleName)
+        var lease = LeaseRecord(
+            id: leaseID,
+            issued: context.now,
+            expires: context.now.adding(seconds: lifetime.ttl),
+            latest: context.now.adding(seconds: lifetime.maximum),
+            owner: caller.owner,
+            connection: place.connectionID(role.connection),
+            username: username,
+            revocationStatements: role.revocation,
+            renewStatements: role.renewal
+        )
+        let login = try NewLogin(username: username, expires: lease.expires)
+        let item = LeaseSchedule.Item.lease(leaseID)
+        _ = try await barrier.commit([
+            .put(.lease(leaseID), lease.encoded, expect: .absent),
+            .put(.unfinishedLease(leaseID), LeaseSchedule.marker, expect: .any),
+            .put(item.key(at: lease.expires), LeaseSchedule.marker, expect: .any),
+            .put(.leaseOwner(lease.owner, leaseID), LeaseSchedule.marker, expect: .any),
+            .put(.leaseConnection(lease.connection, leaseID), LeaseSchedule.marker, expect: .any),
+        ])
+        do {
+            try await createLogin(login, statements: role.creation, target, password: password)
+            lease.state = .active
+            // Revoked or sealed meanwhile: nothing becomes active.
+            guard unsealed === state, try self.lease(leaseID)?.state == .preparing,
+                caller.token.map({ !state.revokedTokens.contains($0.hash) }) ?? true
+            else { throw VaultError.permissionDenied }
+            let generation = try await barrier.commit([
+                .put(.lease(leaseID), lease.encoded, expect: .any), .delete(.unfinishedLease(leaseID), expect: .any),
+            ])
+            state.leases.schedule(item, at: lease.expires)
+            var reply = Reply.data(login.answer)
+            reply.leaseID = leaseID
+            reply.isRenewable = true
+            reply.leaseDuration = lease.remaining(at: clock.now())
+            return Effect(reply, generation: generation)
+        } catch {
+            revokeInBackground(leaseID)
+            throw error
+        }
+    }
+
+    private func lifetime(of role: DatabaseRole) -> (ttl: Int64, maximum: Int64) {
+        let maximum = min(
+            role.maximumTTL > 0 ? role.maximumTTL : configuration.maximumLeaseTTL,
+            configuration.maximumLeaseTTL
+        )
+        let ttl = role.defaultTTL > 0 ? role.defaultTTL : configuration.defaultLeaseTTL
+        return (min(ttl, maximum), maximum)
+    }
+
+    /// `coffre_<role>_<16 base36>`: at most 63 bytes of `[a-z0-9_]`.
+    static func makeUsername(role: String) -> String {
+        let alphabet = Array("abcdefghijklmnopqrstuvwxyz0123456789".utf8)
+        let middle = role.lowercased().utf8.map { alphabet.contains($0) ? $0 : 0x5f }.prefix(32)
+        let random = (0..<16).map { _ in alphabet[Int(Random.number(below: 36))] }
+        return "coffre_" + String(decoding: middle, as: UTF8.self) + "_" + String(decoding: random, as: UTF8.self)
+    }
+}
+
+/// A login before it exists: name, password, and the form in which the server gets the latter.
+struct NewLogin: Sendable {
+    let username: String
+    let password: SharedSecret
+    let verifier: String
+    let expires: Timestamp
+
+    init(username: String, expires: Timestamp) throws(VaultError) {
+        self.username = username
+        self.expires = expires
+        password = Random.secretBase62(32)
+        do throws(CryptoError) {
+            verifier = try ScramVerifier.make(password: password)
+        } catch {
+            throw VaultError(.internalError, "internal error", cause: error)
+        }
+    }
+
+    var answer: ResponseBody {
+        var body = ResponseBody()
+        body.append(text: #"{"password":"#)
+        body.append(quotedSecret: password)
+        body.append(text: #","username":"\#(username)"}"#)
+        return body
+    }
+
+    /// Statement texts with their placeholders filled in; `{{password}}` becomes the verifier.
+    func expand(_ statement: String) -> String { Self.expand(statement, username, expires, password: verifier) }
+
+    static func expand(_ statement: String, _ username: String, _ expires: Timestamp, password: String?) -> String {
+        var values = ["name": username, "username": username, "expiration": expires.postgres]
+        values["password"] = password
+        var result = ""
+        var rest = Substring(statement)
+        while let open = rest.firstRange(of: "{{") {
+            result += rest[..<open.lowerBound]
+            guard let close = rest[open.upperBound...].firstRange(of: "}}"),
+                let value = values[String(rest[open.upperBound..<close.lowerBound])]
+            else {
+                result += "{{"
+                rest = rest[open.upperBound...]
+                continue
+            }
+            result += value
+            rest = rest[close.upperBound...]
+        }
+        return result + rest
+    }
+}
+
+extension Timestamp {
+    /// As Vault writes `{{expiration}}` for PostgreSQL: `2026-11-23 16:40:11+0000`.
+    var postgres: String {
+        let text = Timestamp(seconds: seconds).rfc3339
+        return text.dropLast().replacing("T", with: " ") + "+0000"
+    }
+}

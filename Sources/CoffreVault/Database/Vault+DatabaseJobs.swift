@@ -1,0 +1,109 @@
+internal import CoffreCrypto
+internal import CoffreWire
+
+/// A PostgreSQL server, as a configuration names it.
+struct DatabaseTarget: Sendable {
+    private let target: PostgresTarget
+    private let user: String
+    private let rootCertificate: [UInt8]?
+
+    /// - Throws: ``VaultError`` `.badRequest` for a connection URL that is not acceptable.
+    init(_ configuration: DatabaseConfiguration) throws(VaultError) {
+        do throws(PostgresTargetError) {
+            target = try PostgresTarget(connectionURL: configuration.connectionURL)
+        } catch {
+            throw .badRequest("connection_url: \(error.message)")
+        }
+        if target.rootCertificatePath != nil, configuration.rootCertificate == nil {
+            throw .badRequest(
+                "sslrootcert names a file that only the caller sees: send the certificates in the field tls_ca"
+            )
+        }
+        user = configuration.username
+        rootCertificate = configuration.rootCertificate.map { Array($0.utf8) }
+    }
+
+    /// Same server, same database: what is stored for one is good for the other.
+    func isSamePlace(as other: DatabaseTarget) -> Bool {
+        target.host.utf8.elementsEqual(other.target.host.utf8) && target.port == other.target.port
+            && target.database.utf8.elementsEqual(other.target.database.utf8)
+    }
+
+    func isSameUser(as other: DatabaseTarget) -> Bool { user.utf8.elementsEqual(other.user.utf8) }
+
+    var isWithoutTLS: Bool { target.tls == .disable }
+
+    func job(
+        _ kind: BrokerJob.Kind,
+        login: String? = nil,
+        statements: [String] = [],
+        validUntil: Int64? = nil
+    ) -> BrokerJob {
+        BrokerJob(
+            kind: kind,
+            host: target.host,
+            port: target.port,
+            database: target.database,
+            user: user,
+            tls: target.tls,
+            minimumTLS: target.minimumTLS,
+            rootCertificate: rootCertificate,
+            login: login,
+            statements: statements,
+            validUntil: validUntil,
+            publicKey: []
+        )
+    }
+}
+
+extension Vault {
+    func verifyDatabase(_ target: DatabaseTarget, password: SharedSecret) async throws {
+        _ = try await runJob(target.job(.verify), adminPassword: password)
+    }
+
+    func createLogin(_ login: NewLogin, statements: [String], _ target: DatabaseTarget, password: SharedSecret)
+        async throws
+    {
+        let job = target.job(
+            .create,
+            login: login.username,
+            statements: statements.map { login.expand($0) },
+            validUntil: login.expires.seconds
+        )
+        _ = try await runJob(job, adminPassword: password, loginPassword: login.password)
+    }
+
+    func revokeLogin(_ lease: LeaseRecord) async throws {
+        let (target, password) = try leaseTarget(lease)
+        let statements = lease.revocationStatements.map {
+            NewLogin.expand($0, lease.username, lease.expires, password: nil)
+        }
+        let job = target.job(.revoke, login: lease.username, statements: statements)
+        _ = try await runJob(job, adminPassword: password)
+    }
+
+    func renewLogin(_ lease: LeaseRecord) async throws {
+        let (target, password) = try leaseTarget(lease)
+        let statements = lease.renewStatements.map {
+            NewLogin.expand($0, lease.username, lease.expires, password: nil)
+        }
+        let job = target.job(
+            .renew,
+            login: lease.username,
+            statements: statements,
+            validUntil: lease.expires.seconds
+        )
+        _ = try await runJob(job, adminPassword: password)
+    }
+
+    /// Where a lease's login lives; its configuration cannot go, or move, before the lease.
+    private func leaseTarget(_ lease: LeaseRecord) throws -> (DatabaseTarget, SharedSecret) {
+        let parts = lease.connection.split(separator: "/", maxSplits: 1).map(String.init)
+        guard let state = unsealed else { throw VaultError.sealed }
+        guard parts.count == 2, let mount = state.mounts.first(where: { $0.id == parts[0] }),
+            let configuration = try databaseConfiguration(DatabasePlace(mount: mount), parts[1]),
+            let password = try barrier.get(DatabasePlace(mount: mount).password(parts[1]))?.value
+        else { throw VaultError(.upstream, "the configuration that this lease needs is missing") }
+        return (try DatabaseTarget(configuration), password)
+    }
+}

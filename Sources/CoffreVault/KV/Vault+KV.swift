@@ -1,0 +1,194 @@
+internal import CoffreAudit
+internal import CoffreCrypto
+internal import CoffreWire
+
+extension Vault {
+    func kvEndpoint(_ context: RequestContext, _ mount: Mount, _ rest: [UInt8]) throws -> Endpoint? {
+        guard let slash = rest.firstIndex(of: 0x2f) ?? (rest.isEmpty ? nil : rest.endIndex) else { return nil }
+        let verb = String(decoding: rest[..<slash], as: UTF8.self)
+        let place = KVPlace(mount: mount, path: slash < rest.endIndex ? Array(rest[(slash + 1)...]) : [])
+        var what = AuditWhat()
+        what.path = mount.path + String(decoding: place.path, as: UTF8.self)
+        switch verb {
+        case "data": return try kvDataEndpoint(context, place, what)
+        case "metadata": return try kvMetadataEndpoint(context, place, what)
+        case "delete", "undelete", "destroy":
+            guard context.verb == .write, !place.path.isEmpty else { return .unsupported(what) }
+            return kvVersionsEndpoint(verb, place, what)
+        case "config":
+            guard place.path.isEmpty else { return nil }
+            guard context.verb == .get else { return .unsupported(what) }
+            return .read(.sysRead, what, .capability(.read)) { _, _ in
+                Effect(
+                    .data([
+                        "cas_required": .bool(false), "delete_version_after": .string("0s"),
+                        "max_versions": .integer(0),
+                    ])
+                )
+            }
+        default:
+            return .read(.requestUnmatched, what, .capability(.read)) { _, context in
+                var reply = Reply.empty(status: 404)
+                reply.warnings = [
+                    "Invalid path for a versioned K/V secrets engine. See the API docs for the appropriate API endpoints "
+                        + "to use. Put \"data/\" after the mount: \(mount.path)data/\(context.pathText.dropFirst(mount.path.count))"
+                ]
+                return Effect(reply, failure: "not_found")
+            }
+        }
+    }
+
+    private func kvDataEndpoint(_ context: RequestContext, _ place: KVPlace, _ what: AuditWhat) throws -> Endpoint? {
+        guard !place.path.isEmpty else { return .unsupported(what) }
+        switch context.verb {
+        case .get, .head:
+            return .read(.secretRead, what, .capability(.read)) { vault, context in
+                try vault.readSecret(place, what, context)
+            }
+        case .write:
+            let exists = try kvMetadata(place) != nil
+            return .change(.secretWrite, what, .capability(exists ? .update : .create)) { vault, context in
+                try await vault.writeSecret(place, what, context, expectedToExist: exists)
+            }
+        case .delete:
+            return .change(.secretDelete, what, .capability(.delete)) { vault, context in
+                try await vault.changeVersions(place, what, context, numbers: nil) { version in
+                    if version.isReadable(at: context.now) { version.deleted = context.now }
+                }
+            }
+        default: return .unsupported(what)
+        }
+    }
+
+    private func kvVersionsEndpoint(_ verb: String, _ place: KVPlace, _ what: AuditWhat) -> Endpoint {
+        let operation: AuditOperation = verb == "delete" ? .secretDelete : verb == "undelete" ? .kvUndelete : .kvDestroy
+        return .change(operation, what, .capability(.update)) { vault, context in
+            let numbers = try vault.withBody(context) { body -> [Int64] in
+                guard let list = body?["versions"], list.isArray else {
+                    throw VaultError.badRequest("No version number provided")
+                }
+                let numbers = list.elements.compactMap(\.weakInteger)
+                guard !numbers.isEmpty, numbers.count == list.elements.count, numbers.count <= 1000 else {
+                    throw VaultError.badRequest("No version number provided")
+                }
+                return numbers
+            }
+            return try await vault.changeVersions(
+                place,
+                what,
+                context,
+                numbers: numbers,
+                erasesValues: verb == "destroy"
+            ) { version in
+                switch verb {
+                case "delete": if version.isReadable(at: context.now) { version.deleted = context.now }
+                case "undelete": if !version.isDestroyed { version.deleted = nil }
+                default: version.isDestroyed = true
+                }
+            }
+        }
+    }
+
+    /// The metadata of a secret, from the cache or the barrier; nil when there is none.
+    func kvMetadata(_ place: KVPlace) throws -> KVMetadata? {
+        let key = place.key
+        if let known = unsealed?.kvMetadata[key] { return known }
+        guard let row = try barrier.get(place.metadata) else { return nil }
+        let metadata = try KVMetadata(decoding: row.value)
+        unsealed?.kvMetadata[key] = metadata.prepared()
+        return metadata
+    }
+
+    private func readSecret(_ place: KVPlace, _ what: AuditWhat, _ context: RequestContext) throws -> Effect {
+        guard let metadata = try kvMetadata(place) else { throw VaultError.notFound }
+        var number = metadata.current
+        if let text = context.query("version") {
+            guard let wanted = Int64(text), wanted >= 0 else { throw VaultError.badRequest("version must be a number") }
+            if wanted > 0 { number = wanted }
+        }
+        guard let version = metadata.version(number) else { throw VaultError.notFound }
+        var what = what
+        what.version = Int(version.number)
+        let description = metadata.description(of: version)
+        var body = ResponseBody()
+        body.append(text: #"{"data":"#)
+        guard version.isReadable(at: context.now) else {
+            body.append(Array("null,\"metadata\":".utf8) + description + [0x7d])
+            return Effect(.data(body, status: 404), what: what, failure: "deleted")
+        }
+        guard let row = try barrier.get(place.value(version.number)) else {
+            throw VaultError(.storageCorrupt, "version \(version.number) of this secret is missing from the storage")
+        }
+        body.append(row.value)
+        body.append(Array(",\"metadata\":".utf8) + description + [0x7d])
+        return Effect(.data(body), what: what)
+    }
+
+    private func writeSecret(
+        _ place: KVPlace,
+        _ what: AuditWhat,
+        _ context: RequestContext,
+        expectedToExist: Bool
+    ) async throws -> Effect {
+        guard let state = unsealed else { throw VaultError.sealed }
+        let (value, checkAndSet) = try withBody(context) { body -> (SharedSecret, Int64?) in
+            guard let data = body?["data"], data.isObject else { throw VaultError.badRequest("no data provided") }
+            var checkAndSet: Int64?
+            if let given = body?["options"]?["cas"] {
+                guard let number = given.weakInteger else { throw VaultError.badRequest("cas must be a number") }
+                checkAndSet = number
+            }
+            return (SharedSecret(copying: data.raw), checkAndSet)
+        }
+        return try await state.locks.withLock(place.key) {
+            let known = try kvMetadata(place)
+            // The policy was asked for `create` or `update`; while this call waited, the answer may have changed.
+            guard (known != nil) == expectedToExist else {
+                throw VaultError.badRequest("the secret was created or removed at the same time: try again")
+            }
+            var metadata = known ?? KVMetadata(created: context.now)
+            if let checkAndSet, checkAndSet != metadata.current {
+                throw VaultError.badRequest("check-and-set parameter did not match the current version")
+            }
+            if checkAndSet == nil, metadata.requiresCheckAndSet {
+                throw VaultError.badRequest("check-and-set parameter required for this call")
+            }
+            let (version, dropped) = metadata.appendVersion(at: context.now)
+            var mutations: [BarrierMutation] = place.folders.map { .insertIfAbsent($0.entry, LeaseSchedule.marker) }
+            mutations.append(.put(place.metadata, metadata.encoded, expect: known == nil ? .absent : .any))
+            mutations.append(.put(place.value(version.number), value, expect: .any))
+            mutations.append(contentsOf: dropped.map { .delete(place.value($0), expect: .any) })
+            let generation = try await barrier.commit(mutations)
+            state.kvMetadata[place.key] = metadata.prepared()
+            var what = what
+            what.version = Int(version.number)
+            return Effect(.data(.object(metadata.describe(version))), generation: generation, what: what)
+        }
+    }
+
+    /// Marks versions; `numbers` nil means the newest. What does not exist is passed over, as clients expect.
+    private func changeVersions(
+        _ place: KVPlace,
+        _ what: AuditWhat,
+        _ context: RequestContext,
+        numbers: [Int64]?,
+        erasesValues: Bool = false,
+        _ body: @Sendable (inout KVMetadata.Version) -> Void
+    ) async throws -> Effect {
+        guard let state = unsealed else { throw VaultError.sealed }
+        return try await state.locks.withLock(place.key) {
+            guard var metadata = try kvMetadata(place) else { return Effect(.noContent) }
+            let wanted = numbers ?? [metadata.current]
+            for number in wanted { metadata.change(number, body) }
+            var mutations: [BarrierMutation] = [.put(place.metadata, metadata.encoded, expect: .any)]
+            if erasesValues {
+                mutations.append(contentsOf: wanted.map { .delete(place.value($0), expect: .any) })
+            }
+            let generation = try await barrier.commit(mutations)
+            state.kvMetadata[place.key] = metadata.prepared()
+            var what = what
+            what.details = [("versions", .text(wanted.map(String.init).joined(separator: ",")))]
+            return Effect(.noContent, generation: generation, what: what)
+        }
+    }
+}

@@ -1,0 +1,127 @@
+internal import CoffreCrypto
+internal import CoffreWire
+
+/// A time-bounded grant, with all that is needed to revoke it.
+struct LeaseRecord: Sendable {
+    enum State: String, Sendable {
+        /// Being made: revoked at the next start whatever happened.
+        case preparing
+        case active
+        /// Being taken back, until the target system has confirmed it.
+        case revoking
+    }
+
+    /// `<request path>/<24 base62>`.
+    let id: String
+    var state: State
+    let issued: Timestamp
+    var expires: Timestamp
+    let latest: Timestamp
+    var lastRenewal: Timestamp?
+    /// Who it was issued to: nobody else may renew or revoke it without sudo.
+    let owner: String
+    /// Name of the database configuration, which cannot be deleted while leases need it.
+    let connection: String
+    let username: String
+    let revocationStatements: [String]
+    let renewStatements: [String]
+    var attempts: Int64 = 0
+
+    func remaining(at now: Timestamp) -> Int64 {
+        max(0, (expires.nanoseconds - now.nanoseconds + 999_999_999) / 1_000_000_000)
+    }
+
+    var encoded: SharedSecret {
+        var members: [JSONValue.Member] = [
+            .init("state", .string(state.rawValue)), .init("issued", .integer(issued.nanoseconds)),
+            .init("expires", .integer(expires.nanoseconds)), .init("latest", .integer(latest.nanoseconds)),
+            .init("owner", .string(owner)), .init("connection", .string(connection)),
+            .init("username", .string(username)), .init("revoke", .strings(revocationStatements)),
+            .init("renew", .strings(renewStatements)), .init("attempts", .integer(attempts)),
+        ]
+        if let lastRenewal { members.append(.init("renewed", .integer(lastRenewal.nanoseconds))) }
+        return SharedSecret(copying: JSONValue.object(members).encoded())
+    }
+
+    init(
+        id: String,
+        issued: Timestamp,
+        expires: Timestamp,
+        latest: Timestamp,
+        owner: String,
+        connection: String,
+        username: String,
+        revocationStatements: [String],
+        renewStatements: [String]
+    ) {
+        self.id = id
+        state = .preparing
+        self.issued = issued
+        self.expires = expires
+        self.latest = latest
+        self.owner = owner
+        self.connection = connection
+        self.username = username
+        self.revocationStatements = revocationStatements
+        self.renewStatements = renewStatements
+    }
+
+    /// - Throws: ``VaultError`` `.storageCorrupt`.
+    init(id: String, decoding stored: SharedSecret) throws(VaultError) {
+        let value: JSONValue
+        do throws(JSONError) {
+            value = try stored.withBytes { bytes throws(JSONError) in JSONValue(try JSONView(bytes)) }
+        } catch {
+            throw VaultError(.storageCorrupt, "a stored lease cannot be read", cause: error)
+        }
+        guard let state = value["state"]?.string.flatMap({ State(rawValue: $0) }),
+            let issued = value["issued"]?.integer, let expires = value["expires"]?.integer,
+            let latest = value["latest"]?.integer, let owner = value["owner"]?.string,
+            let connection = value["connection"]?.string, let username = value["username"]?.string
+        else { throw VaultError(.storageCorrupt, "a stored lease cannot be read") }
+        self.id = id
+        self.state = state
+        self.issued = Timestamp(nanoseconds: issued)
+        self.expires = Timestamp(nanoseconds: expires)
+        self.latest = Timestamp(nanoseconds: latest)
+        lastRenewal = value["renewed"]?.integer.map { Timestamp(nanoseconds: $0) }
+        self.owner = owner
+        self.connection = connection
+        self.username = username
+        revocationStatements = value["revoke"]?.array?.compactMap(\.string) ?? []
+        renewStatements = value["renew"]?.array?.compactMap(\.string) ?? []
+        attempts = value["attempts"]?.integer ?? 0
+    }
+}
+
+/// Where leases lie in the barrier.
+extension BarrierKey {
+    static func lease(_ id: String) -> BarrierKey {
+        let bytes = Array(id.utf8)
+        let slash = bytes.lastIndex(of: 0x2f) ?? bytes.startIndex
+        return BarrierKey(
+            namespace: .lease,
+            parent: Array("id/".utf8) + bytes[..<slash],
+            name: Array(bytes[slash...].drop { $0 == 0x2f })
+        )
+    }
+
+    static func leaseOwnerParent(_ owner: String) -> [UInt8] { Array("owner/\(owner)".utf8) }
+
+    static func leaseOwner(_ owner: String, _ id: String) -> BarrierKey {
+        BarrierKey(namespace: .lease, parent: leaseOwnerParent(owner), name: Array(id.utf8))
+    }
+
+    static func leaseConnectionParent(_ name: String) -> [UInt8] { Array("connection/\(name)".utf8) }
+
+    static func leaseConnection(_ name: String, _ id: String) -> BarrierKey {
+        BarrierKey(namespace: .lease, parent: leaseConnectionParent(name), name: Array(id.utf8))
+    }
+
+    static let unfinishedLeases = Array("unfinished".utf8)
+
+    /// Leases that are `preparing` or `revoking`: what a start has to finish.
+    static func unfinishedLease(_ id: String) -> BarrierKey {
+        BarrierKey(namespace: .lease, parent: unfinishedLeases, name: Array(id.utf8))
+    }
+}

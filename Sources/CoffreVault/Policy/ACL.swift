@@ -1,0 +1,212 @@
+/// What the policies said of one request.
+package struct ACLDecision: Sendable, Equatable {
+    package let isAllowed: Bool
+    /// Whether the rule also grants `sudo`.
+    package let hasSudo: Bool
+    /// The policy, version and rule (from 0) that decided; nil when no rule matched, or for root.
+    package let policy: String?
+    package let policyVersion: Int?
+    package let rule: Int?
+}
+
+/// The rights of several policies together, with Vault's precedence.
+///
+/// One rule decides, there is no union across patterns: an exact one; for lists also the path without its slash; else the
+/// best of the longest plain prefix and all matching `+` patterns. Rules with the same pattern text are merged, and `deny`
+/// among them wipes the rest.
+package struct ACL: Sendable {
+    private struct Grant: Sendable {
+        var capabilities: Capability
+        var policy: String
+        var version: Int
+        var rule: Int
+
+        // The rule that is named is the one that denies, or else the first that granted.
+        mutating func merge(_ other: Grant) {
+            if capabilities.contains(.deny) { return }
+            if other.capabilities.contains(.deny) {
+                self = other
+            } else {
+                capabilities.formUnion(other.capabilities)
+            }
+        }
+    }
+
+    private struct SegmentPattern: Sendable {
+        let text: [UInt8]
+        let parts: [[UInt8]]
+        let endsInGlob: Bool
+        let firstWildcard: Int
+        var grant: Grant
+    }
+
+    private let isRoot: Bool
+    private var exact: [[UInt8]: Grant] = [:]
+    private var prefixes: [(path: [UInt8], grant: Grant)] = []  // longest first
+    private var segments: [SegmentPattern] = []
+    /// When a rule expires next (seconds since 1970): the rights must be made anew then.
+    package private(set) var validUntil: Int64?
+
+    /// Everything.
+    package static let root = ACL(isRoot: true)
+
+    private init(isRoot: Bool) { self.isRoot = isRoot }
+
+    /// - Parameter now: seconds since 1970; rules that have expired by then count as absent.
+    package init(policies: [Policy], now: Int64) {
+        self.init(isRoot: false)
+        var prefixIndex: [[UInt8]: Grant] = [:]
+        for policy in policies {
+            for (index, rule) in policy.rules.enumerated() {
+                if let expires = rule.expires {
+                    if expires <= now { continue }
+                    validUntil = min(validUntil ?? .max, expires)
+                }
+                let grant = Grant(
+                    capabilities: rule.capabilities,
+                    policy: policy.name,
+                    version: Int(clamping: policy.version),
+                    rule: index
+                )
+                switch rule.pattern {
+                case .exact: Self.add(grant, to: &exact, rule.path)
+                case .prefix: Self.add(grant, to: &prefixIndex, rule.path)
+                case .segments(let endsInGlob): add(rule.path, endsInGlob, grant)
+                }
+            }
+        }
+        prefixes = prefixIndex.map { ($0.key, $0.value) }.sorted { $0.path.count > $1.path.count }
+    }
+
+    private static func add(_ grant: Grant, to index: inout [[UInt8]: Grant], _ path: [UInt8]) {
+        if index[path] == nil { index[path] = grant } else { index[path]?.merge(grant) }
+    }
+
+    private mutating func add(_ path: [UInt8], _ endsInGlob: Bool, _ grant: Grant) {
+        if let known = segments.firstIndex(where: { $0.text == path && $0.endsInGlob == endsInGlob }) {
+            segments[known].grant.merge(grant)
+            return
+        }
+        segments.append(
+            SegmentPattern(
+                text: path,
+                parts: path.split(separator: 0x2f, omittingEmptySubsequences: false).map { Array($0) },
+                endsInGlob: endsInGlob,
+                firstWildcard: path.firstIndex(of: 0x2b) ?? path.count,
+                grant: grant
+            )
+        )
+    }
+
+    /// Decides one capability on `path`. For `list` and `scan` the path ends in a slash.
+    package func decide(_ capability: Capability, path: [UInt8]) -> ACLDecision {
+        if isRoot { return ACLDecision(isAllowed: true, hasSudo: true, policy: "root", policyVersion: nil, rule: nil) }
+        let isListing = capability == .list || capability == .scan
+        guard let grant = find(path, isListing: isListing) else {
+            return ACLDecision(isAllowed: false, hasSudo: false, policy: nil, policyVersion: nil, rule: nil)
+        }
+        let isDenied = grant.capabilities.contains(.deny)
+        return ACLDecision(
+            isAllowed: !isDenied && grant.capabilities.contains(capability),
+            hasSudo: !isDenied && grant.capabilities.contains(.sudo),
+            policy: grant.policy,
+            policyVersion: grant.version,
+            rule: grant.rule
+        )
+    }
+
+    /// Sorted capability names on `path`: `["root"]`, `["deny"]`, or what the deciding rule grants.
+    package func capabilities(path: [UInt8]) -> [String] {
+        if isRoot { return ["root"] }
+        let path = path.first == 0x2f ? Array(path.dropFirst()) : path
+        return (find(path, isListing: true)?.capabilities ?? []).sortedNames
+    }
+
+    /// Whether any rule grants anything on or below `mount` (with trailing slash).
+    package func hasAnyCapability(underMount mount: [UInt8]) -> Bool {
+        if isRoot { return true }
+        func grants(_ grant: Grant) -> Bool { !grant.capabilities.isEmpty && !grant.capabilities.contains(.deny) }
+        if exact.contains(where: { $0.key.starts(with: mount) && grants($0.value) }) { return true }
+        if prefixes.contains(where: { grants($0.grant) && ($0.path.starts(with: mount) || mount.starts(with: $0.path)) }
+        ) {
+            return true
+        }
+        let mountParts = mount.dropLast().split(separator: 0x2f, omittingEmptySubsequences: false)
+        return segments.contains { pattern in
+            guard grants(pattern.grant) else { return false }
+            for (index, part) in mountParts.enumerated() {
+                guard index < pattern.parts.count else { return pattern.endsInGlob }
+                let isLastGlob = pattern.endsInGlob && index == pattern.parts.count - 1
+                if pattern.parts[index] == [0x2b] || pattern.parts[index].elementsEqual(part) { continue }
+                return isLastGlob && part.starts(with: pattern.parts[index])
+            }
+            return true
+        }
+    }
+
+    private func find(_ path: [UInt8], isListing: Bool) -> Grant? {
+        if let grant = exact[path] { return grant }
+        let trimmed = isListing && path.last == 0x2f ? Array(path.dropLast()) : nil
+        if let trimmed, let grant = exact[trimmed] { return grant }
+        if let grant = findPattern(path) { return grant }
+        return trimmed.flatMap { findPattern($0) }
+    }
+
+    private func findPattern(_ path: [UInt8]) -> Grant? {
+        let prefix = prefixes.first { path.starts(with: $0.path) }
+        guard !segments.isEmpty else { return prefix?.grant }
+        var best = prefix.map {
+            Candidate(text: $0.path, first: $0.path.count, isPrefix: true, plus: 0, grant: $0.grant)
+        }
+        let parts = path.split(separator: 0x2f, omittingEmptySubsequences: false)
+        for pattern in segments {
+            guard let plus = Self.match(pattern, parts) else { continue }
+            let candidate = Candidate(
+                text: pattern.text,
+                first: pattern.firstWildcard,
+                isPrefix: pattern.endsInGlob,
+                plus: plus,
+                grant: pattern.grant
+            )
+            if best.map({ $0.isWorse(than: candidate) }) ?? true { best = candidate }
+        }
+        return best?.grant
+    }
+
+    // The number of `+` in a matching pattern, or nil.
+    private static func match(_ pattern: SegmentPattern, _ parts: [ArraySlice<UInt8>]) -> Int? {
+        guard parts.count >= pattern.parts.count, pattern.endsInGlob || parts.count == pattern.parts.count else {
+            return nil
+        }
+        var plus = 0
+        for (index, wanted) in pattern.parts.enumerated() {
+            if wanted.count == 1, wanted[0] == 0x2b {
+                plus += 1
+            } else if wanted.elementsEqual(parts[index]) {
+                continue
+            } else if pattern.endsInGlob, index == pattern.parts.count - 1, parts[index].starts(with: wanted) {
+                continue
+            } else {
+                return nil
+            }
+        }
+        return plus
+    }
+
+    private struct Candidate {
+        let text: [UInt8]
+        let first: Int
+        let isPrefix: Bool
+        let plus: Int
+        let grant: Grant
+
+        /// Later first wildcard wins; then not ending in `*`; then fewer `+`; then longer; then greater.
+        func isWorse(than other: Candidate) -> Bool {
+            if first != other.first { return first < other.first }
+            if isPrefix != other.isPrefix { return isPrefix }
+            if plus != other.plus { return plus > other.plus }
+            if text.count != other.text.count { return text.count < other.text.count }
+            return text.lexicographicallyPrecedes(other.text)
+        }
+    }
+}

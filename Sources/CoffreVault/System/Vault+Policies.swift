@@ -1,0 +1,122 @@
+internal import CoffreAudit
+internal import CoffreCrypto
+internal import CoffreWire
+
+extension BarrierKey {
+    static func policy(_ name: String) -> BarrierKey {
+        BarrierKey(namespace: .policy, parent: [], name: Array(name.utf8))
+    }
+}
+
+extension Vault {
+    /// `sys/policies/acl` and the older `sys/policy`.
+    func policyEndpoint(_ context: RequestContext, _ rest: String, _ state: UnsealedState) -> Endpoint? {
+        let isLegacy = !rest.hasPrefix("policies/acl")
+        let base = isLegacy ? "policy" : "policies/acl"
+        var what = AuditWhat()
+        what.path = "sys/" + rest
+        if rest == base {
+            guard context.verb == .list || context.verb == .get else { return .unsupported(what, .list) }
+            return .read(.policyRead, what, .capability(context.verb == .list ? .list : .read)) { vault, _ in
+                let names = (vault.unsealed?.policies.keys.map { $0 } ?? []) + ["root"]
+                let list = JSONValue.strings(names.sorted())
+                guard isLegacy else { return Effect(.data(["keys": list])) }
+                return Effect(.doubled([.init("keys", list), .init("policies", list)]))
+            }
+        }
+        guard rest.hasPrefix(base + "/") else { return nil }
+        let given = String(rest.dropFirst(base.utf8.count + 1))
+        let name = given.lowercased()
+        guard isName(name) else { return nil }
+        switch context.verb {
+        case .get:
+            return .read(.policyRead, what, .capability(.read)) { vault, _ in
+                let text: String
+                if name == "root" {
+                    text = ""
+                } else if let policy = vault.unsealed?.policies[name] {
+                    text = policy.text
+                } else {
+                    throw VaultError.notFound
+                }
+                guard isLegacy else { return Effect(.data(["name": .string(name), "policy": .string(text)])) }
+                return Effect(.doubled([.init("name", .string(name)), .init("rules", .string(text))]))
+            }
+        case .write:
+            return .change(.policyChange, what, .capability(.update)) { vault, context in
+                var effect = try await vault.putPolicy(name, context)
+                if given != name {
+                    effect.reply.warnings.append("policy name was converted to \"\(name)\": names are lower-case")
+                }
+                return effect
+            }
+        case .delete:
+            return .change(.policyChange, what, .capability(.delete)) { vault, _ in
+                guard name != "root", name != "default" else {
+                    throw VaultError.badRequest("cannot delete \"\(name)\" policy")
+                }
+                let generation = try await vault.barrier.commit([.delete(.policy(name), expect: .any)])
+                vault.unsealed?.policies[name] = nil
+                vault.unsealed?.forgetCallers()
+                return Effect(.noContent, generation: generation)
+            }
+        default: return .unsupported(what)
+        }
+    }
+
+    private func putPolicy(_ name: String, _ context: RequestContext) async throws -> Effect {
+        guard name != "root", name != "response-wrapping" else {
+            throw VaultError.badRequest("cannot update \"\(name)\" policy")
+        }
+        let text = try withBody(context) { body in
+            guard let text = (body?["policy"] ?? body?["rules"])?.string, !text.isEmpty else {
+                throw VaultError.badRequest("'policy' parameter not supplied or empty")
+            }
+            // A text in base64 is accepted, as clients may send one.
+            if !text.utf8.contains(0x7b), let decoded = Base64.decode(Array(text.utf8)),
+                let plain = String(validating: decoded, as: UTF8.self)
+            {
+                return plain
+            }
+            return text
+        }
+        guard let state = unsealed else { throw VaultError.sealed }
+        return try await state.locks.withLock(Array("policy/\(name)".utf8)) {
+            let policy = try parsePolicy(name, text, version: (state.policies[name]?.version ?? 0) + 1)
+            let generation = try await barrier.commit([.put(.policy(name), encodePolicy(policy), expect: .any)])
+            state.policies[name] = policy
+            state.forgetCallers()
+            var what = AuditWhat()
+            what.path = "sys/policies/acl/" + name
+            what.version = Int(policy.version)
+            return Effect(.noContent, generation: generation, what: what)
+        }
+    }
+
+    func parsePolicy(_ name: String, _ text: String, version: UInt64) throws(VaultError) -> Policy {
+        do {
+            return try Policy(name: name, text: text, version: version)
+        } catch {
+            throw .badRequest("failed to parse policy: \(error.message)")
+        }
+    }
+
+    func encodePolicy(_ policy: Policy) -> SharedSecret {
+        let value: JSONValue = ["version": .integer(policy.version), "text": .string(policy.text)]
+        return SharedSecret(copying: value.encoded())
+    }
+
+    /// All stored policies, read when the vault opens.
+    func loadPolicies() throws -> [String: Policy] {
+        var policies: [String: Policy] = [:]
+        for (name, entry) in try barrier.entries(in: .policy, parent: [], limit: 100_000) {
+            let name = String(decoding: name, as: UTF8.self)
+            let value = try entry.value.withBytes { bytes throws(JSONError) in JSONValue(try JSONView(bytes)) }
+            guard let text = value["text"]?.string, let version = value["version"]?.integer else {
+                throw VaultError(.storageCorrupt, "a stored policy cannot be read")
+            }
+            policies[name] = try parsePolicy(name, text, version: UInt64(clamping: version))
+        }
+        return policies
+    }
+}

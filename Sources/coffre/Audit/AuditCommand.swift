@@ -1,0 +1,11 @@
+import ArgumentParser
+
+struct AuditCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "audit",
+        abstract: "Read the audit log where it is kept; no daemon is asked.",
+        subcommands: [Verify.self, Tail.self]
+    )
+
+    static let defaultDirectory = "/var/lib/coffre-audit"
+}

@@ -1,0 +1,132 @@
+import ArgumentParser
+import CoffreAudit
+import CoffreWire
+import Glibc
+import Synchronization
+
+extension AuditCommand {
+    struct Verify: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Verify a log, or a copy of one, from its files alone.",
+            discussion: """
+                Exit status: 0 when everything fits together, 5 when something does not, 1 when the folder cannot be read.
+
+                EXAMPLES
+                  coffre audit verify
+                  coffre audit verify --format json /media/copy/coffre-audit
+                """
+        )
+        @Option(help: "table or json.")
+        var format: OutputFormat = .table
+        @Option(help: "en or fr. Default: from LC_ALL, LC_MESSAGES or LANG.")
+        var lang: Language?
+        @Argument(help: "Audit folder.", completion: .directory)
+        var directory: String = AuditCommand.defaultDirectory
+
+        mutating func run() async throws {
+            let console = Console(format: format, language: lang ?? Language.preferred(environmentValue))
+            let meter = isatty(STDERR_FILENO) == 1 ? ProgressMeter(console.language) : nil
+            let report: VerificationReport
+            do {
+                report = try LogVerifier(directory: directory).verify(
+                    progress: meter.map { meter in { meter.show($0) } }
+                )
+                meter?.clear()
+            } catch {
+                meter?.clear()
+                let reason = escapedForTerminal(error.message)
+                console.note(
+                    Message(
+                        "cannot verify \(directory): \(reason)",
+                        "vérification impossible de \(directory) : \(reason)"
+                    )
+                )
+                if case .damaged = error { throw ExitCode(ExitStatus.auditFailed.rawValue) }
+                throw ExitCode(ExitStatus.error.rawValue)
+            }
+            console.show(report)
+            if !report.isValid { throw ExitCode(ExitStatus.auditFailed.rawValue) }
+        }
+    }
+}
+
+/// One line on standard error that is written over, at most ten times a second.
+private final class ProgressMeter: Sendable {
+    private let language: Language
+    private let last = Mutex<ContinuousClock.Instant?>(nil)
+
+    init(_ language: Language) {
+        self.language = language
+    }
+
+    func show(_ progress: VerifyProgress) {
+        let now = ContinuousClock.now
+        let isDue = last.withLock { last in
+            if let last, last.duration(to: now) < .milliseconds(100) { return false }
+            last = now
+            return true
+        }
+        guard isDue else { return }
+        let count = progress.records
+        let text = Message("\(count) records verified", "\(count) enregistrements vérifiés").text(language)
+        _ = writeAll(Array("\r\u{1b}[K\(text)".utf8), to: STDERR_FILENO)
+    }
+
+    func clear() {
+        guard last.withLock({ $0 != nil }) else { return }
+        _ = writeAll(Array("\r\u{1b}[K".utf8), to: STDERR_FILENO)
+    }
+}
+
+extension Console {
+    fileprivate func show(_ report: VerificationReport) {
+        guard format == .table else { return json(report.json) }
+        let text = { (message: Message) in message.text(language) }
+        let result =
+            report.isValid
+            ? green(text(Message("valid", "valide"))) : red(text(Message("NOT VALID", "NON VALIDE")))
+        table(
+            [text(Message("Key", "Clé")), text(Message("Value", "Valeur"))],
+            [
+                [text(Message("Result", "Résultat")), result],
+                [text(Message("Log", "Journal")), escapedForTerminal(report.origin)],
+                [text(Message("Records", "Enregistrements")), String(report.records)],
+                [text(Message("Segments", "Segments")), String(report.segments)],
+                [text(Message("Open segment", "Segment ouvert")), yes((report.openSegment != nil))],
+                [text(Message("First record", "Premier")), escapedForTerminal(report.firstTime)],
+                [text(Message("Last record", "Dernier")), escapedForTerminal(report.lastTime)],
+                [text(Message("Root hash", "Empreinte racine")), escapedForTerminal(report.rootHash)],
+            ]
+        )
+        for finding in report.findings {
+            let record = finding.record.map { text(Message(", record \($0)", ", enregistrement \($0)")) } ?? ""
+            line("\(red("!")) \(escapedForTerminal(finding.file))\(record): \(escapedForTerminal(finding.reason))")
+        }
+        if (report.openSegment != nil) && report.isValid {
+            line(
+                Message(
+                    "The last segment is open: its records are chained and not sealed yet.",
+                    "Le dernier segment est ouvert : ses enregistrements sont chaînés, pas encore scellés."
+                )
+            )
+        }
+    }
+}
+
+extension VerificationReport {
+    fileprivate var json: JSONValue {
+        .object([
+            "valid": .bool(isValid), "origin": .string(origin), "records": .integer(records),
+            "segments": .integer(segments), "open_segment": .bool(openSegment != nil), "first_time": .string(firstTime),
+            "last_time": .string(lastTime), "root_hash": .string(rootHash),
+            "findings": .array(
+                findings.map {
+                    .object([
+                        "file": .string($0.file), "record": $0.record.map { .integer($0) } ?? .null,
+                        "reason": .string($0.reason),
+                    ])
+                }
+            ),
+        ])
+    }
+}

@@ -1,0 +1,49 @@
+internal import CoffreAPI
+internal import CoffreAudit
+internal import CoffreHost
+internal import CoffreVault
+internal import NIOCore
+internal import ServiceLifecycle
+
+/// Serves until it is told to stop, then drains.
+struct ServerService: Service {
+    let server: APIServer
+    let notifier: ServiceNotifier
+
+    func run() async throws {
+        try? await gracefulShutdown()
+        notifier.stopping(status: "draining")
+        await server.stop()
+    }
+}
+
+/// Once a second on the vault's loop: expiry, retries, heartbeat every five minutes, and the watchdog, so that a loop
+/// which does not turn is noticed.
+struct TimerService: Service {
+    let vault: Vault
+    let audit: AuditLog
+    let loop: any EventLoop
+    let notifier: ServiceNotifier
+
+    func run() async throws {
+        let task = loop.scheduleRepeatedTask(initialDelay: .seconds(1), delay: .seconds(1)) { _ in
+            vault.assumeIsolated { $0.tick() }
+        }
+        let heartbeat = loop.scheduleRepeatedTask(initialDelay: .minutes(5), delay: .minutes(5)) { _ in
+            audit.heartbeat([("synced", .flag(WallClock.isSynchronised()))])
+        }
+        var watchdog: RepeatedTask?
+        if let interval = notifier.watchdogInterval {
+            let delay = TimeAmount.nanoseconds(interval.nanoseconds)
+            watchdog = loop.scheduleRepeatedTask(initialDelay: .zero, delay: delay) { _ in notifier.watchdog() }
+        }
+        try? await gracefulShutdown()
+        task.cancel()
+        heartbeat.cancel()
+        watchdog?.cancel()
+    }
+}
+
+extension Duration {
+    fileprivate var nanoseconds: Int64 { components.seconds * 1_000_000_000 + components.attoseconds / 1_000_000_000 }
+}

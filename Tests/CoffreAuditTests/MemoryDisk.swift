@@ -1,0 +1,286 @@
+import CoffreAudit
+import Synchronization
+
+/// A disk in memory that knows what has been synced, counts calls, fails or dies at the n-th, and can be restarted.
+final class MemoryDisk: LogFileSystem {
+    enum Trouble: Sendable, Equatable {
+        /// The call fails once, without effect.
+        case fails(errno: Int32)
+        /// A write stores half of its bytes; any other call fails with ENOSPC.
+        case writesHalf
+        /// This call and all later ones fail without effect: the process is gone.
+        case kills
+    }
+
+    struct Content: Sendable, Equatable {
+        var bytes: [UInt8] = []
+        var synced: [UInt8] = []
+        let inode: UInt64
+    }
+
+    struct State: Sendable {
+        var contents: [UInt64: Content] = [:]
+        var names: [String: UInt64] = [:]
+        var syncedNames: [String: UInt64] = [:]
+        var folders: Set<String> = [""]
+        var nextInode: UInt64 = 1
+        var calls = 0
+        var trouble: (call: Int, what: Trouble)?
+        var trace: [String] = []
+        var isLocked = false
+    }
+
+    let state: Mutex<State>
+
+    init(_ state: State = State()) { self.state = Mutex(state) }
+
+    // MARK: What tests do with it
+
+    var calls: Int { state.withLock { $0.calls } }
+    var trace: [String] { state.withLock { $0.trace } }
+
+    /// Trouble at the `call`-th call from now on, counted from 1.
+    func arrange(_ what: Trouble, atCall call: Int) {
+        state.withLock { $0.trouble = ($0.calls + call, what) }
+    }
+
+    func calm() { state.withLock { $0.trouble = nil } }
+
+    /// The disk after the process was killed: everything written is there.
+    func afterKill() -> MemoryDisk { restarted { _ in } }
+
+    /// The disk after a power cut: only what was synced is there.
+    func afterPowerCut() -> MemoryDisk {
+        restarted { state in
+            state.names = state.syncedNames
+            for inode in state.contents.keys {
+                let synced = state.contents[inode]?.synced ?? []
+                state.contents[inode]?.bytes = synced
+            }
+        }
+    }
+
+    private func restarted(_ change: (inout State) -> Void) -> MemoryDisk {
+        var copy = state.withLock { $0 }
+        change(&copy)
+        copy.calls = 0
+        copy.trouble = nil
+        copy.trace = []
+        copy.isLocked = false
+        return MemoryDisk(copy)
+    }
+
+    func paths(ending: String = "") -> [String] {
+        state.withLock { $0.names.keys.filter { $0.hasSuffix(ending) }.sorted() }
+    }
+
+    subscript(path: String) -> [UInt8]? {
+        get { state.withLock { state in state.names[path].flatMap { state.contents[$0]?.bytes } } }
+        set {
+            state.withLock { state in
+                guard let newValue else {
+                    state.names[path] = nil
+                    state.syncedNames[path] = nil
+                    return
+                }
+                let inode = state.names[path] ?? state.nextInode
+                if state.names[path] == nil { state.nextInode += 1 }
+                state.names[path] = inode
+                state.syncedNames[path] = inode
+                state.contents[inode] = Content(bytes: newValue, synced: newValue, inode: inode)
+            }
+        }
+    }
+
+    // MARK: LogFileSystem
+
+    /// Counts the call; true when it must have half an effect.
+    @discardableResult
+    fileprivate func step(_ call: String, _ path: String) throws(FileFailure) -> Bool {
+        let trouble: Trouble? = state.withLock { state in
+            state.calls += 1
+            state.trace.append("\(call) \(path)")
+            guard let trouble = state.trouble else { return nil }
+            switch trouble.what {
+            case .kills: return state.calls >= trouble.call ? trouble.what : nil
+            case .fails, .writesHalf: return state.calls == trouble.call ? trouble.what : nil
+            }
+        }
+        switch trouble {
+        case nil: return false
+        case .fails(let errno): throw FileFailure(call: call, path: path, errno: errno)
+        case .kills: throw FileFailure(call: call, path: path, errno: 5)
+        case .writesHalf where call == "write": return true
+        case .writesHalf: throw FileFailure(call: call, path: path, errno: 28)
+        }
+    }
+
+    func prepareRoot(create: Bool) throws(AuditError) {}
+
+    func lock(_ path: String) throws(AuditError) -> any LogFile {
+        let isFree = state.withLock { state in
+            defer { state.isLocked = true }
+            return !state.isLocked
+        }
+        guard isFree else { throw .alreadyOpen(path: "memory") }
+        if self[path] == nil { self[path] = [] }
+        let inode = state.withLock { $0.names[path] ?? 0 }
+        return MemoryFile(self, inode, path, onRelease: { [state = LockRelease(self)] in state.release() })
+    }
+
+    func makeFolder(_ path: String, isPrivate: Bool) throws(FileFailure) {
+        try step("mkdir", path)
+        state.withLock { state in
+            var done = ""
+            for part in path.split(separator: "/") {
+                done = done.isEmpty ? String(part) : done + "/" + part
+                state.folders.insert(done)
+            }
+        }
+    }
+
+    func create(_ path: String, isPrivate: Bool) throws(FileFailure) -> any LogFile {
+        try step("create", path)
+        let inode: UInt64? = state.withLock { state in
+            guard state.names[path] == nil else { return nil }
+            let inode = state.nextInode
+            state.nextInode += 1
+            state.names[path] = inode
+            state.contents[inode] = Content(inode: inode)
+            return inode
+        }
+        guard let inode else { throw FileFailure(call: "create", path: path, errno: 17) }
+        return MemoryFile(self, inode, path)
+    }
+
+    func open(_ path: String, writable: Bool) throws(FileFailure) -> any LogFile {
+        try step("open", path)
+        guard let inode = state.withLock({ $0.names[path] }) else {
+            throw FileFailure(call: "open", path: path, errno: 2)
+        }
+        return MemoryFile(self, inode, path)
+    }
+
+    func names(in folder: String) throws(FileFailure) -> [String] {
+        try step("readdir", folder)
+        return state.withLock { state in
+            let prefix = folder.isEmpty ? "" : folder + "/"
+            var found = Set<String>()
+            for path in Array(state.names.keys) + Array(state.folders) where path.hasPrefix(prefix) && path != folder {
+                if let name = path.dropFirst(prefix.count).split(separator: "/").first { found.insert(String(name)) }
+            }
+            return Array(found)
+        }
+    }
+
+    func identity(of path: String) throws(FileFailure) -> FileIdentity? {
+        try step("stat", path)
+        return state.withLock { state in
+            if let inode = state.names[path] { return FileIdentity(device: 1, inode: inode, links: 1) }
+            return state.folders.contains(path) ? FileIdentity(device: 1, inode: 0, links: 2) : nil
+        }
+    }
+
+    func rename(_ path: String, to target: String) throws(FileFailure) {
+        try step("rename", path)
+        state.withLock { state in
+            state.names[target] = state.names[path]
+            state.names[path] = nil
+        }
+    }
+
+    func remove(_ path: String) throws(FileFailure) {
+        try step("unlink", path)
+        state.withLock { $0.names[path] = nil }
+    }
+
+    func syncFolder(_ path: String) throws(FileFailure) {
+        try step("syncdir", path)
+        state.withLock { state in
+            func isIn(_ name: String) -> Bool {
+                let parts = name.split(separator: "/")
+                return parts.dropLast().joined(separator: "/") == path
+            }
+            for name in state.syncedNames.keys where isIn(name) && state.names[name] == nil {
+                state.syncedNames[name] = nil
+            }
+            for (name, inode) in state.names where isIn(name) { state.syncedNames[name] = inode }
+        }
+    }
+}
+
+private final class LockRelease: Sendable {
+    private let disk: MemoryDisk
+
+    init(_ disk: MemoryDisk) { self.disk = disk }
+
+    func release() { disk.state.withLock { $0.isLocked = false } }
+}
+
+final class MemoryFile: LogFile {
+    private let disk: MemoryDisk
+    private let inode: UInt64
+    private let path: String
+    private let onRelease: (@Sendable () -> Void)?
+
+    init(_ disk: MemoryDisk, _ inode: UInt64, _ path: String, onRelease: (@Sendable () -> Void)? = nil) {
+        self.disk = disk
+        self.inode = inode
+        self.path = path
+        self.onRelease = onRelease
+    }
+
+    deinit { onRelease?() }
+
+    func size() throws(FileFailure) -> Int {
+        try disk.step("size", path)
+        return disk.state.withLock { $0.contents[inode]?.bytes.count ?? 0 }
+    }
+
+    func read(at offset: Int, into target: UnsafeMutableRawBufferPointer) throws(FileFailure) -> Int {
+        try disk.step("read", path)
+        let bytes = disk.state.withLock { $0.contents[inode]?.bytes ?? [] }
+        guard offset < bytes.count else { return 0 }
+        let part = bytes[offset..<min(bytes.count, offset + target.count)]
+        target.copyBytes(from: part)
+        return part.count
+    }
+
+    func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(FileFailure) -> Int {
+        let isHalf = try disk.step("write", path)
+        let part = Array(bytes.prefix(isHalf ? bytes.count / 2 : bytes.count))
+        disk.state.withLock { state in
+            var content = state.contents[inode]?.bytes ?? []
+            if content.count < offset { content += [UInt8](repeating: 0, count: offset - content.count) }
+            content.replaceSubrange(offset..<min(content.count, offset + part.count), with: part)
+            state.contents[inode]?.bytes = content
+        }
+        return part.count
+    }
+
+    func syncData() throws(FileFailure) { try flush("fdatasync") }
+
+    func sync() throws(FileFailure) { try flush("fsync") }
+
+    private func flush(_ call: String) throws(FileFailure) {
+        try disk.step(call, path)
+        disk.state.withLock { state in
+            let bytes = state.contents[inode]?.bytes ?? []
+            state.contents[inode]?.synced = bytes
+        }
+    }
+
+    func truncate(to length: Int) throws(FileFailure) {
+        try disk.step("truncate", path)
+        disk.state.withLock { state in
+            let count = state.contents[inode]?.bytes.count ?? 0
+            if count > length { state.contents[inode]?.bytes.removeLast(count - length) }
+        }
+    }
+
+    func identity() throws(FileFailure) -> FileIdentity {
+        try disk.step("fstat", path)
+        let isNamed = disk.state.withLock { $0.names.values.contains(inode) }
+        return FileIdentity(device: 1, inode: inode, links: isNamed ? 1 : 0)
+    }
+}

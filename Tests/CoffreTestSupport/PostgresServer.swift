@@ -1,0 +1,189 @@
+import Foundation
+import Glibc
+
+/// A real PostgreSQL 15 in a folder of its own, on a free port of 127.0.0.1, gone when the test process is.
+///
+/// Statements, connections and parameters are all logged, so that a test can search ``log`` for what must not be there.
+package final class PostgresServer: Sendable {
+    /// Whether the programs are installed.
+    package static var isInstalled: Bool { FileManager.default.isExecutableFile(atPath: programs + "/postgres") }
+
+    private static let programs = "/usr/lib/postgresql/15/bin"
+
+    package let port: UInt16
+    package let user = "postgres"
+    package let password = "Adm1n-" + UUID().uuidString
+    /// PEM certificate of the authority that signed the server's, when it has TLS.
+    package let authority: String?
+    private let folder: TestFolder
+    private let process: Process
+    private let leash: FileHandle
+
+    /// Starts a server.
+    /// - Parameters:
+    ///   - tls: with a certificate for `localhost` and 127.0.0.1.
+    ///   - settings: further `-c` settings.
+    package init(tls: Bool = false, settings: [String] = []) throws {
+        folder = try TestFolder("pg")
+        chmod(folder.path, 0o755)
+        port = try Self.freePort()
+        let data = folder.file("data")
+        let secret = try folder.write("pw", password, mode: 0o644)
+        try Self.check("mkdir", "mkdir -m 700 \(data) && chown \(Self.owner) \(data)")
+        let initialise =
+            "\(Self.programs)/initdb -D \(data) -U postgres --pwfile=\(secret)"
+            + " -A scram-sha-256 -E UTF8 --locale=C --no-sync"
+        try Self.check("initdb", Self.asOwner + initialise)
+        var options = [
+            "listen_addresses=127.0.0.1,127.0.0.2", "port=\(port)", "unix_socket_directories=", "fsync=off",
+            "log_statement=all",
+            "log_connections=on", "log_parameter_max_length=-1", "log_parameter_max_length_on_error=-1",
+            "max_connections=40", "shared_buffers=16MB",
+        ]
+        if tls {
+            authority = try Self.makeCertificates(in: folder, data: data)
+            options += ["ssl=on", "ssl_cert_file=\(data)/server.pem", "ssl_key_file=\(data)/server.key"]
+        } else {
+            authority = nil
+        }
+        let arguments = (options + settings).map { "-c '\($0)'" }.joined(separator: " ")
+        // The shell holds the other end of a pipe: when this process ends, however it does, so does the server.
+        let script = """
+            \(Self.asOwner)\(Self.programs)/postgres -D \(data) \(arguments) >'\(folder.file("log"))' 2>&1 </dev/null &
+            child=$!; cat >/dev/null; kill -QUIT $child; wait $child; rm -rf '\(folder.path)'
+            """
+        let pipe = Pipe()
+        leash = pipe.fileHandleForWriting
+        process = Process()
+        process.executableURL = URL(fileURLWithPath: "/bin/sh")
+        process.arguments = ["-c", script]
+        process.standardInput = pipe
+        process.standardOutput = FileHandle.nullDevice
+        process.standardError = FileHandle.nullDevice
+        _ = fcntl(leash.fileDescriptor, F_SETFD, FD_CLOEXEC)
+        try process.run()
+        let limit = Date().addingTimeInterval(30)
+        while !log.contains("ready to accept connections") {
+            guard Date() < limit else {
+                throw RunningProcess.Failure(description: "PostgreSQL did not start: \(log)")
+            }
+            usleep(20_000)
+        }
+    }
+
+    deinit { stop() }
+
+    /// Stops the server at once.
+    package func stop() {
+        try? leash.close()
+        process.waitUntilExit()
+    }
+
+    /// All that the server has logged.
+    package var log: String {
+        String(decoding: FileManager.default.contents(atPath: folder.file("log")) ?? Data(), as: UTF8.self)
+    }
+
+    /// Runs SQL as the administrator, or another login, and returns psql's unaligned output.
+    @discardableResult
+    package func sql(
+        _ text: String,
+        database: String = "postgres",
+        as login: (user: String, password: String)? = nil
+    ) throws -> String {
+        let (executable, arguments, environment) = psql(text, database, login)
+        let process = Process()
+        let output = Pipe()
+        process.executableURL = URL(fileURLWithPath: executable)
+        process.arguments = arguments
+        process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
+        process.standardInput = FileHandle.nullDevice
+        process.standardOutput = output
+        process.standardError = output
+        try process.run()
+        let said = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        process.waitUntilExit()
+        guard process.terminationStatus == 0 else { throw RunningProcess.Failure(description: said) }
+        return said.trimmingCharacters(in: .whitespacesAndNewlines)
+    }
+
+    /// psql with `text`, not waited for.
+    package func session(
+        _ text: String,
+        database: String = "postgres",
+        as login: (user: String, password: String)? = nil
+    ) throws -> RunningProcess {
+        let (executable, arguments, environment) = psql(text, database, login)
+        return try RunningProcess(executable, arguments, environment: environment)
+    }
+
+    private func psql(
+        _ text: String,
+        _ database: String,
+        _ login: (user: String, password: String)?
+    ) -> (executable: String, arguments: [String], environment: [String: String]) {
+        (
+            Self.programs + "/psql",
+            ["-XAtq", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", "\(port)", "-d", database, "-c", text]
+                + ["-U", login?.user ?? user],
+            ["PGPASSWORD": login?.password ?? password]
+        )
+    }
+
+    /// The SCRAM verifier that the server itself makes of `password`; the statement that makes it is not logged.
+    package func verifier(of password: String) throws -> String {
+        let name = "verifier_\(UInt32.random(in: 0 ... .max))"
+        let quoted = password.replacingOccurrences(of: "'", with: "''")
+        let made = try sql(
+            """
+            SET log_statement = none; CREATE ROLE \(name) PASSWORD '\(quoted)';
+            SELECT rolpassword FROM pg_authid WHERE rolname = '\(name)'; DROP ROLE \(name)
+            """
+        )
+        return made
+    }
+
+    private static var owner: String { geteuid() == 0 ? "postgres" : "\(geteuid())" }
+
+    private static var asOwner: String {
+        geteuid() == 0 ? "setpriv --reuid=postgres --regid=postgres --clear-groups " : ""
+    }
+
+    private static func check(_ what: String, _ script: String) throws {
+        let process = try RunningProcess("/bin/sh", ["-c", "cd / && " + script])
+        let status = try process.wait()
+        guard status == 0 else { throw RunningProcess.Failure(description: "\(what): \(process.output)") }
+    }
+
+    private static func makeCertificates(in folder: TestFolder, data: String) throws -> String {
+        let path = folder.path
+        let names = try folder.write("names", "subjectAltName=DNS:localhost,IP:127.0.0.1\n")
+        let script = """
+            cd \(path) && key='-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes'
+            openssl req -x509 $key -keyout ca.key -out ca.pem -days 2 -subj '/CN=Test authority' &&
+            openssl req $key -keyout server.key -out server.csr -subj /CN=localhost &&
+            openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile \(names) \
+            -out server.pem && chmod 600 server.key && chown \(owner) server.key server.pem &&
+            mv server.key server.pem \(data)/
+            """
+        try check("openssl", script)
+        return String(decoding: FileManager.default.contents(atPath: path + "/ca.pem") ?? Data(), as: UTF8.self)
+    }
+
+    /// A TCP port of 127.0.0.1 on which nobody listens now.
+    package static func freePort() throws -> UInt16 {
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        defer { close(descriptor) }
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let status = withUnsafeMutablePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(descriptor, $0, length) == 0 ? getsockname(descriptor, $0, &length) : -1
+            }
+        }
+        guard status == 0 else { throw RunningProcess.Failure(description: "no free port") }
+        return UInt16(bigEndian: address.sin_port)
+    }
+}

@@ -1,0 +1,100 @@
+import Foundation
+import Glibc
+
+/// A child process whose output is kept, and which never outlives its test.
+package final class RunningProcess: @unchecked Sendable {  // Output is guarded by the lock; the rest is set once.
+    package struct Failure: Error, CustomStringConvertible {
+        package let description: String
+
+        package init(description: String) { self.description = description }
+    }
+
+    private let process = Process()
+    private let lock = NSLock()
+    private var collected = Data()
+
+    /// Starts `executable`; standard output and error go into ``output``.
+    package init(_ executable: String, _ arguments: [String], environment: [String: String] = [:], input: String? = nil)
+        throws
+    {
+        process.executableURL = URL(fileURLWithPath: executable)
+        process.arguments = arguments
+        var variables = ProcessInfo.processInfo.environment
+        for name in variables.keys where name.hasPrefix("COFFRE_") || name.hasPrefix("BAO_") || name.hasPrefix("VAULT_")
+        {
+            variables[name] = nil
+        }
+        for (name, value) in environment { variables[name] = value }
+        process.environment = variables
+        let pipe = Pipe()
+        process.standardOutput = pipe
+        process.standardError = pipe
+        if let input {
+            let source = Pipe()
+            process.standardInput = source
+            source.fileHandleForWriting.write(Data(input.utf8))
+            try source.fileHandleForWriting.close()
+        } else {
+            process.standardInput = FileHandle.nullDevice
+        }
+        pipe.fileHandleForReading.readabilityHandler = { [self] handle in
+            let data = handle.availableData
+            if data.isEmpty { handle.readabilityHandler = nil }
+            lock.withLock { collected.append(data) }
+        }
+        try process.run()
+    }
+
+    deinit { if process.isRunning { kill(process.processIdentifier, SIGKILL) } }
+
+    package var pid: Int32 { process.processIdentifier }
+    package var isRunning: Bool { process.isRunning }
+    package var output: String { lock.withLock { String(decoding: collected, as: UTF8.self) } }
+
+    package func signal(_ number: Int32) { kill(process.processIdentifier, number) }
+
+    /// Waits for the end; kills after `timeout` seconds.
+    /// - Returns: the exit status, or 128 + signal.
+    @discardableResult
+    package func wait(timeout: Double = 60) throws -> Int32 {
+        let limit = Date().addingTimeInterval(timeout)
+        while process.isRunning {
+            if Date() > limit {
+                kill(process.processIdentifier, SIGKILL)
+                process.waitUntilExit()
+                throw Failure(description: "still running after \(timeout) s: \(output.suffix(2000))")
+            }
+            usleep(5_000)
+        }
+        process.waitUntilExit()
+        return process.terminationReason == .exit ? process.terminationStatus : 128 + process.terminationStatus
+    }
+
+    /// Runs to the end.
+    /// - Returns: exit status and everything it said.
+    package static func run(
+        _ executable: String,
+        _ arguments: [String],
+        environment: [String: String] = [:],
+        input: String? = nil,
+        timeout: Double = 60
+    ) throws -> (status: Int32, output: String) {
+        let process = try RunningProcess(executable, arguments, environment: environment, input: input)
+        let status = try process.wait(timeout: timeout)
+        usleep(20_000)  // The last bytes of the pipe.
+        return (status, process.output)
+    }
+}
+
+/// Waits until `condition` holds, looking every few milliseconds.
+package func eventually(
+    within seconds: Double = 15,
+    _ what: String,
+    _ condition: () throws -> Bool
+) throws {
+    let limit = Date().addingTimeInterval(seconds)
+    while try !condition() {
+        if Date() > limit { throw RunningProcess.Failure(description: "not within \(seconds) s: \(what)") }
+        usleep(5_000)
+    }
+}

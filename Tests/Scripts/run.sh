@@ -1,0 +1,116 @@
+#!/usr/bin/env bash
+# An evaluation vault on this machine, as the calling user: state survives restarts, Ctrl-C stops both daemons.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+umask 077
+
+bin=$PWD/.build/release
+home=${COFFRE_HOME:-$HOME/.local/share/coffre}
+run=${XDG_RUNTIME_DIR:-/tmp/coffre-$(id -u)}
+[ -n "${XDG_RUNTIME_DIR:-}" ] && run=$run/coffre
+uid=$(id -u)
+socket=$run/coffre.sock
+
+# Folders: the credentials lie beside the state, never inside it.
+install -d -m 700 "$home" "$home/state" "$home/credentials" "$home/broker" "$run"
+for name in coffre.unseal coffre.audit; do
+    [ -e "$home/credentials/$name" ] || head -c 32 /dev/urandom > "$home/credentials/$name"
+done
+
+cat > "$home/coffre.toml" <<TOML
+state_directory = "$home/state"
+[listener]
+socket = "$socket"
+mode = "0600"
+group = ""
+[seal]
+type = "credential"
+operators = [$uid]
+[audit]
+directory = "$home/audit"
+[broker]
+socket = "$run/broker.sock"
+user = "$uid"
+TOML
+cat > "$home/broker.toml" <<TOML
+socket = "$run/broker.sock"
+state_directory = "$home/broker"
+coffred_user = "$uid"
+allow = ["127.0.0.0/8", "[::1]"]
+TOML
+
+pids=()
+stop() {
+    trap - INT TERM EXIT
+    # The shell's own Ctrl-C may have reached them already; a second signal does no harm.
+    for pid in "${pids[@]}"; do kill -TERM "$pid" 2>/dev/null || true; done
+    for pid in "${pids[@]}"; do wait "$pid" 2>/dev/null || true; done
+    rm -f "$run/coffre.sock" "$run/broker.sock"
+}
+trap 'stop; echo; echo "stopped"; exit 0' INT TERM
+trap stop EXIT
+
+"$bin/coffre-broker" --config "$home/broker.toml" 2> >(tee "$home/broker.log" >&2) &
+pids+=($!)
+CREDENTIALS_DIRECTORY=$home/credentials "$bin/coffred" --config "$home/coffre.toml" 2> >(tee "$home/coffred.log" >&2) &
+pids+=($!)
+
+api() { # method path [body file]: the token, if any, comes from a file and never stands in an argument.
+    local headers=()
+    [ -e "$home/credentials/root-token" ] && headers=(-H "@$home/credentials/header")
+    curl --silent --show-error --fail-with-body --unix-socket "$socket" -X "$1" "${headers[@]}" \
+        ${3:+--data-binary "@$3"} "http://localhost/v1/$2"
+}
+for _ in $(seq 100); do
+    [ -S "$socket" ] && curl --silent --unix-socket "$socket" http://localhost/v1/sys/seal-status >/dev/null && break
+    kill -0 "${pids[1]}" 2>/dev/null || { echo "coffred did not start; see above" >&2; exit 1; }
+    sleep 0.1
+done
+
+if curl --silent --unix-socket "$socket" http://localhost/v1/sys/seal-status | grep -q '"initialized":false'; then
+    echo '{"recovery_shares":5,"recovery_threshold":3}' > "$home/credentials/init.json"
+    api PUT sys/init "$home/credentials/init.json" > "$home/credentials/init.out"
+    rm "$home/credentials/init.json"
+    python3 - "$home/credentials" <<'PY'
+import json, os, sys
+folder = sys.argv[1]
+answer = json.load(open(folder + "/init.out"))
+with open(folder + "/root-token", "w") as file: file.write(answer["root_token"])
+with open(folder + "/header", "w") as file: file.write("X-Vault-Token: " + answer["root_token"] + "\n")
+print("\nRecovery shares: any 3 of these 5 open the vault if its credential is lost.")
+print("They are shown this once. Write them down, keep them apart from this machine.\n")
+for share in answer["recovery_keys_base64"]: print("    " + share)
+PY
+    rm "$home/credentials/init.out"
+    printf '{"policy":"path \\"secret/*\\" { capabilities = [\\"create\\",\\"read\\",\\"update\\",\\"delete\\",\\"list\\"] }"}' > "$home/policy.json"
+    api PUT sys/policies/acl/eval "$home/policy.json" >/dev/null
+    printf '{"bound_uids":[%s],"policies":["eval"]}' "$uid" > "$home/policy.json"
+    api PUT auth/peer/role/eval "$home/policy.json" >/dev/null
+    rm "$home/policy.json"
+fi
+
+cat <<TEXT
+
+Coffre is running: an evaluation set-up, both daemons as user $(id -un), keys in a file beside the state.
+
+  socket      $socket
+  state       $home
+  root token  $home/credentials/root-token   (for policies and roles; your own uid has secret/ without it)
+
+In another terminal, as this user:
+
+  export COFFRE_SOCKET=$socket
+  $bin/coffre status
+  printf %s 's3cret' | $bin/coffre kv put secret/payroll/db password=-
+  $bin/coffre kv get secret/payroll/db
+  curl --unix-socket $socket http://localhost/v1/secret/data/payroll/db
+
+Verify the audit log, offline:
+
+  $bin/coffre audit verify $home/audit
+
+Ctrl-C stops both daemons; the next \`make run\` finds the same secrets.
+TEXT
+wait -n "${pids[@]}" || true
+echo "a daemon ended; stopping the other" >&2
+exit 1

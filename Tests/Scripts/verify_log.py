@@ -1,0 +1,294 @@
+#!/usr/bin/env python3
+"""Verifies Coffre audit logs with the Python standard library alone.
+
+usage: verify_log.py FOLDER...     prints one JSON object per folder; exit status 1 when any is bad.
+
+Written from the format page (AuditLog), not from the program: strict form of each line, numbers, hash chain,
+RFC 6962 tree, and for each sealed segment the note with both Ed25519 signatures.
+"""
+import base64, collections, hashlib, json, os, re, sys, unicodedata
+
+OUTCOMES = ("granted", "denied", "error", "rate_limited")
+NEEDED = {"_p": str, "_s": int, "_t": str, "boot": str, "cid": (str, dict), "mono": int, "out": dict, "ph": str,
+          "v": int, "what": dict, "who": dict}
+OPTIONAL = {"gen": int, "ref": list, "why": dict}
+WHAT = "conn det fields lease mount op path pd pn to ver".split()
+WHO = "for gid jti kind ksid pid sid team tok uid unit".split()
+WHY = "appr bg pol polv purpose rule set sub ticket".split()
+OPERATIONS = set("""genesis daemon.start daemon.stop heartbeat clock.jump segment.open segment.seal key.rotate
+witness.cosigned recovery prune hold.set hold.clear reserve.used config.change auth.ok auth.fail token.issue
+token.revoke secret.read secret.list secret.write secret.delete lease.renew lease.revoke delivery.failed overflow
+rotation.start rotation.ok rotation.fail policy.change role.grant role.revoke connector.add connector.update
+connector.remove unseal seal break_glass.open break_glass.close audit.read audit.export audit.verify subject.register
+subject.update erasure.request erasure.done anomaly.raise anomaly.ack anomaly.close token.renew token.lookup wrap
+unwrap wrap.replay cubbyhole.read cubbyhole.write kv.undelete kv.destroy kv.metadata transit.use transit.key
+identity.change oauth.consent oauth.refresh oauth.revoke oauth.needs_consent connection.test connection.disable
+connection.restore lease.issue approval.request approval.grant approval.deny rekey init unseal.progress unseal.fail
+anomaly.mute job.parked job.unknown report.export backup.take backup.restore restore.confirm sys.read sys.write
+policy.read mount.change auth.change identity.read engine.read engine.change lease.lookup barrier.rotate tls.waived
+request.invalid request.unmatched connection.read token.change""".split())
+
+
+class Bad(Exception):
+    """(file, record or None, reason)"""
+
+
+def sha(data):
+    return hashlib.sha256(data).digest()
+
+
+def b64(data):
+    return base64.b64encode(data).decode()
+
+
+def check(condition, *where):
+    if not condition:
+        raise Bad(*where)
+
+
+# Ed25519 (RFC 8032, section 5.1 and appendix A)
+P, Q = 2**255 - 19, 2**252 + 27742317777372353535851937790883648493
+D = -121665 * pow(121666, P - 2, P) % P
+
+
+def add(a, b):
+    x1, y1, z1, t1 = a
+    x2, y2, z2, t2 = b
+    e, f = (y1 - x1) * (y2 - x2), (y1 + x1) * (y2 + x2)
+    g, h = 2 * t1 * t2 * D, 2 * z1 * z2
+    e, f, g, h = f - e, h - g, h + g, f + e
+    return e * f % P, g * h % P, f * g % P, e * h % P
+
+
+def times(n, a):
+    result = (0, 1, 1, 0)
+    while n:
+        if n & 1:
+            result = add(result, a)
+        a, n = add(a, a), n >> 1
+    return result
+
+
+def point(data):
+    y = int.from_bytes(data, "little")
+    sign, y = y >> 255, y & (2**255 - 1)
+    x2 = (y * y - 1) * pow(D * y * y + 1, P - 2, P) % P
+    x = pow(x2, (P + 3) // 8, P)
+    if (x * x - x2) % P:
+        x = x * pow(2, (P - 1) // 4, P) % P
+    if y >= P or (x * x - x2) % P or (x == 0 and sign):
+        return None
+    x = P - x if x & 1 != sign else x
+    return x, y, 1, x * y % P
+
+
+BASE = point((4 * pow(5, P - 2, P) % P).to_bytes(32, "little"))
+
+
+def signed(key, text, signature):
+    a, r, s = point(key), point(signature[:32]), int.from_bytes(signature[32:], "little")
+    if len(signature) != 64 or a is None or r is None or s >= Q:
+        return False
+    h = int.from_bytes(hashlib.sha512(signature[:32] + key + text).digest(), "little") % Q
+    left, right = times(s, BASE), add(r, times(h, a))
+    return (left[0] * right[2] - right[0] * left[2]) % P == 0 and (left[1] * right[2] - right[1] * left[2]) % P == 0
+
+
+# The strict form
+def pairs(items):
+    names = [name for name, _ in items]
+    if names != sorted(set(names)) or not all(re.fullmatch(r"[a-z0-9_./]+", name) for name in names):
+        raise ValueError("names")
+    return dict(items)
+
+
+def refuse(text):
+    raise ValueError(text)
+
+
+def depth(value):
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return 0 if inner is None else 1 + max([depth(v) for v in inner], default=0)
+
+
+def strings(value):
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (dict, list)):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from strings(inner)
+
+
+def strict(data):
+    """The object on a line, or ValueError."""
+    value = json.loads(data.decode("utf-8"), object_pairs_hook=pairs, parse_float=refuse, parse_constant=refuse)
+    again = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode("utf-8")
+    if again != data or not isinstance(value, dict) or depth(value) > 4 or b"null" in re.sub(rb'"[^"]*"', b"", data):
+        raise ValueError("form")
+    if any(abs(int(n)) > 2**53 - 1 for n in re.findall(rb"(?<=[:,\[])-?\d+", re.sub(rb'"(\\.|[^"\\])*"', b'""', data))):
+        raise ValueError("range")
+    for text in strings(value):
+        if not re.fullmatch(r"([^\\]|\\\\|\\u\{(0|[1-9A-F][0-9A-F]{0,5})\})*", text, re.DOTALL):
+            raise ValueError("escape")
+        if any(unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co", "Zs", "Zl", "Zp") and c != " " for c in text):
+            raise ValueError("unprintable")
+    return value
+
+
+def record(line, number, previous):
+    check(len(line) <= 16384, "longer than 16384 bytes")
+    try:
+        value = strict(line)
+    except (ValueError, RecursionError) as error:
+        raise Bad(f"not in the strict form ({error})")
+    kinds = {**NEEDED, **OPTIONAL}
+    check(set(NEEDED) <= set(value) <= set(kinds), "fields")
+    check(all(isinstance(v, kinds[k]) and not isinstance(v, bool) for k, v in value.items()), "kinds")
+    check(value["v"] == 1 and value["ph"] in ("single", "intent", "outcome"), "version or phase")
+    check(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", value["_t"]), "time")
+    check(re.fullmatch(r"[0-9a-f]{32}", value["boot"]) and value["mono"] >= 0, "boot or mono")
+    out, what, who, why = value["out"], value["what"], value["who"], value.get("why", {})
+    check(out.get("code") in OUTCOMES and set(out) <= {"code", "err", "us"} and what.get("op") in OPERATIONS, "op")
+    check(set(what) <= set(WHAT) and set(who) <= set(WHO) and set(why) <= set(WHY), "inner fields")
+    check(value["_s"] == number, f"its number is {value['_s']}, not {number}")
+    check(value["_p"] == b64(previous), "it does not follow the record before")
+    check((number == 0) == (what["op"] == "genesis"), "genesis is record 0")
+    return value
+
+
+# The tree (RFC 6962, section 2.1)
+def grow(frontier, size, leaf):
+    while size & 1:
+        leaf, size = sha(b"\x01" + frontier.pop() + leaf), size >> 1
+    frontier.append(leaf)
+
+
+def root(frontier):
+    if not frontier:
+        return sha(b"")
+    result = frontier[-1]
+    for left in reversed(frontier[:-1]):
+        result = sha(b"\x01" + left + result)
+    return result
+
+
+def read(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def keys(data):
+    """[(name, id, key)] of log.vkey: the stable key, then the epoch's."""
+    result = []
+    for line in data.decode("ascii").split("\n")[:-1]:
+        name, key_id, blob = line.split("+", 2)
+        blob = base64.b64decode(blob, validate=True)
+        check(len(blob) == 33 and blob[0] == 1, "log.vkey", None, "not an Ed25519 key")
+        check(bytes.fromhex(key_id) == sha(name.encode() + b"\n" + blob)[:4], "log.vkey", None, "key id")
+        check(line == f"{name}+{key_id.lower()}+{b64(blob)}", "log.vkey", None, "form")
+        result.append((name, bytes.fromhex(key_id), blob[1:]))
+    check(len(result) == 2 and result[1][0] == result[0][0] + "/epoch-000000", "log.vkey", None, "two keys")
+    return result
+
+
+def open_note(note, names):
+    text, separator, signatures = note.rpartition(b"\n\n")
+    text += b"\n"
+    check(separator and note.endswith(b"\n"), "not a note")
+    found = set()
+    for line in signatures[:-1].split(b"\n"):
+        match = re.fullmatch("— ([^ +]+) ([A-Za-z0-9+/=]+)".encode(), line)
+        check(match, "not a signature line")
+        blob = base64.b64decode(match[2], validate=True)
+        check(base64.b64encode(blob) == match[2], "not a signature line")
+        for name, key_id, key in names:
+            if name.encode() == match[1] and blob[:4] == key_id:
+                check(signed(key, text, blob[4:]), "a signature is false")
+                found.add(name)
+    check(len(found) == len(names), "a signature is missing")
+    return text
+
+
+def verify(folder):
+    state = {"records": 0, "root": b64(root([])), "open": False}
+    try:
+        walk(folder, state)
+        return {**state, "valid": True}
+    except Bad as bad:
+        file, number, reason = bad.args if len(bad.args) == 3 else (None, None, bad.args[0])
+        return {**state, "valid": False, "file": file, "record": number, "reason": reason}
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        return {**state, "valid": False, "file": None, "record": None, "reason": repr(error)}
+
+
+def walk(folder, state):
+    names = keys(read(os.path.join(folder, "log.vkey")))
+    found = {}
+    for base, _, files in os.walk(os.path.join(folder, "seg")):
+        for file in files:
+            path = os.path.join(base, file)
+            match = re.fullmatch(r"(\d{12,})\.(jsonl|seal)", file)
+            if file.endswith(".new"):
+                continue
+            check(match and (len(match[1]) == 12 or match[1][0] != "0"), path, None, "not a file of the log")
+            entry = found.setdefault(int(match[1]), {})
+            check(match[2] not in entry, path, None, "two segments with one number")
+            entry[match[2]] = path
+    check(found, "seg", 0, "there is no segment")
+    frontier, previous, number, generation = [], bytes(32), 0, None
+    for first in sorted(found):
+        entry = found[first]
+        check("jsonl" in entry, str(first), first, "a seal without its segment")
+        path = entry["jsonl"]
+        check(first == number, path, number, f"the segment begins with {first}")
+        check("seal" in entry or first == max(found), path, None, "the seal is missing")
+        data, begin, before = read(path), list(frontier), previous
+        totals, connectors, times_seen = collections.Counter(), collections.Counter(), []
+        lines = data.split(b"\n")
+        for line in lines[:-1]:
+            try:
+                value = record(line, number, previous)
+            except Bad as bad:
+                raise Bad(path, number, bad.args[0])
+            if number == 0:
+                details = value["what"].get("det", {})
+                own = [f"{n}+{i.hex()}+{b64(bytes([1]) + k)}" for n, i, k in names]
+                check([details.get("key"), details.get("epoch"), details.get("origin")] == own + [names[0][0]],
+                      path, 0, "genesis does not name the keys")
+            totals[value["what"]["op"] + "/" + value["out"]["code"]] += 1
+            if isinstance(value["what"].get("conn"), str):
+                connectors[json.dumps(value["what"]["conn"], ensure_ascii=False).encode()] += 1
+            if value["ph"] == "outcome" and "gen" in value:
+                generation = max(generation or 0, value["gen"])
+            times_seen.append(value["_t"])
+            last_operation, previous = value["what"]["op"], sha(b"\x00" + line)
+            grow(frontier, number, previous)
+            number += 1
+            state.update(records=number, root=b64(root(frontier)))
+        check(lines[-1] == b"", path, number, "the last line has no line feed")
+        if "seal" not in entry:
+            state["open"] = True
+            continue
+        check(times_seen, path, None, "it is empty")
+        if last_operation == "segment.seal":
+            totals["segment.seal/granted"] -= 1
+        content = {"bytes": len(data), "first": first, "last": number - 1, "leaf": b64(previous), "prev": b64(before),
+                   "front": [b64(h) for h in begin], "next": [b64(h) for h in frontier], "raw": b64(sha(data)), "v": 1,
+                   "time": [times_seen[0], times_seen[-1]], "tot": {k: v for k, v in totals.items() if v},
+                   "conn": [[json.loads(k), connectors[k]] for k in sorted(connectors)]}
+        if generation is not None:
+            content["gen"] = generation
+        text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+        expected = f"{names[0][0]}\n{number}\n{b64(root(frontier))}\n{text}\n".encode()
+        try:
+            signed_text = open_note(read(entry["seal"]), names)
+        except Bad as bad:
+            raise Bad(entry["seal"], None, bad.args[0])
+        check(signed_text == expected, entry["seal"], first, "the records are not the ones that were sealed")
+
+
+if __name__ == "__main__":
+    results = [verify(folder) for folder in sys.argv[1:]]
+    for result in results:
+        print(json.dumps(result))
+    sys.exit(0 if results and all(result["valid"] for result in results) else 1)

@@ -175,12 +175,12 @@ final class StorageWriter: Sendable {
     }
 }
 
-/// A thread that sleeps until it is told.
-final class WakeUp: Sendable {
+/// A counting semaphore: threads sleep until they are told.
+package final class WakeUp: Sendable {
     // sem_t is made for sharing between threads; freed in deinit.
     nonisolated(unsafe) private let semaphore: UnsafeMutablePointer<sem_t>  // See above.
 
-    init() {
+    package init() {
         semaphore = .allocate(capacity: 1)
         sem_init(semaphore, 0, 0)
     }
@@ -190,9 +190,10 @@ final class WakeUp: Sendable {
         semaphore.deallocate()
     }
 
-    func signal() { sem_post(semaphore) }
+    /// Lets one `wait()` pass, now or later.
+    package func signal() { sem_post(semaphore) }
 
-    func wait() { while sem_wait(semaphore) != 0, errno == EINTR {} }
+    package func wait() { while sem_wait(semaphore) != 0, errno == EINTR {} }
 }
 
 /// A detached POSIX thread.

@@ -9,21 +9,28 @@ internal import Synchronization
 package final class Barrier: Sendable {
     /// The keys and counters of an open barrier.
     private struct Opened: Sendable {
-        let vault: [UInt8]
+        let vault: OpenVault
         let root: WrappingKey
-        var keyring: Keyring
         var state: TransactionState
         /// Of the transaction that is being written.
         var proposed: TransactionState?
+        /// Terms below this one are erased at the end of the re-encryption pass under way.
+        var passTerm: UInt32?
+        var isReplacingKeyring = false
     }
 
     private let store: any KeyValueStore
     private let opened = Mutex<Opened?>(nil)
+    /// Held from `prepare` to `finish`: opening waits for a transaction that began before the seal, and sees what it wrote.
+    private let turn = WakeUp()
 
     /// A term is replaced long before 2^32 encryptions under random nonces (NIST SP 800-38D §8.3).
     static let encryptionsPerTerm: UInt64 = 1 << 30
 
-    package init(store: any KeyValueStore) { self.store = store }
+    package init(store: any KeyValueStore) {
+        self.store = store
+        turn.signal()
+    }
 
     package var isSealed: Bool { opened.withLock { $0 == nil } }
 
@@ -39,7 +46,7 @@ package final class Barrier: Sendable {
             let root = try WrappingKey(rootKey, vault: vault)
             let keyring = try Keyring.make()
             let wrapped = try keyring.wrapped(by: root)
-            opened.withLock { $0 = Opened(vault: vault, root: root, keyring: keyring, state: TransactionState()) }
+            install(Opened(vault: OpenVault(id: vault, keyring), root: root, state: TransactionState()))
             store.setSealer(self)
             return wrapped
         } catch {
@@ -50,6 +57,8 @@ package final class Barrier: Sendable {
     /// Opens with the root key.
     /// - Throws: ``BarrierError`` `.wrongKey`, `.corrupt`, `.storage`.
     package func open(rootKey: borrowing SecretBytes, vault: [UInt8]) throws(BarrierError) {
+        turn.wait()
+        defer { turn.signal() }
         let (wrapped, meta): ([UInt8]?, [UInt8]?)
         do throws(StorageError) {
             (wrapped, meta) = (try store.meta(.keyring), try store.meta(.transaction))
@@ -60,8 +69,8 @@ package final class Barrier: Sendable {
         do throws(CryptoError) {
             let root = try WrappingKey(rootKey, vault: vault)
             let keyring = try Keyring.unwrap(wrapped, by: root)
-            let state = try TransactionState(unwrapping: meta, by: root)
-            opened.withLock { $0 = Opened(vault: vault, root: root, keyring: keyring, state: state) }
+            let state = try TransactionState(unwrapping: meta, by: keyring, vault: vault)
+            install(Opened(vault: OpenVault(id: vault, keyring), root: root, state: state))
         } catch {
             throw BarrierError(.wrongKey, "the key does not open this vault")
         }
@@ -71,12 +80,21 @@ package final class Barrier: Sendable {
     /// Wipes every key. Calls that are under way fail with `.sealed`.
     package func seal() {
         store.setSealer(nil)
-        opened.withLock { $0 = nil }
+        install(nil)
     }
 
-    private func keys() throws(BarrierError) -> (keyring: Keyring, vault: [UInt8]) {
-        guard let found = opened.withLock({ $0.map { ($0.keyring, $0.vault) } }) else { throw .sealed }
-        return found
+    private func install(_ new: Opened?) {
+        let old = opened.withLock { opened in
+            let old = opened
+            opened = new
+            return old
+        }
+        old?.vault.close()
+    }
+
+    private func keys() throws(BarrierError) -> (keyring: Keyring, vault: OpenVault) {
+        guard let vault = opened.withLock({ $0?.vault }) else { throw .sealed }
+        return (try vault.keyring(), vault)
     }
 
     // MARK: reading
@@ -151,15 +169,19 @@ package final class Barrier: Sendable {
         _ address: RowAddress,
         _ version: UInt64,
         _ keyring: Keyring,
-        _ vault: [UInt8]
+        _ vault: OpenVault
     ) throws(BarrierError) -> SharedSecret {
-        guard let cipher = keyring.cipher(try BarrierRow.term(of: cell)) else {
+        let term = try BarrierRow.term(of: cell)
+        // A rotation may have come between taking the keyring and reading the row.
+        var cipher = keyring.cipher(term)
+        if cipher == nil { cipher = try vault.keyring().cipher(term) }
+        guard let cipher else {
             throw BarrierError(.corrupt, "a row of the database was made under a key that does not exist any more")
         }
         return try BarrierRow.decrypt(
             cell,
             under: cipher,
-            vault: vault,
+            vault: vault.id,
             field: field,
             address: address,
             version: version
@@ -189,9 +211,9 @@ package final class Barrier: Sendable {
         }
     }
 
-    private static func change(_ mutation: BarrierMutation, _ keyring: Keyring, _ vault: [UInt8]) -> RowChange {
+    private static func change(_ mutation: BarrierMutation, _ keyring: Keyring, _ vault: OpenVault) -> RowChange {
         func seal(_ key: BarrierKey, _ address: RowAddress, _ value: SharedSecret) -> RowChange.Seal {
-            { version in try encrypt(key.name, value, address, version, keyring, vault) }
+            { version in try encrypt(key.name, value, address, version, vault) }
         }
         switch mutation {
         case .put(let key, let value, let expectation):
@@ -210,14 +232,16 @@ package final class Barrier: Sendable {
         }
     }
 
+    /// Encrypts both cells. Runs on the storage's thread.
     private static func encrypt(
         _ name: [UInt8],
         _ value: SharedSecret,
         _ address: RowAddress,
         _ version: UInt64,
-        _ keyring: Keyring,
-        _ vault: [UInt8]
+        _ vault: OpenVault
     ) throws(BarrierError) -> (label: [UInt8], value: [UInt8]) {
+        // The keyring of this moment, on the storage's thread: the one of the call may have lost its term since.
+        let keyring = try vault.keyring()
         let term = keyring.currentTerm
         guard let cipher = keyring.cipher(term) else { throw .sealed }
         let label = try name.withRawBytes { name throws(BarrierError) in
@@ -225,7 +249,7 @@ package final class Barrier: Sendable {
                 name,
                 under: cipher,
                 term: term,
-                vault: vault,
+                vault: vault.id,
                 field: .label,
                 address: address,
                 version: version
@@ -236,7 +260,7 @@ package final class Barrier: Sendable {
                 value,
                 under: cipher,
                 term: term,
-                vault: vault,
+                vault: vault.id,
                 field: .value,
                 address: address,
                 version: version
@@ -295,7 +319,7 @@ package final class Barrier: Sendable {
     package var needsRotation: Bool { opened.withLock { ($0?.state.encryptions ?? 0) >= Self.encryptionsPerTerm } }
 
     /// Whether rows may lie under older terms.
-    package var hasOldTerms: Bool { opened.withLock { ($0?.keyring.terms.count ?? 0) > 1 } }
+    package var hasOldTerms: Bool { opened.withLock { ((try? $0?.vault.keyring().terms.count) ?? 0) > 1 } }
 
     /// Adds a term: what is written from now on goes under a new key.
     package func rotate() async throws(BarrierError) {
@@ -303,29 +327,47 @@ package final class Barrier: Sendable {
     }
 
     private func replaceKeyring(_ make: (Keyring) throws(CryptoError) -> Keyring) async throws(BarrierError) {
+        let (old, vault) = try keys()
+        // Two at once would each write a keyring without the other's term.
+        let root = opened.withLock { opened -> WrappingKey? in
+            guard opened?.vault === vault, opened?.isReplacingKeyring == false else { return nil }
+            opened?.isReplacingKeyring = true
+            return opened?.root
+        }
+        guard let root else { throw BarrierError(.conflict, "the keys are being changed already: try again") }
+        defer {
+            opened.withLock { opened in if opened?.vault === vault { opened?.isReplacingKeyring = false } }
+        }
         let (new, wrapped): (Keyring, [UInt8])
         do throws(CryptoError) {
-            guard let (old, root) = opened.withLock({ $0.map { ($0.keyring, $0.root) } }) else {
-                throw CryptoError(.libraryFailure, "sealed")
-            }
             new = try make(old)
             wrapped = try new.wrapped(by: root)
         } catch {
-            throw BarrierError(.sealed, "the keyring cannot be changed: \(error.message)")
+            throw BarrierError(.corrupt, "the keyring cannot be changed: \(error.message)")
         }
         // The keyring is on disk before anything is written under its new term.
         _ = try await commit([], meta: [.keyring: wrapped])
         opened.withLock { opened in
-            if opened?.keyring.currentTerm != new.currentTerm { opened?.state.encryptions = 0 }
-            opened?.keyring = new
+            guard opened?.vault === vault else { return }
+            if old.currentTerm != new.currentTerm { opened?.state.encryptions = 0 }
+            vault.replace(new)
         }
     }
 
-    /// Writes up to `limit` rows of older terms anew; when none is left, erases those terms.
-    /// - Returns: whether there may be more to do.
+    /// Looks at up to `limit` rows and writes those of older terms anew; the end of a pass erases the terms that were old
+    /// when it began.
+    ///
+    /// Rows written meanwhile, also behind the pass, are under the term with which it began or a newer one.
+    /// - Parameter start: what the step before returned; nil begins a pass.
+    /// - Returns: where the pass goes on; nil at its end. ``hasOldTerms`` says whether another one is needed.
+    /// - Throws: ``BarrierError`` `.corrupt` for a row that does not open (no term is erased then), `.sealed`, `.storage`.
     package func reencryptStep(after start: RowAddress?, limit: Int) async throws(BarrierError) -> RowAddress? {
         let (keyring, vault) = try keys()
         guard keyring.terms.count > 1 else { return nil }
+        // The first term that the pass leaves alone; without one, the pass before this process is not known: begin anew.
+        let isGoingOn = start != nil && opened.withLock { $0?.passTerm != nil }
+        if !isGoingOn { opened.withLock { $0?.passTerm = keyring.currentTerm } }
+        let start = isGoingOn ? start : nil
         let page: [(address: RowAddress, row: StoredRow)]
         do throws(StorageError) { page = try store.scan(after: start, limit: limit) } catch {
             throw BarrierError(error)
@@ -336,11 +378,11 @@ package final class Barrier: Sendable {
             let value = try decrypt(row.value, .value, address, row.version, keyring, vault)
             changes.append(
                 .put(address, expect: .version(row.version)) { version in
-                    try Self.encrypt(label, value, address, version, keyring, vault)
+                    try Self.encrypt(label, value, address, version, vault)
                 }
             )
         }
-        // A row that changed meanwhile is under the new term already: each goes alone.
+        // A row that changed meanwhile is under a newer term already: each goes alone.
         for change in changes {
             let result: Result<UInt64, StorageError> = await withCheckedContinuation { continuation in
                 store.commit([change], meta: [:]) { continuation.resume(returning: $0) }
@@ -348,7 +390,15 @@ package final class Barrier: Sendable {
             if case .failure(let error) = result, error.code != .conflict { throw BarrierError(error) }
         }
         if let last = page.last, page.count == limit { return last.address }
-        try await replaceKeyring { keyring throws(CryptoError) in try keyring.keepingTerms([]) }
+        let first = opened.withLock { opened in
+            let first = opened?.passTerm
+            opened?.passTerm = nil
+            return first
+        }
+        guard let first else { throw .sealed }
+        try await replaceKeyring { keyring throws(CryptoError) in
+            try keyring.keepingTerms(Set(keyring.terms.filter { $0 >= first }))
+        }
         return nil
     }
 
@@ -357,15 +407,18 @@ package final class Barrier: Sendable {
     /// Reads the whole database at one moment and blocks meanwhile: call it on a thread of its own.
     /// - Throws: ``BarrierError`` `.corrupt` when rows were changed behind the vault's back.
     package func scrub() throws(BarrierError) {
-        guard let (keyring, root) = opened.withLock({ $0.map { ($0.keyring, $0.root) } }) else { throw .sealed }
+        let (keyring, vault) = try keys()
         var sum = SetHash()
         let meta: [UInt8]?
         do throws(StorageError) {
             meta = try store.readSnapshot { sum.add(SetHash.element($0, $1, key: keyring.setKey)) }
         } catch { throw BarrierError(error) }
+        let latest = try vault.keyring()
         let state: TransactionState
         do throws(CryptoError) {
-            state = try TransactionState(unwrapping: meta ?? [], by: root)
+            // The transaction may be younger than the keyring at hand.
+            let current = keyring.opensTransaction(meta ?? []) ? keyring : latest
+            state = try TransactionState(unwrapping: meta ?? [], by: current, vault: vault.id)
         } catch {
             throw BarrierError(.corrupt, "the database's own account of its rows does not open: restore a backup")
         }
@@ -387,20 +440,32 @@ extension BarrierMutation.Expectation {
 
 extension Barrier: TransactionSealer {
     package func prepare(_ effects: [RowEffect]) throws -> (meta: [UInt8], generation: UInt64) {
+        turn.wait()
+        do {
+            return try propose(effects)
+        } catch {
+            turn.signal()
+            throw error
+        }
+    }
+
+    private func propose(_ effects: [RowEffect]) throws -> (meta: [UInt8], generation: UInt64) {
         guard let current = opened.withLock({ $0 }) else { throw BarrierError.sealed }
+        let keyring = try current.vault.keyring()
         var state = current.state
         state.generation += 1
+        state.encryptions += 1
         for effect in effects {
             if let old = effect.old {
-                state.setHash.remove(SetHash.element(effect.address, old, key: current.keyring.setKey))
+                state.setHash.remove(SetHash.element(effect.address, old, key: keyring.setKey))
             }
             if let new = effect.new {
-                state.setHash.add(SetHash.element(effect.address, new, key: current.keyring.setKey))
+                state.setHash.add(SetHash.element(effect.address, new, key: keyring.setKey))
                 state.encryptions += 2
             }
         }
         let proposed = state
-        let meta = try proposed.wrapped(by: current.root)
+        let meta = try proposed.wrapped(by: keyring, vault: current.vault.id)
         opened.withLock { $0?.proposed = proposed }
         return (meta, proposed.generation)
     }
@@ -410,36 +475,6 @@ extension Barrier: TransactionSealer {
             if isDurable, let proposed = opened?.proposed { opened?.state = proposed }
             opened?.proposed = nil
         }
-    }
-}
-
-/// What the encrypted meta row holds.
-struct TransactionState: Sendable, Equatable {
-    private static let context = "coffre transaction 1"
-
-    var generation: UInt64 = 0
-    var setHash = SetHash()
-    /// Cells encrypted under the current term.
-    var encryptions: UInt64 = 0
-
-    init() {}
-
-    /// `generation(8, BE) ‖ set hash(32) ‖ encryptions(8, BE)`, wrapped.
-    func wrapped(by root: WrappingKey) throws(CryptoError) -> [UInt8] {
-        var bytes: [UInt8] = []
-        withUnsafeBytes(of: generation.bigEndian) { bytes.append(contentsOf: $0) }
-        bytes.append(contentsOf: setHash.bytes)
-        withUnsafeBytes(of: encryptions.bigEndian) { bytes.append(contentsOf: $0) }
-        return try bytes.withRawBytes { bytes throws(CryptoError) in try root.wrap(bytes, context: Self.context) }
-    }
-
-    init(unwrapping wrapped: [UInt8], by root: WrappingKey) throws(CryptoError) {
-        let bytes = try root.unwrap(wrapped, context: Self.context).withBytes { Array($0) }
-        guard bytes.count == 48, let hash = SetHash(bytes[8..<40]) else {
-            throw CryptoError(.invalidLength, "the meta row has no valid form")
-        }
-        generation = bytes[..<8].reduce(0) { $0 << 8 | UInt64($1) }
-        setHash = hash
-        encryptions = bytes[40...].reduce(0) { $0 << 8 | UInt64($1) }
+        turn.signal()
     }
 }

@@ -114,6 +114,12 @@ struct WrappingKey: Sendable {
         self.vault = vault
     }
 
+    /// - Parameter cipher: of a key that is counted, such as a term.
+    init(_ cipher: AESGCM, vault: [UInt8]) {
+        self.cipher = cipher
+        self.vault = vault
+    }
+
     func wrap(_ bytes: UnsafeRawBufferPointer, context: String) throws(CryptoError) -> [UInt8] {
         var output = Random.bytes(AESGCM.nonceBytes) + [UInt8](repeating: 0, count: bytes.count + AESGCM.tagBytes)
         let aad = Array(context.utf8) + vault

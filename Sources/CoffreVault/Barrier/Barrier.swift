@@ -8,7 +8,7 @@ internal import Synchronization
 /// version. Every transaction renews the generation and a keyed hash over all rows.
 package final class Barrier: Sendable {
     /// The keys and counters of an open barrier.
-    private struct Opened: Sendable {
+    struct Opened: Sendable {
         let vault: OpenVault
         let root: WrappingKey
         var state: TransactionState
@@ -19,10 +19,10 @@ package final class Barrier: Sendable {
         var isReplacingKeyring = false
     }
 
-    private let store: any KeyValueStore
-    private let opened = Mutex<Opened?>(nil)
+    let store: any KeyValueStore
+    let opened = Mutex<Opened?>(nil)
     /// Held from `prepare` to `finish`: opening waits for a transaction that began before the seal, and sees what it wrote.
-    private let turn = WakeUp()
+    let turn = WakeUp()
 
     /// A term is replaced long before 2^32 encryptions under random nonces (NIST SP 800-38D §8.3).
     static let encryptionsPerTerm: UInt64 = 1 << 30
@@ -92,7 +92,7 @@ package final class Barrier: Sendable {
         old?.vault.close()
     }
 
-    private func keys() throws(BarrierError) -> (keyring: Keyring, vault: OpenVault) {
+    func keys() throws(BarrierError) -> (keyring: Keyring, vault: OpenVault) {
         guard let vault = opened.withLock({ $0?.vault }) else { throw .sealed }
         return (try vault.keyring(), vault)
     }
@@ -101,7 +101,7 @@ package final class Barrier: Sendable {
 
     package func get(_ key: BarrierKey) throws(BarrierError) -> BarrierEntry? {
         let (keyring, vault) = try keys()
-        let address = Self.address(key, keyring)
+        let address = BarrierAddress.row(key, keyring.addressKey)
         let row: StoredRow?
         do throws(StorageError) { row = try store.get(address) } catch { throw BarrierError(error) }
         guard let row else { return nil }
@@ -136,7 +136,7 @@ package final class Barrier: Sendable {
         includesValues: Bool
     ) throws(BarrierError) -> [(name: [UInt8], version: UInt64, value: SharedSecret?)] {
         let (keyring, vault) = try keys()
-        let parentHash = Self.parentHash(namespace, parent, keyring)
+        let parentHash = BarrierAddress.parent(namespace, parent, keyring.addressKey)
         var result: [(name: [UInt8], version: UInt64, value: SharedSecret?)] = []
         var last: RowHash?
         while result.count < limit {
@@ -163,7 +163,7 @@ package final class Barrier: Sendable {
         return result
     }
 
-    private func decrypt(
+    func decrypt(
         _ cell: [UInt8],
         _ field: BarrierRow.Field,
         _ address: RowAddress,
@@ -197,7 +197,7 @@ package final class Barrier: Sendable {
         try await commit(mutations, meta: [:])
     }
 
-    func commit(_ mutations: [BarrierMutation], meta: [MetaKey: [UInt8]]) async throws(BarrierError) -> UInt64 {
+    package func commit(_ mutations: [BarrierMutation], meta: [MetaKey: [UInt8]]) async throws(BarrierError) -> UInt64 {
         let result: Result<UInt64, BarrierError> = await withCheckedContinuation { continuation in
             enqueue(mutations, meta: meta) { continuation.resume(returning: $0) }
         }
@@ -230,23 +230,25 @@ package final class Barrier: Sendable {
         }
         switch mutation {
         case .put(let key, let value, let expectation):
-            let address = address(key, keyring)
+            let address = BarrierAddress.row(key, keyring.addressKey)
             return .put(address, expect: expectation.row, seal(key, address, value))
         case .insertIfAbsent(let key, let value):
-            let address = address(key, keyring)
+            let address = BarrierAddress.row(key, keyring.addressKey)
             return .insertIfAbsent(address, seal(key, address, value))
-        case .delete(let key, let expectation): return .delete(address(key, keyring), expect: expectation.row)
+        case .delete(let key, let expectation):
+            return
+                .delete(BarrierAddress.row(key, keyring.addressKey), expect: expectation.row)
         case .deleteIfChildless(let key, let namespace, let parent):
             return .deleteIfChildless(
-                address(key, keyring),
+                BarrierAddress.row(key, keyring.addressKey),
                 namespace: namespace.rawValue,
-                parent: parentHash(namespace, parent, keyring)
+                parent: BarrierAddress.parent(namespace, parent, keyring.addressKey)
             )
         }
     }
 
     /// Encrypts both cells. Runs on the storage's thread.
-    private static func encrypt(
+    static func encrypt(
         _ name: [UInt8],
         _ value: SharedSecret,
         _ address: RowAddress,
@@ -290,155 +292,6 @@ package final class Barrier: Sendable {
         }
         return try await commit([])
     }
-
-    // MARK: addresses
-
-    private static func address(_ key: BarrierKey, _ keyring: Keyring) -> RowAddress {
-        RowAddress(
-            namespace: key.namespace.rawValue,
-            parent: parentHash(key.namespace, key.parent, keyring),
-            name: hash(keyring, 0x6e, key.namespace, key.parent, key.name)
-        )
-    }
-
-    private static func parentHash(_ namespace: StorageNamespace, _ parent: [UInt8], _ keyring: Keyring) -> RowHash {
-        hash(keyring, 0x70, namespace, parent, [])
-    }
-
-    /// First 16 bytes of `HMAC-SHA-256(K, kind ‖ namespace ‖ length of parent(4, BE) ‖ parent ‖ name)`.
-    private static func hash(
-        _ keyring: Keyring,
-        _ kind: UInt8,
-        _ namespace: StorageNamespace,
-        _ parent: [UInt8],
-        _ name: [UInt8]
-    ) -> RowHash {
-        let length = UInt32(parent.count)
-        let head: [UInt8] = [
-            kind, namespace.rawValue, UInt8(truncatingIfNeeded: length >> 24), UInt8(truncatingIfNeeded: length >> 16),
-            UInt8(truncatingIfNeeded: length >> 8), UInt8(truncatingIfNeeded: length),
-        ]
-        let digest = keyring.addressKey.authenticate { update in
-            head.withUnsafeBytes { update($0) }
-            parent.withUnsafeBytes { update($0) }
-            name.withUnsafeBytes { update($0) }
-        }
-        return digest.withUnsafeBytes { RowHash($0) } ?? RowHash(high: 0, low: 0)
-    }
-
-    // MARK: upkeep
-
-    /// Whether the current term has been used enough.
-    package var needsRotation: Bool { opened.withLock { ($0?.state.encryptions ?? 0) >= Self.encryptionsPerTerm } }
-
-    /// Whether rows may lie under older terms.
-    package var hasOldTerms: Bool { opened.withLock { ((try? $0?.vault.keyring().terms.count) ?? 0) > 1 } }
-
-    /// Adds a term: what is written from now on goes under a new key.
-    package func rotate() async throws(BarrierError) {
-        try await replaceKeyring { keyring throws(CryptoError) in try keyring.addingTerm() }
-    }
-
-    private func replaceKeyring(_ make: (Keyring) throws(CryptoError) -> Keyring) async throws(BarrierError) {
-        let (old, vault) = try keys()
-        // Two at once would each write a keyring without the other's term.
-        let root = opened.withLock { opened -> WrappingKey? in
-            guard opened?.vault === vault, opened?.isReplacingKeyring == false else { return nil }
-            opened?.isReplacingKeyring = true
-            return opened?.root
-        }
-        guard let root else { throw BarrierError(.conflict, "the keys are being changed already: try again") }
-        defer {
-            opened.withLock { opened in if opened?.vault === vault { opened?.isReplacingKeyring = false } }
-        }
-        let (new, wrapped): (Keyring, [UInt8])
-        do throws(CryptoError) {
-            new = try make(old)
-            wrapped = try new.wrapped(by: root)
-        } catch {
-            throw BarrierError(.corrupt, "the keyring cannot be changed: \(error.message)")
-        }
-        // The keyring is on disk before anything is written under its new term.
-        _ = try await commit([], meta: [.keyring: wrapped])
-        opened.withLock { opened in
-            guard opened?.vault === vault else { return }
-            if old.currentTerm != new.currentTerm { opened?.state.encryptions = 0 }
-            vault.replace(new)
-        }
-    }
-
-    /// Looks at up to `limit` rows and writes those of older terms anew; the end of a pass erases the terms that were old
-    /// when it began.
-    ///
-    /// Rows written meanwhile, also behind the pass, are under the term with which it began or a newer one.
-    /// - Parameter start: what the step before returned; nil begins a pass.
-    /// - Returns: where the pass goes on; nil at its end. ``hasOldTerms`` says whether another one is needed.
-    /// - Throws: ``BarrierError`` `.corrupt` for a row that does not open (no term is erased then), `.sealed`, `.storage`.
-    package func reencryptStep(after start: RowAddress?, limit: Int) async throws(BarrierError) -> RowAddress? {
-        let (keyring, vault) = try keys()
-        guard keyring.terms.count > 1 else { return nil }
-        // The first term that the pass leaves alone; without one, the pass before this process is not known: begin anew.
-        let isGoingOn = start != nil && opened.withLock { $0?.passTerm != nil }
-        if !isGoingOn { opened.withLock { $0?.passTerm = keyring.currentTerm } }
-        let start = isGoingOn ? start : nil
-        let page: [(address: RowAddress, row: StoredRow)]
-        do throws(StorageError) { page = try store.scan(after: start, limit: limit) } catch {
-            throw BarrierError(error)
-        }
-        var changes: [RowChange] = []
-        for (address, row) in page where try BarrierRow.term(of: row.value) != keyring.currentTerm {
-            let label = try decrypt(row.label, .label, address, row.version, keyring, vault).withBytes { Array($0) }
-            let value = try decrypt(row.value, .value, address, row.version, keyring, vault)
-            changes.append(
-                .put(address, expect: .version(row.version)) { version in
-                    try Self.encrypt(label, value, address, version, vault)
-                }
-            )
-        }
-        // A row that changed meanwhile is under a newer term already: each goes alone.
-        for change in changes {
-            let result: Result<UInt64, StorageError> = await withCheckedContinuation { continuation in
-                store.commit([change], meta: [:]) { continuation.resume(returning: $0) }
-            }
-            if case .failure(let error) = result, error.code != .conflict { throw BarrierError(error) }
-        }
-        if let last = page.last, page.count == limit { return last.address }
-        let first = opened.withLock { opened in
-            let first = opened?.passTerm
-            opened?.passTerm = nil
-            return first
-        }
-        guard let first else { throw .sealed }
-        try await replaceKeyring { keyring throws(CryptoError) in
-            try keyring.keepingTerms(Set(keyring.terms.filter { $0 >= first }))
-        }
-        return nil
-    }
-
-    /// Recomputes the hash over all rows and compares it with the one that every transaction keeps.
-    ///
-    /// Reads the whole database at one moment and blocks meanwhile: call it on a thread of its own.
-    /// - Throws: ``BarrierError`` `.corrupt` when rows were changed behind the vault's back.
-    package func scrub() throws(BarrierError) {
-        let (keyring, vault) = try keys()
-        var sum = SetHash()
-        let meta: [UInt8]?
-        do throws(StorageError) {
-            meta = try store.readSnapshot { sum.add(SetHash.element($0, $1, key: keyring.setKey)) }
-        } catch { throw BarrierError(error) }
-        let latest = try vault.keyring()
-        let state: TransactionState
-        do throws(CryptoError) {
-            // The transaction may be younger than the keyring at hand.
-            let current = keyring.opensTransaction(meta ?? []) ? keyring : latest
-            state = try TransactionState(unwrapping: meta ?? [], by: current, vault: vault.id)
-        } catch {
-            throw BarrierError(.corrupt, "the database's own account of its rows does not open: restore a backup")
-        }
-        guard sum == state.setHash else {
-            throw BarrierError(.corrupt, "rows of the database were changed, added or removed from outside")
-        }
-    }
 }
 
 extension BarrierMutation.Expectation {
@@ -448,46 +301,5 @@ extension BarrierMutation.Expectation {
         case .absent: .absent
         case .version(let version): .version(version)
         }
-    }
-}
-
-extension Barrier: TransactionSealer {
-    package func prepare(_ effects: [RowEffect]) throws -> (meta: [UInt8], generation: UInt64) {
-        turn.wait()
-        do {
-            return try propose(effects)
-        } catch {
-            turn.signal()
-            throw error
-        }
-    }
-
-    private func propose(_ effects: [RowEffect]) throws -> (meta: [UInt8], generation: UInt64) {
-        guard let current = opened.withLock({ $0 }) else { throw BarrierError.sealed }
-        let keyring = try current.vault.keyring()
-        var state = current.state
-        state.generation += 1
-        state.encryptions += 1
-        for effect in effects {
-            if let old = effect.old {
-                state.setHash.remove(SetHash.element(effect.address, old, key: keyring.setKey))
-            }
-            if let new = effect.new {
-                state.setHash.add(SetHash.element(effect.address, new, key: keyring.setKey))
-                state.encryptions += 2
-            }
-        }
-        let proposed = state
-        let meta = try proposed.wrapped(by: keyring, vault: current.vault.id)
-        opened.withLock { $0?.proposed = proposed }
-        return (meta, proposed.generation)
-    }
-
-    package func finish(isDurable: Bool) {
-        opened.withLock { opened in
-            if isDurable, let proposed = opened?.proposed { opened?.state = proposed }
-            opened?.proposed = nil
-        }
-        turn.signal()
     }
 }

@@ -236,7 +236,10 @@ struct VaultBehaviourTests {
         #expect(
             try daemon.request("PUT", "sys/unseal", body: #"{"key":"\#(shares[0])"}"#).json["progress"] as? Int == 1
         )
-        #expect(try daemon.request("PUT", "sys/unseal", body: #"{"key":"\#(shares[0])"}"#).status == 400)
+        // OpenBao 2.7.2 answers the same share with 200 and an unchanged count.
+        #expect(
+            try daemon.request("PUT", "sys/unseal", body: #"{"key":"\#(shares[0])"}"#).json["progress"] as? Int == 1
+        )
         #expect(try daemon.request("PUT", "sys/unseal", body: #"{"reset":true}"#).json["progress"] as? Int == 0)
         _ = try daemon.request("PUT", "sys/unseal", body: #"{"key":"\#(wrong)"}"#)
         _ = try daemon.request("PUT", "sys/unseal", body: #"{"key":"\#(shares[1])"}"#)

@@ -172,13 +172,25 @@ package final class CoffredProcess: @unchecked Sendable {  // One test drives it
         }
     }
 
-    /// SIGTERM.
+    /// SIGTERM, once the daemon listens for it.
     /// - Returns: the exit status.
     @discardableResult
     package func stop() throws -> Int32 {
         guard let process = lock.withLock({ running }) else { return 0 }
+        try eventually("coffred handles SIGTERM") { !process.isRunning || Self.handles(SIGTERM, process.pid) }
         process.signal(SIGTERM)
         return try process.wait(timeout: 30)
+    }
+
+    /// Whether a process ignores or catches a signal (proc(5)).
+    private static func handles(_ number: Int32, _ pid: Int32) -> Bool {
+        guard let status = try? String(contentsOfFile: "/proc/\(pid)/status", encoding: .utf8) else { return true }
+        return status.split(separator: "\n").contains { line in
+            guard line.hasPrefix("SigIgn:") || line.hasPrefix("SigCgt:"),
+                let mask = UInt64(line.dropFirst(7).trimmingCharacters(in: .whitespaces), radix: 16)
+            else { return false }
+            return mask >> UInt64(number - 1) & 1 == 1
+        }
     }
 
     /// SIGKILL.

@@ -79,7 +79,7 @@ package final class CoffredProcess: @unchecked Sendable {  // One test drives it
         }
     }
 
-    deinit { running?.signal(SIGKILL) }
+    deinit { if isRunning { _ = Glibc.kill(pid, SIGKILL) } }
 
     /// Starts a daemon and waits for its socket.
     package static func started(_ setup: Setup = Setup()) throws -> CoffredProcess {
@@ -139,7 +139,12 @@ package final class CoffredProcess: @unchecked Sendable {  // One test drives it
 
     // MARK: life
 
-    package var pid: Int32 { lock.withLock { running?.pid ?? 0 } }
+    /// The daemon itself, also below a launcher that stays its parent.
+    package var pid: Int32 {
+        let first = lock.withLock { running?.pid ?? 0 }
+        let children = try? String(contentsOfFile: "/proc/\(first)/task/\(first)/children", encoding: .utf8)
+        return children?.split(separator: " ").first.flatMap { Int32($0) } ?? first
+    }
     package var isRunning: Bool { lock.withLock { running?.isRunning ?? false } }
 
     /// Everything that the daemon said, in all of its lives.
@@ -177,8 +182,8 @@ package final class CoffredProcess: @unchecked Sendable {  // One test drives it
     @discardableResult
     package func stop() throws -> Int32 {
         guard let process = lock.withLock({ running }) else { return 0 }
-        try eventually("coffred handles SIGTERM") { !process.isRunning || Self.handles(SIGTERM, process.pid) }
-        process.signal(SIGTERM)
+        try eventually("coffred handles SIGTERM") { !process.isRunning || Self.handles(SIGTERM, pid) }
+        _ = Glibc.kill(pid, SIGTERM)
         return try process.wait(timeout: 30)
     }
 
@@ -196,7 +201,7 @@ package final class CoffredProcess: @unchecked Sendable {  // One test drives it
     /// SIGKILL.
     package func kill() throws {
         guard let process = lock.withLock({ running }) else { return }
-        process.signal(SIGKILL)
+        _ = Glibc.kill(pid, SIGKILL)
         try process.wait(timeout: 30)
     }
 

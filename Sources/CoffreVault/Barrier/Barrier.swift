@@ -175,17 +175,30 @@ package final class Barrier: Sendable {
         try await commit(mutations, meta: [:])
     }
 
-    package func commit(_ mutations: [BarrierMutation], meta: [MetaKey: [UInt8]]) async throws(BarrierError) -> UInt64 {
-        let (keyring, vault) = try keys()
-        let changes = mutations.map { Self.change($0, keyring, vault) }
-        let result: Result<UInt64, StorageError> = await withCheckedContinuation { continuation in
-            store.commit(changes, meta: meta) { continuation.resume(returning: $0) }
+    func commit(_ mutations: [BarrierMutation], meta: [MetaKey: [UInt8]]) async throws(BarrierError) -> UInt64 {
+        let result: Result<UInt64, BarrierError> = await withCheckedContinuation { continuation in
+            enqueue(mutations, meta: meta) { continuation.resume(returning: $0) }
         }
-        switch result {
-        case .success(let generation): return generation
-        case .failure(let error):
-            if error.code == .closed { throw .sealed }
-            throw BarrierError(error)
+        return try result.get()
+    }
+
+    /// Like ``commit(_:)``, and queued when this returns: calls are carried out in the order of their making.
+    /// - Parameter completion: runs on the storage's delivery, or at once when the barrier is sealed.
+    func enqueue(
+        _ mutations: [BarrierMutation],
+        meta: [MetaKey: [UInt8]] = [:],
+        completion: @escaping @Sendable (Result<UInt64, BarrierError>) -> Void
+    ) {
+        let changes: [RowChange]
+        do throws(BarrierError) {
+            let (keyring, vault) = try keys()
+            changes = mutations.map { Self.change($0, keyring, vault) }
+        } catch {
+            completion(.failure(error))
+            return
+        }
+        store.commit(changes, meta: meta) { result in
+            completion(result.mapError { $0.code == .closed ? .sealed : BarrierError($0) })
         }
     }
 

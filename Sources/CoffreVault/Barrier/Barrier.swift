@@ -175,7 +175,7 @@ package final class Barrier: Sendable {
         try await commit(mutations, meta: [:])
     }
 
-    func commit(_ mutations: [BarrierMutation], meta: [MetaKey: [UInt8]]) async throws(BarrierError) -> UInt64 {
+    package func commit(_ mutations: [BarrierMutation], meta: [MetaKey: [UInt8]]) async throws(BarrierError) -> UInt64 {
         let result: Result<UInt64, BarrierError> = await withCheckedContinuation { continuation in
             enqueue(mutations, meta: meta) { continuation.resume(returning: $0) }
         }

@@ -161,6 +161,7 @@ package final class CoffredProcess: @unchecked Sendable {  // One test drives it
             earlier += running?.output ?? ""
             running = process
         }
+        Self.launched.add(process)
         return process
     }
 
@@ -210,6 +211,24 @@ package final class CoffredProcess: @unchecked Sendable {  // One test drives it
         try stop()
         try start()
         try unseal()
+    }
+
+    /// Daemons that live as long as the tests: what a static property holds is never freed.
+    private static let launched = Launched()
+
+    private final class Launched: @unchecked Sendable {  // Guarded by the lock.
+        private let lock = NSLock()
+        private var processes: [RunningProcess] = []
+
+        init() {
+            atexit { CoffredProcess.launched.killAll() }
+        }
+
+        func add(_ process: RunningProcess) { lock.withLock { processes.append(process) } }
+
+        func killAll() {
+            for process in lock.withLock({ processes }) where process.isRunning { process.signal(SIGKILL) }
+        }
     }
 
     // MARK: the vault

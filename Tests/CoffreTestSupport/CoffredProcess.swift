@@ -79,7 +79,7 @@ package final class CoffredProcess: @unchecked Sendable {  // One test drives it
         }
     }
 
-    deinit { running?.signal(SIGKILL) }
+    deinit { if isRunning { _ = Glibc.kill(pid, SIGKILL) } }
 
     /// Starts a daemon and waits for its socket.
     package static func started(_ setup: Setup = Setup()) throws -> CoffredProcess {
@@ -139,7 +139,12 @@ package final class CoffredProcess: @unchecked Sendable {  // One test drives it
 
     // MARK: life
 
-    package var pid: Int32 { lock.withLock { running?.pid ?? 0 } }
+    /// The daemon itself, also below a launcher that stays its parent.
+    package var pid: Int32 {
+        let first = lock.withLock { running?.pid ?? 0 }
+        let children = try? String(contentsOfFile: "/proc/\(first)/task/\(first)/children", encoding: .utf8)
+        return children?.split(separator: " ").first.flatMap { Int32($0) } ?? first
+    }
     package var isRunning: Bool { lock.withLock { running?.isRunning ?? false } }
 
     /// Everything that the daemon said, in all of its lives.
@@ -156,6 +161,7 @@ package final class CoffredProcess: @unchecked Sendable {  // One test drives it
             earlier += running?.output ?? ""
             running = process
         }
+        Self.launched.add(process)
         return process
     }
 
@@ -172,19 +178,31 @@ package final class CoffredProcess: @unchecked Sendable {  // One test drives it
         }
     }
 
-    /// SIGTERM.
+    /// SIGTERM, once the daemon listens for it.
     /// - Returns: the exit status.
     @discardableResult
     package func stop() throws -> Int32 {
         guard let process = lock.withLock({ running }) else { return 0 }
-        process.signal(SIGTERM)
+        try eventually("coffred handles SIGTERM") { !process.isRunning || Self.handles(SIGTERM, pid) }
+        _ = Glibc.kill(pid, SIGTERM)
         return try process.wait(timeout: 30)
+    }
+
+    /// Whether a process ignores or catches a signal (proc(5)).
+    private static func handles(_ number: Int32, _ pid: Int32) -> Bool {
+        guard let status = try? String(contentsOfFile: "/proc/\(pid)/status", encoding: .utf8) else { return true }
+        return status.split(separator: "\n").contains { line in
+            guard line.hasPrefix("SigIgn:") || line.hasPrefix("SigCgt:"),
+                let mask = UInt64(line.dropFirst(7).trimmingCharacters(in: .whitespaces), radix: 16)
+            else { return false }
+            return mask >> UInt64(number - 1) & 1 == 1
+        }
     }
 
     /// SIGKILL.
     package func kill() throws {
         guard let process = lock.withLock({ running }) else { return }
-        process.signal(SIGKILL)
+        _ = Glibc.kill(pid, SIGKILL)
         try process.wait(timeout: 30)
     }
 
@@ -193,6 +211,24 @@ package final class CoffredProcess: @unchecked Sendable {  // One test drives it
         try stop()
         try start()
         try unseal()
+    }
+
+    /// Daemons that live as long as the tests: what a static property holds is never freed.
+    private static let launched = Launched()
+
+    private final class Launched: @unchecked Sendable {  // Guarded by the lock.
+        private let lock = NSLock()
+        private var processes: [RunningProcess] = []
+
+        init() {
+            atexit { CoffredProcess.launched.killAll() }
+        }
+
+        func add(_ process: RunningProcess) { lock.withLock { processes.append(process) } }
+
+        func killAll() {
+            for process in lock.withLock({ processes }) where process.isRunning { process.signal(SIGKILL) }
+        }
     }
 
     // MARK: the vault

@@ -12,6 +12,7 @@ package final class RunningProcess: @unchecked Sendable {  // Output is guarded 
     private let process = Process()
     private let lock = NSLock()
     private var collected = Data()
+    private var isDrained = false
 
     /// Starts `executable`; standard output and error go into ``output``.
     package init(_ executable: String, _ arguments: [String], environment: [String: String] = [:], input: String? = nil)
@@ -40,7 +41,10 @@ package final class RunningProcess: @unchecked Sendable {  // Output is guarded 
         pipe.fileHandleForReading.readabilityHandler = { [self] handle in
             let data = handle.availableData
             if data.isEmpty { handle.readabilityHandler = nil }
-            lock.withLock { collected.append(data) }
+            lock.withLock {
+                collected.append(data)
+                isDrained = data.isEmpty
+            }
         }
         try process.run()
     }
@@ -81,7 +85,9 @@ package final class RunningProcess: @unchecked Sendable {  // Output is guarded 
     ) throws -> (status: Int32, output: String) {
         let process = try RunningProcess(executable, arguments, environment: environment, input: input)
         let status = try process.wait(timeout: timeout)
-        usleep(20_000)  // The last bytes of the pipe.
+        // The last bytes of the pipe; a grandchild may hold it open.
+        let limit = Date().addingTimeInterval(2)
+        while !process.lock.withLock({ process.isDrained }), Date() < limit { usleep(1000) }
         return (status, process.output)
     }
 }

@@ -6,95 +6,81 @@ import Testing
 /// A daemon that is killed, stopped, activated and watched, as real processes.
 @Suite(.serialized)
 struct KillLoopTests {
-    @Test func noAcknowledgedWriteIsLostByTwentyKills() async throws {
+    @Test func noAcknowledgedWriteIsLostByTwentyKills() throws {
         let (daemon, root) = try CoffredProcess.unsealed()
-        var acknowledged: [String: Int] = [:]
+        var acknowledged: [String] = []
         for round in 0..<20 {
-            let written = await withTaskGroup(of: [String].self) { group in
-                for worker in 0..<6 {
-                    group.addTask {
-                        var done: [String] = []
-                        guard var client = try? UnixHTTP(daemon.socket) else { return done }
-                        defer { client.close() }
-                        for number in 0..<100_000 {
-                            let path = "secret/data/r\(round)/w\(worker)/n\(number)"
-                            let body = #"{"data":{"n":\#(number)}}"#
-                            guard let answer = try? client.request("POST", path, token: root, body: body),
-                                answer.status == 200
-                            else { return done }
-                            done.append(path)
-                        }
-                        return done
-                    }
-                }
-                group.addTask {
-                    let target = "secret/data/r\(round)/w0/n\(5 + round * 3)"
-                    try? eventually("writes go through") {
-                        try daemon.request("GET", target, token: root).status == 200
-                    }
-                    try? daemon.kill()
-                    return []
-                }
-                return await group.reduce(into: []) { $0 += $1 }
+            let writers: [@Sendable () throws -> [String]] = (0..<6).map { worker in
+                { Self.write(daemon, root, "secret/data/r\(round)/w\(worker)") }
             }
-            #expect(!written.isEmpty)
-            for path in written { acknowledged[path] = Int(path.split(separator: "n").last ?? "") }
+            let killer: @Sendable () throws -> [String] = {
+                try eventually("writes go through") {
+                    try daemon.request("GET", "secret/data/r\(round)/w0/n\(3 + round)", token: root).status == 200
+                }
+                try daemon.kill()
+                return []
+            }
+            let written = try onThreads(writers + [killer]).flatMap { $0 }
+            #expect(written.count > 3 + round)
             try daemon.start()
             try daemon.unseal()
-            var client = try UnixHTTP(daemon.socket)
-            defer { client.close() }
-            for path in written {
-                let answer = try client.request("GET", path, token: root)
-                #expect(answer.status == 200, "\(path): \(answer.text)")
-                #expect((answer.data["data"] as? [String: Any])?["n"] as? Int == acknowledged[path])
-            }
+            try Self.expectAll(written, daemon, root)
+            acknowledged += written
         }
-        var client = try UnixHTTP(daemon.socket)
-        for path in acknowledged.keys { #expect(try client.request("GET", path, token: root).status == 200) }
-        client.close()
+        try Self.expectAll(acknowledged, daemon, root)
         try daemon.stop()
         #expect(try daemon.verifyLog() > acknowledged.count * 2)
     }
 
-    @Test func sigtermAnswersWhatIsUnderWay() async throws {
-        let (daemon, root) = try CoffredProcess.unsealed()
-        // One more writer than answers: whatever was accepted is either answered or not done at all.
-        let results = try await withThrowingTaskGroup(of: (String, Bool).self) { group in
-            for worker in 0..<8 {
-                group.addTask {
-                    let path = "secret/data/t\(worker)"
-                    var client = try UnixHTTP(daemon.socket)
-                    defer { client.close() }
-                    var isAnswered = true
-                    for round in 0..<100_000 {
-                        guard
-                            let answer = try? client.request(
-                                "POST",
-                                path,
-                                token: root,
-                                body: #"{"data":{"n":\#(round)}}"#
-                            )
-                        else { break }
-                        isAnswered = answer.status == 200
-                        if !isAnswered { break }
-                    }
-                    return (path, isAnswered)
-                }
-            }
-            group.addTask {
-                try eventually("writes go through") {
-                    try daemon.request("GET", "secret/data/t0?version=20", token: root).status == 200
-                }
-                #expect(try daemon.stop() == 0)
-                return ("", true)
-            }
-            return try await group.reduce(into: []) { $0.append($1) }
+    /// Writes below `folder` until the daemon is gone.
+    /// - Returns: what it acknowledged; the value of each is its path.
+    private static func write(_ daemon: CoffredProcess, _ root: String, _ folder: String) -> [String] {
+        var done: [String] = []
+        guard var client = try? UnixHTTP(daemon.socket) else { return done }
+        defer { client.close() }
+        for number in 0..<100_000 {
+            let path = "\(folder)/n\(number)"
+            guard let answer = try? client.request("POST", path, token: root, body: #"{"data":{"p":"\#(path)"}}"#),
+                answer.status == 200
+            else { return done }
+            done.append(path)
         }
-        #expect(results.filter { !$0.1 }.isEmpty)
+        return done
+    }
+
+    private static func expectAll(_ paths: [String], _ daemon: CoffredProcess, _ root: String) throws {
+        var client = try UnixHTTP(daemon.socket)
+        defer { client.close() }
+        for path in paths {
+            let answer = try client.request("GET", path, token: root)
+            #expect(answer.status == 200)
+            #expect(answer.text.contains("\"\(path)\""))
+        }
+    }
+
+    @Test func sigtermAnswersWhatIsUnderWay() throws {
+        let (daemon, root) = try CoffredProcess.unsealed()
+        let writers: [@Sendable () throws -> [String]] = (0..<8).map { worker in
+            { Self.write(daemon, root, "secret/data/t\(worker)") }
+        }
+        let stopper: @Sendable () throws -> [String] = {
+            try eventually("writes go through") {
+                try daemon.request("GET", "secret/data/t0/n20", token: root).status == 200
+            }
+            #expect(try daemon.stop() == 0)
+            return []
+        }
+        let written = try onThreads(writers + [stopper]).flatMap { $0 }
         try daemon.verifyLog()
+        let outcomes = try daemon.records().filter { record in
+            let isWrite = (record["what"] as? [String: Any])?["op"] as? String == "secret.write"
+            return isWrite && record["ph"] as? String == "outcome"
+        }
+        // Whatever was done was also answered.
+        #expect(outcomes.count == written.count)
         try daemon.start()
         try daemon.unseal()
-        #expect(try daemon.request("GET", "secret/data/t0", token: root).status == 200)
+        try Self.expectAll(written, daemon, root)
     }
 
     @Test func systemdHandsOverItsSocket() throws {

@@ -229,7 +229,8 @@ package actor Vault {
             why: context.why
         )
         let draft = effect.reply.draft(requestID: context.requestID)
-        let survives = operation == .seal || outcome != .granted
+        // Who revokes its own token hears of it, as who seals does.
+        let survives = operation == .seal || operation == .tokenRevoke || outcome != .granted
         park(draft, context, survivesSeal: survives, record: record, completion)
     }
 

@@ -8,6 +8,44 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+// Kernels and containers without openat2(2): one component at a time, none of them a symbolic link, none of them "..".
+static int coffre_open_walking(int root, const char *path, int flags, unsigned int mode) {
+    char part[256];
+    int folder = root;
+    if (path[0] == '/') {
+        errno = EXDEV;
+        return -1;
+    }
+    for (;;) {
+        const char *slash = strchr(path, '/');
+        size_t length = slash ? (size_t)(slash - path) : strlen(path);
+        int fd = -1, failure = 0;
+        if (length == 0 || length >= sizeof part) {
+            failure = length ? ENAMETOOLONG : ENOENT;
+        } else {
+            memcpy(part, path, length);
+            part[length] = 0;
+            if (strcmp(part, "..") == 0) {
+                failure = EXDEV;
+            } else {
+                int last = slash == NULL;
+                do {
+                    fd = openat(folder, part, (last ? flags : O_RDONLY | O_DIRECTORY) | O_CLOEXEC | O_NOFOLLOW, mode);
+                } while (fd < 0 && errno == EINTR);
+                if (fd < 0) failure = errno;
+            }
+        }
+        if (folder != root) close(folder);
+        if (failure) {
+            errno = failure;
+            return -1;
+        }
+        if (slash == NULL) return fd;
+        folder = fd;
+        path = slash + 1;
+    }
+}
+
 int coffre_open_beneath(int root, const char *path, int flags, unsigned int mode) {
     struct open_how how;
     memset(&how, 0, sizeof how);
@@ -18,6 +56,7 @@ int coffre_open_beneath(int root, const char *path, int flags, unsigned int mode
     do {
         fd = syscall(SYS_openat2, root, path, &how, sizeof how);
     } while (fd < 0 && (errno == EINTR || errno == EAGAIN));
+    if (fd < 0 && errno == ENOSYS) return coffre_open_walking(root, path, flags, mode);
     return (int)fd;
 }
 

@@ -25,6 +25,8 @@ package final class GuardedArena: Sendable {
         Sodium.require()
         let total = Self.sizeClasses.reduce(0) { $0 + $1.bytes * $1.count }
         let region = sodium_malloc(total)
+        // libsodium fills new memory with a pattern; a slot is zero when it is taken.
+        if let region { sodium_memzero(region, total) }
         base = region
         isLocked = region.map { sodium_mlock($0, total) == 0 } ?? false
         var free: [[Int]] = []

@@ -9,7 +9,7 @@ struct SystemdBootTests {
         "daemon-active", "init", "unseal", "unit-reads-a-secret", "other-unit-is-refused",
         "record-names-uid-and-unit", "client-has-no-log", "client-has-no-state", "client-has-no-broker",
         "stranger-has-no-socket", "officer-reads-the-log", "audit-folder-mode", "state-folder-mode",
-        "no-network-interface", "no-network-socket", "seccomp-is-on", "no-core-file", "watchdog-is-fed",
+        "no-network-interface", "no-network-socket", "seccomp-is-on", "memory-is-locked", "no-core-file", "watchdog-is-fed",
         "watchdog-restarts-a-hanging-daemon", "stop-is-clean", "log-verifies", "no-canary-anywhere", "broker-stops",
     ]
 

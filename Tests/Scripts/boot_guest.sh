@@ -25,6 +25,11 @@ check daemon-waits-for-a-connection is_inactive
 check socket-mode test "$(stat -c '%a %U %G' /run/coffre/coffre.sock)" = "660 coffre coffre-clients"
 check socket-activation api GET sys/seal-status
 check daemon-active systemctl is-active coffred.service
+if [ "$(systemctl is-active coffred.service)" != active ]; then
+    journalctl --no-pager -u coffred.service | tail -n 40 >&2
+    say "done"
+    exit 1
+fi
 
 init=$(api PUT sys/init '{"secret_shares":3,"secret_threshold":2}')
 token=$(echo "$init" | field '["root_token"]')
@@ -87,6 +92,8 @@ socket.socket(socket.AF_UNIX)'
 }
 check no-network-socket no_inet
 check seccomp-is-on grep -q '^Seccomp:.*2' /proc/$pid/status
+locked() { [ "$(awk "/^VmLck/ {print \$2}" /proc/$pid/status)" -ge 1900 ] || { grep -E "VmLck" /proc/$pid/status; grep -i locked /proc/$pid/limits /proc/1/limits; return 1; }; }
+check memory-is-locked locked
 check no-core-file grep -q '^Max core file size *0 *0' /proc/$pid/limits
 
 watched() { [ "$(systemctl show -P WatchdogUSec coffred.service)" = 2s ] && sleep 5 && [ "$(systemctl show -P NRestarts coffred.service)" = 0 ] && [ "$(systemctl show -P MainPID coffred.service)" = "$pid" ]; }

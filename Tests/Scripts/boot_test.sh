@@ -7,7 +7,7 @@ cd "$(dirname "$0")/../.."
 [ "$(id -u)" = 0 ] || { echo "only root can boot a container" >&2; exit 1; }
 
 base=.cache/bookworm-root
-packages=systemd,systemd-sysv,dbus,libssl3,libsodium23,libsqlite3-0,libsystemd0,libpq5,curl,libstdc++6,python3-minimal
+packages=systemd,systemd-sysv,dbus,libssl3,libsodium23,libsqlite3-0,libsystemd0,libpq5,curl,libstdc++6,python3
 if [ ! -d "$base" ]; then
     echo "== making a Debian 12 for the container (once)"
     mirror=$(grep -hs -m1 '^URIs:' /etc/apt/sources.list.d/*.sources | awk '{print $2}')
@@ -44,7 +44,7 @@ mkdir -p "$root/etc/systemd/system/coffred.service.d"
 printf '[Service]\nWatchdogSec=2\n' > "$root/etc/systemd/system/coffred.service.d/watchdog.conf"
 systemctl --root="$root" enable boot-guest.service coffred.socket coffre-broker.service systemd-sysusers.service > /dev/null 2>&1
 
-timeout 120 systemd-nspawn --quiet -D "$root" --register=no --keep-unit -b < /dev/null > .cache/boot.console 2>&1 || true
+timeout 120 systemd-nspawn --quiet --rlimit=MEMLOCK=8388608 --system-call-filter=@memlock -D "$root" --register=no --keep-unit -b < /dev/null > .cache/boot.console 2>&1 || true
 if [ ! -s "$root/var/log/results" ]; then
     echo "the container left no results; its console ended with:" >&2
     tail -n 40 .cache/boot.console >&2

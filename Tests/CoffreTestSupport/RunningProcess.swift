@@ -5,6 +5,8 @@ import Glibc
 package final class RunningProcess: @unchecked Sendable {  // Output is guarded by the lock; the rest is set once.
     package struct Failure: Error, CustomStringConvertible {
         package let description: String
+
+        package init(description: String) { self.description = description }
     }
 
     private let process = Process()

@@ -92,7 +92,7 @@ socket.socket(socket.AF_UNIX)'
 }
 check no-network-socket no_inet
 check seccomp-is-on grep -q '^Seccomp:.*2' /proc/$pid/status
-locked() { [ "$(awk "/^VmLck/ {print \$2}" /proc/$pid/status)" -ge 1900 ] || { grep -E "VmLck" /proc/$pid/status; grep -i locked /proc/$pid/limits /proc/1/limits; return 1; }; }
+locked() { [ "$(awk "/^VmLck/ {print \$2}" /proc/$pid/status)" -ge 1800 ] || { grep -E "VmLck" /proc/$pid/status; grep -i locked /proc/$pid/limits /proc/1/limits; return 1; }; }
 check memory-is-locked locked
 check no-core-file grep -q '^Max core file size *0 *0' /proc/$pid/limits
 

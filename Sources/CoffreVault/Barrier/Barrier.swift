@@ -1,4 +1,4 @@
-internal import CoffreCrypto
+package import CoffreCrypto
 package import CoffreStorage
 internal import Synchronization
 
@@ -34,7 +34,7 @@ package final class Barrier: Sendable {
 
     /// Makes the first keyring; nothing is on disk before the first commit.
     /// - Returns: the wrapped keyring, for the commit that makes the vault.
-    func create(rootKey: borrowing SecretBytes, vault: [UInt8]) throws(BarrierError) -> [UInt8] {
+    package func create(rootKey: borrowing SecretBytes, vault: [UInt8]) throws(BarrierError) -> [UInt8] {
         do throws(CryptoError) {
             let root = try WrappingKey(rootKey, vault: vault)
             let keyring = try Keyring.make()
@@ -49,7 +49,7 @@ package final class Barrier: Sendable {
 
     /// Opens with the root key.
     /// - Throws: ``BarrierError`` `.wrongKey`, `.corrupt`, `.storage`.
-    func open(rootKey: borrowing SecretBytes, vault: [UInt8]) throws(BarrierError) {
+    package func open(rootKey: borrowing SecretBytes, vault: [UInt8]) throws(BarrierError) {
         let (wrapped, meta): ([UInt8]?, [UInt8]?)
         do throws(StorageError) {
             (wrapped, meta) = (try store.meta(.keyring), try store.meta(.transaction))
@@ -176,16 +176,29 @@ package final class Barrier: Sendable {
     }
 
     func commit(_ mutations: [BarrierMutation], meta: [MetaKey: [UInt8]]) async throws(BarrierError) -> UInt64 {
-        let (keyring, vault) = try keys()
-        let changes = mutations.map { Self.change($0, keyring, vault) }
-        let result: Result<UInt64, StorageError> = await withCheckedContinuation { continuation in
-            store.commit(changes, meta: meta) { continuation.resume(returning: $0) }
+        let result: Result<UInt64, BarrierError> = await withCheckedContinuation { continuation in
+            enqueue(mutations, meta: meta) { continuation.resume(returning: $0) }
         }
-        switch result {
-        case .success(let generation): return generation
-        case .failure(let error):
-            if error.code == .closed { throw .sealed }
-            throw BarrierError(error)
+        return try result.get()
+    }
+
+    /// Like ``commit(_:)``, and queued when this returns: calls are carried out in the order of their making.
+    /// - Parameter completion: runs on the storage's delivery, or at once when the barrier is sealed.
+    func enqueue(
+        _ mutations: [BarrierMutation],
+        meta: [MetaKey: [UInt8]] = [:],
+        completion: @escaping @Sendable (Result<UInt64, BarrierError>) -> Void
+    ) {
+        let changes: [RowChange]
+        do throws(BarrierError) {
+            let (keyring, vault) = try keys()
+            changes = mutations.map { Self.change($0, keyring, vault) }
+        } catch {
+            completion(.failure(error))
+            return
+        }
+        store.commit(changes, meta: meta) { result in
+            completion(result.mapError { $0.code == .closed ? .sealed : BarrierError($0) })
         }
     }
 

@@ -1,23 +1,23 @@
-internal import CoffreCrypto
-internal import CoffreStorage
+package import CoffreCrypto
+package import CoffreStorage
 
 /// The form of one encrypted cell.
 ///
 /// `cell = format(1) ‖ term(4, BE) ‖ nonce(12) ‖ ciphertext ‖ tag(16)`, AES-256-GCM. The associated data binds it to its
 /// place: `vault id(16) ‖ namespace(1) ‖ field(1) ‖ parent hash(16) ‖ name hash(16) ‖ row version(8, BE) ‖ format(1) ‖
 /// term(4, BE)`. Plaintext = `length(4, BE) ‖ bytes ‖ zero padding` up to a size bucket.
-enum BarrierRow {
-    static let format: UInt8 = 1
-    static let headerBytes = 1 + 4 + AESGCM.nonceBytes
-    static let overheadBytes = headerBytes + AESGCM.tagBytes
+package enum BarrierRow {
+    package static let format: UInt8 = 1
+    package static let headerBytes = 1 + 4 + AESGCM.nonceBytes
+    package static let overheadBytes = headerBytes + AESGCM.tagBytes
 
-    enum Field: UInt8 {
+    package enum Field: UInt8 {
         case label = 0
         case value = 1
     }
 
     /// Powers of two from 32 bytes to 4 KiB, then multiples of 4 KiB; the length prefix counts.
-    static func bucket(_ count: Int) -> Int {
+    package static func bucket(_ count: Int) -> Int {
         let needed = count + 4
         if needed > 4096 { return (needed + 4095) / 4096 * 4096 }
         var size = 32
@@ -26,7 +26,7 @@ enum BarrierRow {
     }
 
     /// 63 bytes.
-    static func associatedData(
+    package static func associatedData(
         vault: [UInt8],
         field: Field,
         address: RowAddress,
@@ -48,7 +48,7 @@ enum BarrierRow {
     }
 
     /// - Throws: ``BarrierError`` `.corrupt` when the library fails.
-    static func encrypt(
+    package static func encrypt(
         _ plaintext: UnsafeRawBufferPointer,
         under key: AESGCM,
         term: UInt32,
@@ -99,7 +99,7 @@ enum BarrierRow {
 
     /// The term that a cell was made under.
     /// - Throws: ``BarrierError`` `.corrupt` for anything that is not a cell.
-    static func term(of cell: [UInt8]) throws(BarrierError) -> UInt32 {
+    package static func term(of cell: [UInt8]) throws(BarrierError) -> UInt32 {
         guard cell.count >= overheadBytes + 32, cell[0] == format else {
             throw BarrierError(.corrupt, "a row of the database has no valid form")
         }
@@ -107,7 +107,7 @@ enum BarrierRow {
     }
 
     /// - Throws: ``BarrierError`` `.corrupt` when the cell is damaged or lies in the wrong place.
-    static func decrypt(
+    package static func decrypt(
         _ cell: [UInt8],
         under key: AESGCM,
         vault: [UInt8],

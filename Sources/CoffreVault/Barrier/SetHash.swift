@@ -1,18 +1,18 @@
-internal import CoffreCrypto
-internal import CoffreStorage
+package import CoffreCrypto
+package import CoffreStorage
 
 /// A keyed multiset hash over all rows: the sum modulo 2^256 of an HMAC of each row.
 ///
 /// Order does not matter and a row can be taken out again, so that a transaction updates it at the cost of the rows that
 /// it changes. Without the key nobody can build another set with the same sum.
-struct SetHash: Sendable, Equatable {
+package struct SetHash: Sendable, Equatable {
     // Least significant word first.
     private var words: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
 
-    init() {}
+    package init() {}
 
     /// - Parameter bytes: 32 bytes, big-endian.
-    init?(_ bytes: some Collection<UInt8>) {
+    package init?(_ bytes: some Collection<UInt8>) {
         guard bytes.count == 32 else { return nil }
         let bytes = Array(bytes)
         func word(_ index: Int) -> UInt64 { bytes[index * 8..<index * 8 + 8].reduce(0) { $0 << 8 | UInt64($1) } }
@@ -20,11 +20,11 @@ struct SetHash: Sendable, Equatable {
     }
 
     /// 32 bytes, big-endian.
-    var bytes: [UInt8] {
+    package var bytes: [UInt8] {
         [words.3, words.2, words.1, words.0].flatMap { word in withUnsafeBytes(of: word.bigEndian) { Array($0) } }
     }
 
-    mutating func add(_ element: Digest) {
+    package mutating func add(_ element: Digest) {
         guard let other = SetHash(element.bytes) else { return }
         var carry = false
         func sum(_ a: UInt64, _ b: UInt64) -> UInt64 {
@@ -39,7 +39,7 @@ struct SetHash: Sendable, Equatable {
         words.3 = sum(words.3, other.words.3)
     }
 
-    mutating func remove(_ element: Digest) {
+    package mutating func remove(_ element: Digest) {
         guard let other = SetHash(element.bytes) else { return }
         var borrow = false
         func difference(_ a: UInt64, _ b: UInt64) -> UInt64 {
@@ -55,7 +55,7 @@ struct SetHash: Sendable, Equatable {
     }
 
     /// `HMAC(K, namespace ‖ parent ‖ name ‖ row version(8, BE) ‖ SHA-256(length of label(4, BE) ‖ label ‖ value))`.
-    static func element(_ address: RowAddress, _ row: StoredRow, key: HMACKey) -> Digest {
+    package static func element(_ address: RowAddress, _ row: StoredRow, key: HMACKey) -> Digest {
         var content = SHA256()
         withUnsafeBytes(of: UInt32(row.label.count).bigEndian) { content.update($0) }
         content.update(row.label)
@@ -68,5 +68,5 @@ struct SetHash: Sendable, Equatable {
         }
     }
 
-    static func == (left: SetHash, right: SetHash) -> Bool { left.words == right.words }
+    package static func == (left: SetHash, right: SetHash) -> Bool { left.words == right.words }
 }

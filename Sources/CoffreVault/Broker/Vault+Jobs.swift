@@ -25,7 +25,7 @@ extension Vault {
         job.publicKey = keys.publicKey
         let body = try Self.encode(job, adminPassword, loginPassword)
         let privateKey = keys.privateKey.withBytes { SharedSecret(copying: $0) }
-        _ = try await barrier.commit([.put(BrokerKey.row(id), privateKey, expect: .absent)])
+        _ = try await commit([.put(BrokerKey.row(id), privateKey, expect: .absent)])
         openJobs.insert(id)
         defer { openJobs.remove(id) }
         let answer: BrokerAnswer
@@ -48,7 +48,7 @@ extension Vault {
             )
         }
         await broker.acknowledge(id)
-        _ = try await barrier.commit([.delete(BrokerKey.row(id), expect: .any)])
+        _ = try await commit([.delete(BrokerKey.row(id), expect: .any)])
         if case .failed(let failure) = answer { throw Self.error(failure) }
         return answer
     }
@@ -69,7 +69,7 @@ extension Vault {
                 }
                 journal(known == "garbage", "an interrupted job was collected", ["job": "\(id)", "known": known])
                 await broker.acknowledge(id)
-                _ = try await barrier.commit([.delete(BrokerKey.row(id), expect: .any)])
+                _ = try await commit([.delete(BrokerKey.row(id), expect: .any)])
             } catch {
                 journal(true, "interrupted jobs could not be collected yet", ["reason": "\(error)"])
                 return

@@ -27,6 +27,7 @@ final class UnsealedState {
     var tokens = BoundedCache<Digest, TokenEntry>(limit: 50_000)
     var callers = BoundedCache<CallerKey, Caller>(limit: 10_000)
     var kvMetadata = BoundedCache<[UInt8], KVMetadata>(limit: 20_000)
+    var kvPending: [[UInt8]: PendingMetadata] = [:]
     var reasons = BoundedCache<RuleKey, AuditWhy>(limit: 10_000)
     /// Tokens revoked while answers for them wait for their record.
     var revokedTokens: Set<Digest> = []

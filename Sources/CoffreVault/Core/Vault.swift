@@ -160,7 +160,7 @@ package actor Vault {
         let epoch = sealEpoch
         let intent: AuditReceipt
         do {
-            intent = try await audit.append(
+            intent = try await appendRecord(
                 AuditDraft(
                     endpoint.operation,
                     phase: .intent,

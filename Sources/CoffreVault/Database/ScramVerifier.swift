@@ -1,13 +1,13 @@
-internal import CoffreCrypto
+package import CoffreCrypto
 
 /// PostgreSQL's stored form of a password, so that the password itself reaches no server log.
 ///
 /// `SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>` (RFC 5802 §3, RFC 7677; PostgreSQL, "pg_authid").
-enum ScramVerifier {
-    static let iterations = 4096
+package enum ScramVerifier {
+    package static let iterations = 4096
 
     /// - Parameter password: printable ASCII, so that SASLprep leaves it as it is.
-    static func make(password: SharedSecret, salt: [UInt8] = Random.bytes(16)) throws(CryptoError) -> String {
+    package static func make(password: SharedSecret, salt: [UInt8] = Random.bytes(16)) throws(CryptoError) -> String {
         let salted = try password.withSecret { password throws(CryptoError) in
             try KeyDerivation.pbkdf2(password: password, salt: salt, iterations: iterations)
         }

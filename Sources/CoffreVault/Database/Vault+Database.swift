@@ -60,7 +60,7 @@ extension Vault {
         case .delete:
             return .change(.engineChange, what, .capability(.delete)) { vault, _ in
                 try vault.refuseWhileLeased(place, name)
-                let generation = try await vault.barrier.commit([
+                let generation = try await vault.commit([
                     .delete(place.configuration(name), expect: .any), .delete(place.password(name), expect: .any),
                 ])
                 return Effect(.noContent, generation: generation)
@@ -106,7 +106,7 @@ extension Vault {
             }
             if target.isWithoutTLS { try await recordWaivedTLS(what, context) }
             if verifies { try await verifyDatabase(target, password: password) }
-            let generation = try await barrier.commit([
+            let generation = try await commit([
                 .put(place.configuration(name), wanted.encoded, expect: .any),
                 .put(place.password(name), password, expect: .any),
             ])
@@ -126,7 +126,7 @@ extension Vault {
             why: context.why
         )
         do {
-            _ = try await audit.append(record)
+            _ = try await appendRecord(record)
         } catch {
             throw VaultError(.auditUnavailable, "the audit log cannot be written", cause: error)
         }
@@ -148,13 +148,13 @@ extension Vault {
             let exists = try barrier.get(place.role(name)) != nil
             return .change(.engineChange, what, .capability(exists ? .update : .create)) { vault, context in
                 let role = try vault.withBody(context) { try DatabaseRole(name: name, $0) }
-                let generation = try await vault.barrier.commit([.put(place.role(name), role.encoded, expect: .any)])
+                let generation = try await vault.commit([.put(place.role(name), role.encoded, expect: .any)])
                 return Effect(.noContent, generation: generation)
             }
         case .delete:
             // Leases carry their own statements, so a role can go while its logins live.
             return .change(.engineChange, what, .capability(.delete)) { vault, _ in
-                let generation = try await vault.barrier.commit([.delete(place.role(name), expect: .any)])
+                let generation = try await vault.commit([.delete(place.role(name), expect: .any)])
                 return Effect(.noContent, generation: generation)
             }
         default: return .unsupported(what)

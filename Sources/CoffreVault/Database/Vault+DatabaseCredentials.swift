@@ -55,7 +55,7 @@ extension Vault {
         )
         let login = try NewLogin(username: username, expires: lease.expires)
         let item = LeaseSchedule.Item.lease(leaseID)
-        _ = try await barrier.commit([
+        _ = try await commit([
             .put(.lease(leaseID), lease.encoded, expect: .absent),
             .put(.unfinishedLease(leaseID), LeaseSchedule.marker, expect: .any),
             .put(item.key(at: lease.expires), LeaseSchedule.marker, expect: .any),
@@ -69,7 +69,7 @@ extension Vault {
             guard unsealed === state, try self.lease(leaseID)?.state == .preparing,
                 caller.token.map({ !state.revokedTokens.contains($0.hash) }) ?? true
             else { throw VaultError.permissionDenied }
-            let generation = try await barrier.commit([
+            let generation = try await commit([
                 .put(.lease(leaseID), lease.encoded, expect: .any), .delete(.unfinishedLease(leaseID), expect: .any),
             ])
             state.leases.schedule(item, at: lease.expires)

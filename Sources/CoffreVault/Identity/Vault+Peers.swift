@@ -38,7 +38,7 @@ extension Vault {
             }
         case .delete:
             return .change(.authChange, what, .capability(.delete)) { vault, _ in
-                let generation = try await vault.barrier.commit([.delete(.peerRole(name), expect: .any)])
+                let generation = try await vault.commit([.delete(.peerRole(name), expect: .any)])
                 vault.unsealed?.peerRoles[name] = nil
                 vault.unsealed?.forgetCallers()
                 return Effect(.noContent, generation: generation)
@@ -57,7 +57,7 @@ extension Vault {
                 groupID: configuration.groupID
             )
         }
-        let generation = try await barrier.commit([.put(.peerRole(name), role.encoded, expect: .any)])
+        let generation = try await commit([.put(.peerRole(name), role.encoded, expect: .any)])
         unsealed?.peerRoles[name] = role
         unsealed?.forgetCallers()
         return Effect(.noContent, generation: generation)

@@ -129,7 +129,7 @@ extension Vault {
             boundUID: binding?.uid,
             boundUnit: binding?.unit
         )
-        let generation = try await barrier.commit(storing(entry))
+        let generation = try await commit(storing(entry))
         if let parent, state.revokedTokens.contains(parent.hash) {
             _ = try await revoke(tokenTree: entry.hash)
             throw VaultError.permissionDenied

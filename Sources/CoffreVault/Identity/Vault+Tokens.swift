@@ -156,7 +156,7 @@ extension Vault {
         let latest = entry.created.adding(seconds: limit == .max ? 4_000_000_000 : limit)
         let expires = min(context.now.adding(seconds: wanted), latest)
         let renewed = entry.renewed(until: expires, ttl: wanted, at: context.now)
-        let generation = try await barrier.commit([
+        let generation = try await commit([
             .put(.token(entry.hash), renewed.encoded, expect: .any), .expiry(of: entry.hash, at: expires),
         ])
         guard let state = unsealed else { throw VaultError.sealed }
@@ -187,7 +187,7 @@ extension Vault {
             ]
             if let parent = entry.parent { mutations.append(.delete(.tokenChild(hash, of: parent), expect: .any)) }
             if let expires = entry.expires { mutations.append(.delete(.expiry(of: hash, at: expires), expect: .any)) }
-            generation = try await barrier.commit(mutations)
+            generation = try await commit(mutations)
             state.tokens[hash] = nil
             state.forgetCallers()
             state.revokedTokens.insert(hash)

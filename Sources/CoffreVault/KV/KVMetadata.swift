@@ -27,6 +27,8 @@ struct KVMetadata: Sendable {
     var custom: [JSONValue.Member] = []
     /// Ascending.
     var versions: [Version] = []
+    /// Version of the row that holds this; 0 before the first write. Not stored.
+    var rowVersion: UInt64 = 0
 
     init(created: Timestamp) {
         self.created = created

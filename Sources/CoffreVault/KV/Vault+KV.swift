@@ -94,7 +94,8 @@ extension Vault {
         let key = place.key
         if let known = unsealed?.kvMetadata[key] { return known }
         guard let row = try barrier.get(place.metadata) else { return nil }
-        let metadata = try KVMetadata(decoding: row.value)
+        var metadata = try KVMetadata(decoding: row.value)
+        metadata.rowVersion = row.version
         unsealed?.kvMetadata[key] = metadata.prepared()
         return metadata
     }
@@ -140,8 +141,7 @@ extension Vault {
             }
             return (SharedSecret(copying: data.raw), checkAndSet)
         }
-        return try await state.locks.withLock(place.key) {
-            let known = try kvMetadata(place)
+        return try await changeMetadata(place, state) { known in
             // The policy was asked for `create` or `update`; while this call waited, the answer may have changed.
             guard (known != nil) == expectedToExist else {
                 throw VaultError.badRequest("the secret was created or removed at the same time: try again")
@@ -155,14 +155,11 @@ extension Vault {
             }
             let (version, dropped) = metadata.appendVersion(at: context.now)
             var mutations: [BarrierMutation] = place.folders.map { .insertIfAbsent($0.entry, LeaseSchedule.marker) }
-            mutations.append(.put(place.metadata, metadata.encoded, expect: known == nil ? .absent : .any))
             mutations.append(.put(place.value(version.number), value, expect: .any))
             mutations.append(contentsOf: dropped.map { .delete(place.value($0), expect: .any) })
-            let generation = try await barrier.commit(mutations)
-            state.kvMetadata[place.key] = metadata.prepared()
             var what = what
             what.version = Int(version.number)
-            return Effect(.data(.object(metadata.describe(version))), generation: generation, what: what)
+            return (metadata, mutations, Effect(.data(.object(metadata.describe(version))), what: what))
         }
     }
 
@@ -176,19 +173,15 @@ extension Vault {
         _ body: @Sendable (inout KVMetadata.Version) -> Void
     ) async throws -> Effect {
         guard let state = unsealed else { throw VaultError.sealed }
-        return try await state.locks.withLock(place.key) {
-            guard var metadata = try kvMetadata(place) else { return Effect(.noContent) }
+        return try await changeMetadata(place, state) { known in
+            guard var metadata = known else { return (nil, [], Effect(.noContent)) }
             let wanted = numbers ?? [metadata.current]
             for number in wanted { metadata.change(number, body) }
-            var mutations: [BarrierMutation] = [.put(place.metadata, metadata.encoded, expect: .any)]
-            if erasesValues {
-                mutations.append(contentsOf: wanted.map { .delete(place.value($0), expect: .any) })
-            }
-            let generation = try await barrier.commit(mutations)
-            state.kvMetadata[place.key] = metadata.prepared()
+            let erased: [BarrierMutation] =
+                erasesValues ? wanted.map { .delete(place.value($0), expect: .any) } : []
             var what = what
             what.details = [("versions", .text(wanted.map(String.init).joined(separator: ",")))]
-            return Effect(.noContent, generation: generation, what: what)
+            return (metadata, erased, Effect(.noContent, what: what))
         }
     }
 }

@@ -37,35 +37,27 @@ extension Vault {
     {
         guard let state = unsealed else { throw VaultError.sealed }
         let change = try withBody(context) { try KVMetadataChange($0) }
-        return try await state.locks.withLock(place.key) {
-            let known = try kvMetadata(place)
+        return try await changeMetadata(place, state) { known in
             guard (known != nil) == expectedToExist else {
                 throw VaultError.badRequest("the secret was created or removed at the same time: try again")
             }
             var metadata = known ?? KVMetadata(created: context.now)
             metadata.updated = context.now
             change.apply(to: &metadata)
-            var mutations: [BarrierMutation] = place.folders.map { .insertIfAbsent($0.entry, LeaseSchedule.marker) }
-            mutations.append(.put(place.metadata, metadata.encoded, expect: .any))
-            let generation = try await barrier.commit(mutations)
-            state.kvMetadata[place.key] = metadata.prepared()
-            return Effect(.noContent, generation: generation)
+            return (metadata, place.folders.map { .insertIfAbsent($0.entry, LeaseSchedule.marker) }, Effect(.noContent))
         }
     }
 
     /// Removes every version and the metadata; folders that are left empty go with it.
     private func removeSecret(_ place: KVPlace, _ context: RequestContext) async throws -> Effect {
         guard let state = unsealed else { throw VaultError.sealed }
-        return try await state.locks.withLock(place.key) {
-            guard let metadata = try kvMetadata(place) else { return Effect(.noContent) }
+        return try await changeMetadata(place, state) { known in
+            guard let metadata = known else { return (nil, [], Effect(.noContent)) }
             var mutations: [BarrierMutation] = metadata.versions.map { .delete(place.value($0.number), expect: .any) }
-            mutations.append(.delete(place.metadata, expect: .any))
             for folder in place.folders.reversed() {
                 mutations.append(.deleteIfChildless(folder.entry, namespace: .kvMetadata, parent: folder.children))
             }
-            let generation = try await barrier.commit(mutations)
-            state.kvMetadata[place.key] = nil
-            return Effect(.noContent, generation: generation)
+            return (nil, mutations, Effect(.noContent))
         }
     }
 }

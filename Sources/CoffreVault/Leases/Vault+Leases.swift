@@ -86,7 +86,7 @@ extension Vault {
             // The database first: a lease never promises more than the login has.
             try await renewLogin(lease)
             let item = LeaseSchedule.Item.lease(id)
-            let generation = try await barrier.commit([
+            let generation = try await commit([
                 .delete(item.key(at: old), expect: .any), .put(.lease(id), lease.encoded, expect: .any),
                 .put(item.key(at: lease.expires), LeaseSchedule.marker, expect: .any),
             ])
@@ -112,7 +112,7 @@ extension Vault {
         return try await state.locks.withLock(Array("lease/\(id)".utf8)) {
             guard var lease = try lease(id) else { return barrier.generation ?? 0 }
             lease.state = .revoking
-            return try await barrier.commit([
+            return try await commit([
                 .put(.lease(id), lease.encoded, expect: .any),
                 .put(.unfinishedLease(id), LeaseSchedule.marker, expect: .any),
             ])
@@ -129,11 +129,11 @@ extension Vault {
                 try await revokeLogin(lease)
             } catch {
                 lease.attempts += 1
-                _ = try await barrier.commit([.put(.lease(id), lease.encoded, expect: .any)])
+                _ = try await commit([.put(.lease(id), lease.encoded, expect: .any)])
                 scheduleRetry(id, attempts: lease.attempts)
                 throw error
             }
-            _ = try await barrier.commit([
+            _ = try await commit([
                 .delete(.lease(id), expect: .any), .delete(.unfinishedLease(id), expect: .any),
                 .delete(LeaseSchedule.Item.lease(id).key(at: lease.expires), expect: .any),
                 .delete(.leaseOwner(lease.owner, id), expect: .any),
@@ -176,7 +176,7 @@ extension Vault {
             )
         }
         do {
-            let intent = try await audit.append(record(.intent, .granted, nil, []))
+            let intent = try await appendRecord(record(.intent, .granted, nil, []))
             var failure: VaultError?
             do {
                 _ = try await beginRevocation(id)
@@ -185,7 +185,7 @@ extension Vault {
                 failure = VaultError(mapping: error)
             }
             let outcome = failure == nil ? AuditDraft.Outcome.granted : .error
-            _ = try await audit.append(record(.outcome, outcome, failure?.code.rawValue, [intent.index]))
+            _ = try await appendRecord(record(.outcome, outcome, failure?.code.rawValue, [intent.index]))
         } catch {
             journal(true, "a revocation could not be recorded and waits", ["lease": id])
             scheduleRetry(id, attempts: 4)

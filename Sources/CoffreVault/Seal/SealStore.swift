@@ -25,7 +25,7 @@ package struct SealRecord: Sendable, Equatable {
         "coffre seal 1 \(type.rawValue) \(threshold)/\(shares) \(recovery ? "recovery" : "unseal")"
     }
 
-    var encoded: [UInt8] {
+    package var encoded: [UInt8] {
         var members: [JSONValue.Member] = [
             .init("format", .integer(1)), .init("type", .string(type.rawValue)),
             .init("vault", .string(Hex.encode(vaultID))), .init("shares", .integer(shares)),
@@ -35,8 +35,14 @@ package struct SealRecord: Sendable, Equatable {
         return JSONValue.object(members).encoded()
     }
 
-    init(type: Kind, vaultID: [UInt8], shares: Int, threshold: Int, wrappedRoot: [UInt8], wrappedForRecovery: [UInt8]?)
-    {
+    package init(
+        type: Kind,
+        vaultID: [UInt8],
+        shares: Int,
+        threshold: Int,
+        wrappedRoot: [UInt8],
+        wrappedForRecovery: [UInt8]?
+    ) {
         self.type = type
         self.vaultID = vaultID
         self.shares = shares
@@ -46,7 +52,7 @@ package struct SealRecord: Sendable, Equatable {
     }
 
     /// - Throws: ``BarrierError`` `.corrupt`.
-    init(decoding bytes: [UInt8]) throws(BarrierError) {
+    package init(decoding bytes: [UInt8]) throws(BarrierError) {
         guard let value = try? JSONValue(parsing: bytes), value["format"]?.integer == 1,
             let type = value["type"]?.string.flatMap({ Kind(rawValue: $0) }),
             let vault = value["vault"]?.string.flatMap({ Hex.decode(Array($0.utf8)) }), vault.count == 16,

@@ -1,15 +1,15 @@
-internal import CoffreCrypto
+package import CoffreCrypto
 
 /// Shamir's secret sharing over GF(2^8) with the polynomial of AES, byte by byte.
 ///
 /// Shares are `y bytes ‖ x`, as Vault's. No tables and no branches on secret bytes: multiplication is eight masked
 /// steps, inversion a fixed chain of them.
-enum ShamirSharing {
+package enum ShamirSharing {
     /// Splits `secret` into `shares` parts of which any `threshold` restore it.
     /// - Parameters:
     ///   - shares: 1–255.
     ///   - threshold: 2–`shares`, or 1 of 1.
-    static func split(_ secret: borrowing SecretBytes, shares: Int, threshold: Int) -> [SharedSecret] {
+    package static func split(_ secret: borrowing SecretBytes, shares: Int, threshold: Int) -> [SharedSecret] {
         precondition((1...255).contains(shares) && (1...shares).contains(threshold))
         // coefficients[0] is the secret; the others are uniform.
         let random = SecretBytes.randomKey(count: max(1, secret.count * (threshold - 1)))
@@ -35,7 +35,7 @@ enum ShamirSharing {
 
     /// The secret that these shares give; with too few or wrong shares, other bytes.
     /// - Returns: nil unless there are shares of one length with distinct, non-zero x.
-    static func combine(_ shares: [SharedSecret]) -> SharedSecret? {
+    package static func combine(_ shares: [SharedSecret]) -> SharedSecret? {
         guard let count = shares.first?.count, count >= 2, shares.allSatisfy({ $0.count == count }) else { return nil }
         let xs = shares.map { share in share.withBytes { $0[count - 1] } }
         guard Set(xs).count == xs.count, !xs.contains(0) else { return nil }
@@ -57,7 +57,7 @@ enum ShamirSharing {
     }
 
     /// Product in GF(2^8) modulo x^8 + x^4 + x^3 + x + 1 (FIPS 197 §4.2).
-    static func multiply(_ a: UInt8, _ b: UInt8) -> UInt8 {
+    package static func multiply(_ a: UInt8, _ b: UInt8) -> UInt8 {
         var (a, b, product) = (a, b, UInt8(0))
         for _ in 0..<8 {
             product ^= a & (0 &- (b & 1))
@@ -68,7 +68,7 @@ enum ShamirSharing {
     }
 
     /// a^254, the inverse; 0 for 0.
-    static func invert(_ a: UInt8) -> UInt8 {
+    package static func invert(_ a: UInt8) -> UInt8 {
         var result: UInt8 = 1
         var power = a
         for _ in 0..<7 {

@@ -55,7 +55,7 @@ extension Vault {
                 guard name != "root", name != "default" else {
                     throw VaultError.badRequest("cannot delete \"\(name)\" policy")
                 }
-                let generation = try await vault.barrier.commit([.delete(.policy(name), expect: .any)])
+                let generation = try await vault.commit([.delete(.policy(name), expect: .any)])
                 vault.unsealed?.policies[name] = nil
                 vault.unsealed?.forgetCallers()
                 return Effect(.noContent, generation: generation)
@@ -83,7 +83,7 @@ extension Vault {
         guard let state = unsealed else { throw VaultError.sealed }
         return try await state.locks.withLock(Array("policy/\(name)".utf8)) {
             let policy = try parsePolicy(name, text, version: (state.policies[name]?.version ?? 0) + 1)
-            let generation = try await barrier.commit([.put(.policy(name), encodePolicy(policy), expect: .any)])
+            let generation = try await commit([.put(.policy(name), encodePolicy(policy), expect: .any)])
             state.policies[name] = policy
             state.forgetCallers()
             var what = AuditWhat()

@@ -185,20 +185,20 @@ extension Vault {
                 who: AuditWho.system
             )
         }
-        let intent = try await audit.append(record(.intent, .granted, []))
+        let intent = try await appendRecord(record(.intent, .granted, []))
         do {
             try sealStore.unseal(credential: key)
             try opened()
         } catch {
             barrier.seal()
-            _ = try await audit.append(record(.outcome, .error, [intent.index]))
+            _ = try await appendRecord(record(.outcome, .error, [intent.index]))
             throw VaultError(
                 .badRequest,
                 "the credential does not open this vault: restore it, or unseal with the recovery shares",
                 cause: error
             )
         }
-        _ = try await audit.append(record(.outcome, .granted, [intent.index]))
+        _ = try await appendRecord(record(.outcome, .granted, [intent.index]))
     }
 
     /// The barrier is open: reads what stays in memory and finishes what a crash interrupted.
@@ -304,7 +304,7 @@ extension Vault {
         let (rows, token) = try firstRows(context)
         _ = try await sealStore.initialize(shares: 1, threshold: 1, credential: nil, firstRows: rows)
         try opened()
-        _ = try await audit.append(
+        _ = try await appendRecord(
             AuditDraft(
                 .initialise,
                 outcome: .granted,

@@ -34,7 +34,7 @@ extension Vault {
 
     private func moveCursor(_ state: UnsealedState, to minute: Int64) async throws {
         let value = SharedSecret(copying: Array(String(minute).utf8))
-        _ = try await barrier.commit([.put(.expiryCursor, value, expect: .any)])
+        _ = try await commit([.put(.expiryCursor, value, expect: .any)])
         state.storedCursor = minute
     }
 

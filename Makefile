@@ -74,7 +74,7 @@ install: ## put everything in place below DESTDIR
 	$(RELEASE)/coffre --generate-completion-script fish > "$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/coffre.fish"
 
 bench: test-deps build ## measure against OpenBao on this machine
-	@Tests/Scripts/bench.sh
+	@$(VENV)/bin/python Tests/Scripts/bench.py --bao $(VENV)/bin/bao --release $(RELEASE)
 
 soak: test-deps ## long runs: thread sanitizer over everything
 	swift test --sanitize=thread --scratch-path .build-soak

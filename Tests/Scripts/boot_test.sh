@@ -14,7 +14,7 @@ if [ ! -d "$base" ]; then
     [ -n "$mirror" ] || mirror=$(grep -hs -m1 '^deb http' /etc/apt/sources.list | awk '{print $2}')
     mkdir -p .cache
     rm -rf "$base.tmp"
-    debootstrap --variant=minbase --include="$packages" bookworm "$base.tmp" "$mirror" > .cache/debootstrap.log 2>&1 \
+    timeout --kill-after=10 200 debootstrap --variant=minbase --include="$packages" bookworm "$base.tmp" "$mirror" > .cache/debootstrap.log 2>&1 \
         || { tail -n 20 .cache/debootstrap.log >&2; exit 1; }
     mv "$base.tmp" "$base"
 fi
@@ -44,7 +44,8 @@ mkdir -p "$root/etc/systemd/system/coffred.service.d"
 printf '[Service]\nWatchdogSec=2\n' > "$root/etc/systemd/system/coffred.service.d/watchdog.conf"
 systemctl --root="$root" enable boot-guest.service coffred.socket coffre-broker.service systemd-sysusers.service > /dev/null 2>&1
 
-timeout 120 systemd-nspawn --quiet --rlimit=MEMLOCK=8388608 --system-call-filter=@memlock -D "$root" --register=no --keep-unit -b < /dev/null > .cache/boot.console 2>&1 || true
+timeout --kill-after=10 120 systemd-nspawn --quiet --rlimit=MEMLOCK=8388608 --system-call-filter=@memlock -D "$root" \
+    --register=no --keep-unit -b < /dev/null > .cache/boot.console 2>&1 || true
 if [ ! -s "$root/var/log/results" ]; then
     echo "the container left no results; its console ended with:" >&2
     tail -n 40 .cache/boot.console >&2

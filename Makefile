@@ -11,6 +11,8 @@ PRODUCTS := coffred coffre-broker coffre
 RELEASE := .build/release
 VENV := .cache/venv
 
+# One build at a time, whatever -j says.
+.NOTPARALLEL:
 .PHONY: help run test install deps test-deps build debug lint units bench soak clean
 
 help: ## this list

@@ -11,6 +11,8 @@ PRODUCTS := coffred coffre-broker coffre
 RELEASE := .build/release
 VENV := .cache/venv
 
+# One build at a time, whatever -j says.
+.NOTPARALLEL:
 .PHONY: help run test install deps test-deps build debug lint units bench soak clean
 
 help: ## this list
@@ -74,7 +76,7 @@ install: ## put everything in place below DESTDIR
 	$(RELEASE)/coffre --generate-completion-script fish > "$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/coffre.fish"
 
 bench: test-deps build ## measure against OpenBao on this machine
-	@Tests/Scripts/bench.sh
+	@$(VENV)/bin/python Tests/Scripts/bench.py --bao $(VENV)/bin/bao --release $(RELEASE)
 
 soak: test-deps ## long runs: thread sanitizer over everything
 	swift test --sanitize=thread --scratch-path .build-soak

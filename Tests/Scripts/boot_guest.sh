@@ -75,6 +75,8 @@ check state-folder-mode test "$(stat -c '%a %U' /var/lib/coffre)" = "700 coffre"
 pid=$(systemctl show -P MainPID coffred.service)
 only_loopback() { [ "$(tail -n +3 /proc/$pid/net/dev | sed 's/:.*//' | tr -d ' ')" = lo ]; }
 check no-network-interface only_loopback
+other_network() { [ "$(readlink /proc/$pid/ns/net)" != "$(readlink /proc/1/ns/net)" ]; }
+check own-network-namespace other_network
 # The unit's own restrictions, applied to a program that tries.
 restrictions=$(systemctl cat coffred.service | grep -E '^(PrivateNetwork|RestrictAddressFamilies|SystemCallFilter|SystemCallErrorNumber|SystemCallArchitectures|NoNewPrivileges|User|Group)=' | sed 's/^/--property=/')
 no_inet() {
@@ -95,6 +97,55 @@ check seccomp-is-on grep -q '^Seccomp:.*2' /proc/$pid/status
 locked() { [ "$(awk "/^VmLck/ {print \$2}" /proc/$pid/status)" -ge 1800 ] || { grep -E "VmLck" /proc/$pid/status; grep -i locked /proc/$pid/limits /proc/1/limits; return 1; }; }
 check memory-is-locked locked
 check no-core-file grep -q '^Max core file size *0 *0' /proc/$pid/limits
+
+# A second organisation, whose vault opens by an encrypted credential.
+instance() {
+    mkdir -p /etc/sysusers.d
+    cat > /etc/sysusers.d/acme.conf <<'CONF'
+u coffre-acme - "Coffre vault of acme" /var/lib/coffre-acme
+u coffre-broker-acme - "Coffre broker of acme" /var/lib/coffre-broker-acme
+g coffre-acme-clients -
+g coffre-acme-audit -
+m coffre-acme coffre-acme-audit
+CONF
+    systemd-sysusers
+    install -d -m 2750 -o coffre-acme -g coffre-acme-audit /var/lib/coffre-acme-audit
+    cat > /etc/coffre/acme.toml <<'TOML'
+[listener]
+group = "coffre-acme-clients"
+[seal]
+type = "credential"
+[audit]
+directory = "/var/lib/coffre-acme-audit"
+[broker]
+socket = "/run/coffre-broker-acme/broker.sock"
+user = "coffre-broker-acme"
+TOML
+    printf 'socket = "/run/coffre-broker-acme/broker.sock"\ncoffred_user = "coffre-acme"\n' > /etc/coffre/acme-broker.toml
+    mkdir -p /etc/systemd/system/coffred@acme.service.d
+    printf '[Service]\n' > /etc/systemd/system/coffred@acme.service.d/seal.conf
+    for name in coffre.unseal coffre.audit; do
+        head -c 32 /dev/urandom | systemd-creds encrypt --with-key=host --name=$name - /etc/coffre/acme.$name.cred
+        echo "LoadCredentialEncrypted=$name:/etc/coffre/acme.$name.cred" >> /etc/systemd/system/coffred@acme.service.d/seal.conf
+    done
+    systemctl daemon-reload
+    systemctl start coffre-broker@acme.service coffred@acme.socket && systemctl start coffred@acme.service
+}
+check instance-starts instance
+acme() { COFFRE_SOCKET=/run/coffre-acme/coffre.sock api "$@"; }
+open_acme() { [ "$(acme GET sys/seal-status | field '["sealed"]')" = False ]; }
+reopens() {
+    acme PUT sys/init '{"recovery_shares":3,"recovery_threshold":2}' | grep -q '"root_token"' && open_acme \
+        && systemctl restart coffred@acme.service && open_acme
+}
+check instance-unseals-by-credential reopens
+check instance-state-is-closed-to-the-other denied coffre /var/lib/coffre-acme
+check instance-log-is-closed-to-the-other denied coffre /var/lib/coffre-acme-audit
+check instance-broker-is-closed-to-the-other denied coffre /run/coffre-broker-acme/broker.sock
+acme_stops() { systemctl stop coffred@acme.service coffred@acme.socket coffre-broker@acme.service && [ "$(systemctl show -P Result coffred@acme.service)" = success ]; }
+acme_group() { [ "$(find /var/lib/coffre-acme-audit/seg -name '*.jsonl' -printf '%g %m\n' | sort -u)" = "coffre-acme-audit 640" ]; }
+check instance-log-belongs-to-its-officers acme_group
+check instance-stops acme_stops
 
 watched() { [ "$(systemctl show -P WatchdogUSec coffred.service)" = 2s ] && sleep 5 && [ "$(systemctl show -P NRestarts coffred.service)" = 0 ] && [ "$(systemctl show -P MainPID coffred.service)" = "$pid" ]; }
 check watchdog-is-fed watched

@@ -3,8 +3,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-build=(libssl-dev libsqlite3-dev libsystemd-dev libsodium-dev libpq-dev pkg-config binutils make)
-tests=(postgresql strace nghttp2-client debootstrap systemd systemd-container python3 python3-venv curl util-linux)
+build=(libssl-dev libsqlite3-dev libsystemd-dev libsodium-dev libpq-dev pkg-config binutils make git ca-certificates
+    curl python3 util-linux)
+tests=(postgresql strace nghttp2-client debootstrap systemd systemd-container python3-venv)
 
 packages=("${build[@]}")
 [ "${1:-build}" = test ] && packages+=("${tests[@]}")

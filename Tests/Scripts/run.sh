@@ -5,14 +5,23 @@ cd "$(dirname "$0")/../.."
 umask 077
 
 bin=$PWD/.build/release
-home=${COFFRE_HOME:-$HOME/.local/share/coffre}
+home=$(realpath --canonicalize-missing "${COFFRE_HOME:-$HOME/.local/share/coffre}")
 run=${XDG_RUNTIME_DIR:-/tmp/coffre-$(id -u)}
 [ -n "${XDG_RUNTIME_DIR:-}" ] && run=$run/coffre
 uid=$(id -u)
 socket=$run/coffre.sock
 
 # Folders: the credentials lie beside the state, never inside it.
-install -d -m 700 "$home" "$home/state" "$home/credentials" "$home/broker" "$run"
+install -d -m 700 "$home" "$home/state" "$home/credentials" "$home/broker"
+# The name of the run folder can be guessed: somebody else may have made it first.
+[ -e "$run" ] || [ -L "$run" ] || mkdir -m 700 "$run"
+if [ -L "$run" ] || [ "$(stat -c %u "$run")" != "$uid" ]; then
+    echo "$run belongs to somebody else: set XDG_RUNTIME_DIR to a folder of your own" >&2
+    exit 1
+fi
+chmod 700 "$run"
+exec 9> "$home/lock"
+flock --nonblock 9 || { echo "an evaluation vault is running on $home already: its socket is $socket" >&2; exit 1; }
 for name in coffre.unseal coffre.audit; do
     [ -e "$home/credentials/$name" ] || head -c 32 /dev/urandom > "$home/credentials/$name"
 done
@@ -39,21 +48,27 @@ coffred_user = "$uid"
 allow = ["127.0.0.0/8", "[::1]"]
 TOML
 
-pids=()
-stop() {
-    trap - INT TERM EXIT
-    # The shell's own Ctrl-C may have reached them already; a second signal does no harm.
-    for pid in "${pids[@]}"; do kill -TERM "$pid" 2>/dev/null || true; done
-    for pid in "${pids[@]}"; do wait "$pid" 2>/dev/null || true; done
-    rm -f "$run/coffre.sock" "$run/broker.sock"
+coffred=''
+broker=''
+stop() { # coffred first: what it has in hand may still need the broker
+    trap '' INT TERM
+    trap - EXIT
+    local pid
+    for pid in $coffred $broker; do
+        kill -TERM "$pid" 2> /dev/null || true
+        wait "$pid" 2> /dev/null || true
+    done
+    rm -f "$socket" "$run/broker.sock"
 }
 trap 'stop; echo; echo "stopped"; exit 0' INT TERM
 trap stop EXIT
 
-"$bin/coffre-broker" --config "$home/broker.toml" 2> >(tee "$home/broker.log" >&2) &
-pids+=($!)
-CREDENTIALS_DIRECTORY=$home/credentials "$bin/coffred" --config "$home/coffre.toml" 2> >(tee "$home/coffred.log" >&2) &
-pids+=($!)
+# tee -i: Ctrl-C reaches the whole foreground, and what the daemons say while they stop shall not be lost.
+"$bin/coffre-broker" --config "$home/broker.toml" 2> >(exec tee -i "$home/broker.log" >&2) 9>&- &
+broker=$!
+CREDENTIALS_DIRECTORY=$home/credentials "$bin/coffred" --config "$home/coffre.toml" \
+    2> >(exec tee -i "$home/coffred.log" >&2) 9>&- &
+coffred=$!
 
 api() { # method path [body file]: the token, if any, comes from a file and never stands in an argument.
     local headers=()
@@ -63,13 +78,14 @@ api() { # method path [body file]: the token, if any, comes from a file and neve
 }
 for _ in $(seq 100); do
     [ -S "$socket" ] && curl --silent --unix-socket "$socket" http://localhost/v1/sys/seal-status >/dev/null && break
-    kill -0 "${pids[1]}" 2>/dev/null || { echo "coffred did not start; see above" >&2; exit 1; }
+    kill -0 "$coffred" 2>/dev/null || { echo "coffred did not start; see above" >&2; exit 1; }
     sleep 0.1
 done
 
 if curl --silent --unix-socket "$socket" http://localhost/v1/sys/seal-status | grep -q '"initialized":false'; then
     echo '{"recovery_shares":5,"recovery_threshold":3}' > "$home/credentials/init.json"
-    api PUT sys/init "$home/credentials/init.json" > "$home/credentials/init.out"
+    api PUT sys/init "$home/credentials/init.json" > "$home/credentials/init.out" \
+        || { cat "$home/credentials/init.out" >&2; exit 1; }
     rm "$home/credentials/init.json"
     python3 - "$home/credentials" <<'PY'
 import json, os, sys
@@ -88,6 +104,9 @@ PY
     api PUT auth/peer/role/eval "$home/policy.json" >/dev/null
     rm "$home/policy.json"
 fi
+
+curl --silent --unix-socket "$socket" http://localhost/v1/sys/seal-status | grep -q '"sealed":false' \
+    || { echo "the vault stays sealed: does $home/credentials still hold what it was initialised with?" >&2; exit 1; }
 
 cat <<TEXT
 
@@ -111,6 +130,6 @@ Verify the audit log, offline:
 
 Ctrl-C stops both daemons; the next \`make run\` finds the same secrets.
 TEXT
-wait -n "${pids[@]}" || true
+wait -n "$coffred" "$broker" || true
 echo "a daemon ended; stopping the other" >&2
 exit 1

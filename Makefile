@@ -12,6 +12,9 @@ RELEASE := .build/release
 VENV := .cache/venv
 
 # One build at a time, whatever -j says.
+TEST_ENVIRONMENT = COFFRE_TEST_BAO="$(CURDIR)/$(VENV)/bin/bao" \
+    COFFRE_TEST_PYTHON="$(CURDIR)/$(VENV)/bin/python" COFFRE_TEST_RELEASE="$(CURDIR)/$(RELEASE)"
+
 .NOTPARALLEL:
 .PHONY: help run test install deps test-deps build debug lint units bench soak clean
 
@@ -22,9 +25,10 @@ run: deps build ## start an evaluation vault in the foreground; Ctrl-C stops it
 	@Tests/Scripts/run.sh
 
 test: test-deps lint build debug units ## install what tests need, build, run everything
-	@echo "== tests"
-	COFFRE_TEST_BAO="$(CURDIR)/$(VENV)/bin/bao" COFFRE_TEST_PYTHON="$(CURDIR)/$(VENV)/bin/python" \
-	COFFRE_TEST_RELEASE="$(CURDIR)/$(RELEASE)" swift test --skip-build
+	@echo "== unit tests"
+	@$(TEST_ENVIRONMENT) swift test --skip-build --skip '^IntegrationTests\.'
+	@echo "== integration tests, one after another: real daemons, servers, clients and a real systemd"
+	@$(TEST_ENVIRONMENT) swift test --skip-build --no-parallel --filter '^IntegrationTests\.'
 
 deps: ## install the Debian packages that building needs
 	@Tests/Scripts/deps.sh build

@@ -52,6 +52,31 @@ struct VaultBehaviourTests {
         #expect(metadata["custom_metadata"] is NSNull)
     }
 
+    @Test func manyWritersOfOneSecretAllSucceed() throws {
+        let (vault, root) = (try vault, try root)
+        let writers: [@Sendable () throws -> [Int]] = (0..<16).map { worker in
+            {
+                var client = try UnixHTTP(vault.socket)
+                defer { client.close() }
+                var versions: [Int] = []
+                for number in 0..<60 {
+                    let body = #"{"data":{"v":"\#(worker).\#(number)"}}"#
+                    let answer = try client.request("POST", "secret/data/contended", token: root, body: body)
+                    #expect(answer.status == 200, "\(answer.text)")
+                    guard let version = answer.data["version"] as? Int else { return versions }
+                    versions.append(version)
+                    // What was answered is what is read, or something newer.
+                    let read = try client.request("GET", "secret/data/contended", token: root)
+                    let current = (read.data["metadata"] as? [String: Any])?["version"] as? Int
+                    #expect((current ?? 0) >= version)
+                }
+                return versions
+            }
+        }
+        let versions = try onThreads(writers).flatMap { $0 }
+        #expect(versions.sorted() == Array(1...960))
+    }
+
     @Test func aValueComesBackByteForByte() throws {
         let value = #"{"n":12345678901234567890.000100,"e":1E+2,"u":"\u00e9\/é","o":{"b":[1, 2],"a":null},"":""}"#
         #expect(try call("PUT", "secret/data/exact", #"{"options":{},"data":\#(value)}"#).status == 200)

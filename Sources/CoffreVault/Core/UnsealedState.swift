@@ -28,6 +28,7 @@ final class UnsealedState {
     var callers = BoundedCache<CallerKey, Caller>(limit: 10_000)
     var kvMetadata = BoundedCache<[UInt8], KVMetadata>(limit: 20_000)
     var kvPending: [[UInt8]: PendingMetadata] = [:]
+    private var chains: UInt64 = 0
     var reasons = BoundedCache<RuleKey, AuditWhy>(limit: 10_000)
     /// Tokens revoked while answers for them wait for their record.
     var revokedTokens: Set<Digest> = []
@@ -45,6 +46,12 @@ final class UnsealedState {
         self.mounts = mounts
         self.policies = policies
         self.peerRoles = peerRoles
+    }
+
+    /// A number for a row of writers of one secret.
+    func nextChain() -> UInt64 {
+        chains += 1
+        return chains
     }
 
     func mount(of path: [UInt8]) -> Mount? { mounts.first { path.starts(with: $0.path.utf8) } }

@@ -46,7 +46,8 @@ extension Vault {
                 try vault.readSecret(place, what, context)
             }
         case .write:
-            let exists = try kvMetadata(place) != nil
+            guard let state = unsealed else { throw VaultError.sealed }
+            let exists = try latestMetadata(place, state) != nil
             return .change(.secretWrite, what, .capability(exists ? .update : .create)) { vault, context in
                 try await vault.writeSecret(place, what, context, expectedToExist: exists)
             }
@@ -142,10 +143,7 @@ extension Vault {
             return (SharedSecret(copying: data.raw), checkAndSet)
         }
         return try await changeMetadata(place, state) { known in
-            // The policy was asked for `create` or `update`; while this call waited, the answer may have changed.
-            guard (known != nil) == expectedToExist else {
-                throw VaultError.badRequest("the secret was created or removed at the same time: try again")
-            }
+            if (known != nil) != expectedToExist { try self.decideAgain(known != nil ? .update : .create, context) }
             var metadata = known ?? KVMetadata(created: context.now)
             if let checkAndSet, checkAndSet != metadata.current {
                 throw VaultError.badRequest("check-and-set parameter did not match the current version")

@@ -1,10 +1,11 @@
 /// Metadata that has been queued for writing and is not durable yet. Readers never see it; the next writer builds on it.
 struct PendingMetadata {
-    /// Nil when the secret is being removed.
+    /// Which row of writers this is. One failure ends it: what was built on the failed write fails too, and the next writer
+    /// begins another with what is durable.
+    let chain: UInt64
+    /// What the last of them has queued; nil when the secret is being removed.
     var metadata: KVMetadata?
     var inFlight: Int
-    /// False once a write failed: what was built on it fails too, and the next writer begins with what is durable.
-    var isValid = true
 }
 
 extension Vault {
@@ -32,28 +33,51 @@ extension Vault {
         } else {
             mutations.insert(.delete(place.metadata, expect: expectation), at: 0)
         }
-        let inFlight = (state.kvPending[key]?.inFlight ?? 0) + 1
-        state.kvPending[key] = PendingMetadata(metadata: metadata, inFlight: inFlight)
+        let pending = state.kvPending[key]
+        let chain = pending?.chain ?? state.nextChain()
+        state.kvPending[key] = PendingMetadata(
+            chain: chain,
+            metadata: metadata,
+            inFlight: (pending?.inFlight ?? 0) + 1
+        )
         do {
             effect.generation = try await commit(mutations)
         } catch {
-            settle(key, state, isDurable: false)
+            settle(key, state, chain, isDurable: false)
             throw error
         }
-        state.kvMetadata[key] = metadata?.prepared()
-        settle(key, state, isDurable: true)
+        settle(key, state, chain, isDurable: true)
         return effect
     }
 
-    private func latestMetadata(_ place: KVPlace, _ state: UnsealedState) throws -> KVMetadata? {
-        if let pending = state.kvPending[place.key], pending.isValid { return pending.metadata }
+    /// What the next writer of a secret builds on: the last queued metadata, else what is durable.
+    func latestMetadata(_ place: KVPlace, _ state: UnsealedState) throws -> KVMetadata? {
+        if let pending = state.kvPending[place.key] { return pending.metadata }
         return try kvMetadata(place)
     }
 
-    private func settle(_ key: [UInt8], _ state: UnsealedState, isDurable: Bool) {
-        guard var pending = state.kvPending[key] else { return }
+    /// The policy was asked for `create` or `update`. While the request waited for its record somebody else created or
+    /// removed the secret, so that the other right is needed too.
+    /// - Throws: ``VaultError`` `.permissionDenied`.
+    func decideAgain(_ capability: Capability, _ context: RequestContext) throws(VaultError) {
+        guard let caller = context.caller, caller.acl.decide(capability, path: context.path).isAllowed else {
+            throw VaultError.permissionDenied
+        }
+    }
+
+    /// Commits are heard of in any order. While one is under way readers ask the storage, so that who was answered reads
+    /// what they wrote; when all are durable, the last queued is what is there.
+    private func settle(_ key: [UInt8], _ state: UnsealedState, _ chain: UInt64, isDurable: Bool) {
+        state.kvMetadata[key] = nil
+        guard var pending = state.kvPending[key], pending.chain == chain else { return }
         pending.inFlight -= 1
-        if !isDurable { pending.isValid = false }
-        state.kvPending[key] = pending.inFlight > 0 ? pending : nil
+        if !isDurable {
+            state.kvPending[key] = nil
+        } else if pending.inFlight == 0 {
+            state.kvPending[key] = nil
+            state.kvMetadata[key] = pending.metadata?.prepared()
+        } else {
+            state.kvPending[key] = pending
+        }
     }
 }

@@ -21,7 +21,8 @@ extension Vault {
                 return Effect(.data(metadata.json))
             }
         case .write where !place.path.isEmpty:
-            let exists = try kvMetadata(place) != nil
+            guard let state = unsealed else { throw VaultError.sealed }
+            let exists = try latestMetadata(place, state) != nil
             return .change(.kvMetadata, what, .capability(exists ? .update : .create)) { vault, context in
                 try await vault.putMetadata(place, context, expectedToExist: exists)
             }
@@ -38,9 +39,7 @@ extension Vault {
         guard let state = unsealed else { throw VaultError.sealed }
         let change = try withBody(context) { try KVMetadataChange($0) }
         return try await changeMetadata(place, state) { known in
-            guard (known != nil) == expectedToExist else {
-                throw VaultError.badRequest("the secret was created or removed at the same time: try again")
-            }
+            if (known != nil) != expectedToExist { try self.decideAgain(known != nil ? .update : .create, context) }
             var metadata = known ?? KVMetadata(created: context.now)
             metadata.updated = context.now
             change.apply(to: &metadata)

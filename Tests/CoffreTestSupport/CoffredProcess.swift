@@ -63,6 +63,7 @@ package final class CoffredProcess: @unchecked Sendable {  // One test drives it
             segment_bytes = \(setup.segmentBytes)
             [broker]
             socket = "\(folder.file("broker"))"
+            user = "\(NSUserName())"
             [telemetry]
             log_level = "debug"
             \(setup.extraConfiguration)

@@ -11,10 +11,10 @@ PRODUCTS := coffred coffre-broker coffre
 RELEASE := .build/release
 VENV := .cache/venv
 
-# One build at a time, whatever -j says.
 TEST_ENVIRONMENT = COFFRE_TEST_BAO="$(CURDIR)/$(VENV)/bin/bao" \
     COFFRE_TEST_PYTHON="$(CURDIR)/$(VENV)/bin/python" COFFRE_TEST_RELEASE="$(CURDIR)/$(RELEASE)"
 
+# One build at a time, whatever -j says.
 .NOTPARALLEL:
 .PHONY: help run test install deps test-deps build debug lint units bench soak clean
 

@@ -35,8 +35,7 @@ final class StorageWriter: Sendable {
     ) {
         self.didChange = didChange
         self.deliver = deliver
-        // Handed to the thread, then untouched here.
-        nonisolated(unsafe) let owned = Owned(folder: folder, connection: connection)  // See above.
+        nonisolated(unsafe) let owned = Owned(folder: folder, connection: connection)  // The thread alone uses it.
         WorkerThread.start { [self] in
             while let group = next() { commit(group, owned.connection) }
             queue.withLock { $0.isClosed = true }
@@ -177,8 +176,7 @@ final class StorageWriter: Sendable {
 
 /// A counting semaphore: threads sleep until they are told.
 package final class WakeUp: Sendable {
-    // sem_t is made for sharing between threads; freed in deinit.
-    nonisolated(unsafe) private let semaphore: UnsafeMutablePointer<sem_t>  // See above.
+    nonisolated(unsafe) private let semaphore: UnsafeMutablePointer<sem_t>  // sem_overview(7): threads may share it.
 
     package init() {
         semaphore = .allocate(capacity: 1)

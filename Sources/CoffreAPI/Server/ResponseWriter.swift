@@ -63,6 +63,7 @@ enum ResponseWriter {
             && header.value.utf8.allSatisfy(ByteClass.isFieldContent)
     }
 
+    /// Reason phrases of RFC 9110 §15, and Vault's own two. 501 is what `sys/health` answers before the vault is made.
     private static func reason(_ status: Int) -> StaticString {
         switch status {
         case 200: "OK"

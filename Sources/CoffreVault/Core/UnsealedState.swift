@@ -32,6 +32,10 @@ final class UnsealedState {
     var reasons = BoundedCache<RuleKey, AuditWhy>(limit: 10_000)
     /// Tokens revoked while answers for them wait for their record.
     var revokedTokens: Set<Digest> = []
+    /// Tokens whose revocation is under way: they count as gone, so that nothing new is built on them.
+    var endingTokens: Set<Digest> = []
+    /// How many children of a token are queued for writing.
+    var childrenInFlight: [Digest: Int] = [:]
     let locks = KeyedLocks()
     let leases = LeaseSchedule()
     /// Every expiry bucket before this minute has been dealt with.
@@ -52,6 +56,11 @@ final class UnsealedState {
     func nextChain() -> UInt64 {
         chains += 1
         return chains
+    }
+
+    func childCommitted(of parent: Digest) {
+        let left = (childrenInFlight[parent] ?? 1) - 1
+        childrenInFlight[parent] = left > 0 ? left : nil
     }
 
     func mount(of path: [UInt8]) -> Mount? { mounts.first { path.starts(with: $0.path.utf8) } }

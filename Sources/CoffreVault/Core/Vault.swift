@@ -179,6 +179,10 @@ package actor Vault {
         }
         do {
             guard epoch == sealEpoch else { throw VaultError.sealed }
+            // While the intent was written the token may have been revoked: what is revoked changes nothing more.
+            if let token = context.caller?.token, let state = unsealed, try tokenEntry(token.hash, state) == nil {
+                throw VaultError.permissionDenied
+            }
             let effect = try await body(self, context)
             release(context, endpoint, .success(effect), .outcome, [intent.index], completion)
         } catch {

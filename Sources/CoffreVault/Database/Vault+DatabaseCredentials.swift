@@ -67,7 +67,7 @@ extension Vault {
             lease.state = .active
             // Revoked or sealed meanwhile: nothing becomes active.
             guard unsealed === state, try self.lease(leaseID)?.state == .preparing,
-                caller.token.map({ !state.revokedTokens.contains($0.hash) }) ?? true
+                try caller.token.map({ try tokenEntry($0.hash, state) != nil }) ?? true
             else { throw VaultError.permissionDenied }
             let generation = try await commit([
                 .put(.lease(leaseID), lease.encoded, expect: .any), .delete(.unfinishedLease(leaseID), expect: .any),

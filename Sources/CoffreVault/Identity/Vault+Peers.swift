@@ -38,10 +38,7 @@ extension Vault {
             }
         case .delete:
             return .change(.authChange, what, .capability(.delete)) { vault, _ in
-                let generation = try await vault.commit([.delete(.peerRole(name), expect: .any)])
-                vault.unsealed?.peerRoles[name] = nil
-                vault.unsealed?.forgetCallers()
-                return Effect(.noContent, generation: generation)
+                try await vault.storePeerRole(nil, named: name, .delete(.peerRole(name), expect: .any))
             }
         default: return .unsupported(what)
         }
@@ -57,10 +54,19 @@ extension Vault {
                 groupID: configuration.groupID
             )
         }
-        let generation = try await commit([.put(.peerRole(name), role.encoded, expect: .any)])
-        unsealed?.peerRoles[name] = role
-        unsealed?.forgetCallers()
-        return Effect(.noContent, generation: generation)
+        return try await storePeerRole(role, named: name, .put(.peerRole(name), role.encoded, expect: .any))
+    }
+
+    /// One writer of a role after the other, so that what is in memory is what is stored.
+    private func storePeerRole(_ role: PeerRole?, named name: String, _ change: BarrierMutation) async throws -> Effect
+    {
+        guard let state = unsealed else { throw VaultError.sealed }
+        return try await state.locks.withLock(Array("peer/\(name)".utf8)) {
+            let generation = try await commit([change])
+            state.peerRoles[name] = role
+            state.forgetCallers()
+            return Effect(.noContent, generation: generation)
+        }
     }
 
     /// `auth/peer/login`: a token for this very process, bound to its uid and unit.

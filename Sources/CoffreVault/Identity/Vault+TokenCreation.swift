@@ -129,11 +129,13 @@ extension Vault {
             boundUID: binding?.uid,
             boundUnit: binding?.unit
         )
-        let generation = try await commit(storing(entry))
-        if let parent, state.revokedTokens.contains(parent.hash) {
-            _ = try await revoke(tokenTree: entry.hash)
-            throw VaultError.permissionDenied
+        if let parent {
+            // Nothing suspends between this look and the queueing: a revocation that begins later sees the child.
+            guard try tokenEntry(parent.hash, state) != nil else { throw VaultError.permissionDenied }
+            state.childrenInFlight[parent.hash, default: 0] += 1
         }
+        defer { if let parent { state.childCommitted(of: parent.hash) } }
+        let generation = try await commit(storing(entry))
         if let expires = entry.expires { state.leases.schedule(.token(entry.hash), at: expires) }
         var reply = Reply.auth(authBlock(entry, token: token, context))
         reply.warnings = warnings

@@ -5,6 +5,11 @@ internal import CoffreWire
 extension Vault {
     /// The stored token with this keyed hash, or nil.
     func tokenEntry(_ hash: Digest, _ state: UnsealedState) throws -> TokenEntry? {
+        state.endingTokens.contains(hash) ? nil : try storedToken(hash, state)
+    }
+
+    /// Also a token whose revocation is under way.
+    private func storedToken(_ hash: Digest, _ state: UnsealedState) throws -> TokenEntry? {
         if let entry = state.tokens[hash] { return entry }
         guard let row = try barrier.get(.token(hash)) else { return nil }
         let entry = try TokenEntry(hash: hash, decoding: row.value)
@@ -156,11 +161,13 @@ extension Vault {
         let latest = entry.created.adding(seconds: limit == .max ? 4_000_000_000 : limit)
         let expires = min(context.now.adding(seconds: wanted), latest)
         let renewed = entry.renewed(until: expires, ttl: wanted, at: context.now)
+        // Nothing suspends between this look and the queueing: a revocation that begins later is queued later, and wins.
+        guard let state = unsealed, try tokenEntry(entry.hash, state) != nil else { throw VaultError.permissionDenied }
         let generation = try await commit([
             .put(.token(entry.hash), renewed.encoded, expect: .any), .expiry(of: entry.hash, at: expires),
         ])
-        guard let state = unsealed else { throw VaultError.sealed }
-        state.tokens[entry.hash] = renewed
+        // Commits are heard of in any order: the next use reads what is stored.
+        state.tokens[entry.hash] = nil
         state.forgetCallers()
         state.leases.schedule(.token(entry.hash), at: expires)
         var reply = Reply.auth(authBlock(renewed, token: context.request.token, context))
@@ -173,26 +180,45 @@ extension Vault {
     }
 
     /// Revokes a token, its children, and the leases of all of them.
+    ///
+    /// From the first step on the whole tree counts as gone. Children go before their parent, so that a crash on the way
+    /// leaves no child without one, and whoever asks again finishes the rest.
     /// - Returns: the generation of the last change.
     func revoke(tokenTree root: Digest) async throws -> UInt64 {
         guard let state = unsealed else { throw VaultError.sealed }
-        var generation: UInt64 = 0
+        var tree: [TokenEntry] = []
+        defer { for entry in tree { state.endingTokens.remove(entry.hash) } }
         var queue = [root]
         while let hash = queue.popLast() {
+            guard let entry = try tokenEntry(hash, state) else { continue }
+            state.endingTokens.insert(hash)
+            state.forgetCallers()
+            tree.append(entry)
+            // Children that were queued before: durable after this, and seen below.
+            if state.childrenInFlight[hash] != nil { _ = try await commit([]) }
             let children = try barrier.names(in: .token, parent: BarrierKey.childrenParent(of: hash))
             queue.append(contentsOf: children.compactMap { Digest($0) })
-            guard let entry = try tokenEntry(hash, state) else { continue }
-            var mutations: [BarrierMutation] = [
-                .delete(.token(hash), expect: .any), .delete(.tokenAccessor(entry.accessor), expect: .any),
-            ]
-            if let parent = entry.parent { mutations.append(.delete(.tokenChild(hash, of: parent), expect: .any)) }
-            if let expires = entry.expires { mutations.append(.delete(.expiry(of: hash, at: expires), expect: .any)) }
-            generation = try await commit(mutations)
-            state.tokens[hash] = nil
-            state.forgetCallers()
-            state.revokedTokens.insert(hash)
-            try await revokeLeases(ownedBy: "token:" + Hex.encode(hash.bytes))
         }
+        var generation = barrier.generation ?? 0
+        for entry in tree.reversed() { generation = try await remove(entry, state) }
+        return generation
+    }
+
+    private func remove(_ entry: TokenEntry, _ state: UnsealedState) async throws -> UInt64 {
+        let owner = "token:" + Hex.encode(entry.hash.bytes)
+        try await revokeLeases(ownedBy: owner)
+        var mutations: [BarrierMutation] = [
+            .delete(.token(entry.hash), expect: .any), .delete(.tokenAccessor(entry.accessor), expect: .any),
+        ]
+        if let parent = entry.parent { mutations.append(.delete(.tokenChild(entry.hash, of: parent), expect: .any)) }
+        if let expires = try storedToken(entry.hash, state)?.expires {
+            mutations.append(.delete(.expiry(of: entry.hash, at: expires), expect: .any))
+        }
+        let generation = try await commit(mutations)
+        state.tokens[entry.hash] = nil
+        state.revokedTokens.insert(entry.hash)
+        // Leases that were queued before the token was marked.
+        try await revokeLeases(ownedBy: owner)
         return generation
     }
 

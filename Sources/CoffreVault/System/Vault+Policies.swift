@@ -55,10 +55,13 @@ extension Vault {
                 guard name != "root", name != "default" else {
                     throw VaultError.badRequest("cannot delete \"\(name)\" policy")
                 }
-                let generation = try await vault.commit([.delete(.policy(name), expect: .any)])
-                vault.unsealed?.policies[name] = nil
-                vault.unsealed?.forgetCallers()
-                return Effect(.noContent, generation: generation)
+                guard let state = vault.unsealed else { throw VaultError.sealed }
+                return try await state.locks.withLock(Array("policy/\(name)".utf8)) {
+                    let generation = try await vault.commit([.delete(.policy(name), expect: .any)])
+                    state.policies[name] = nil
+                    state.forgetCallers()
+                    return Effect(.noContent, generation: generation)
+                }
             }
         default: return .unsupported(what)
         }

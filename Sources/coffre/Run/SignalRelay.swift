@@ -20,10 +20,10 @@ enum InheritedSignals {
             for signal in relayed + [SIGPIPE] {
                 var action = sigaction()
                 sigaction(signal, nil, &action)
-                // SIG_IGN is the value 1 (signal.h); function pointers do not compare in Swift.
-                if unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self) == 1 {
-                    state.ignored.insert(signal)
-                }
+                let handler = action.__sigaction_handler.sa_handler
+                let value = unsafeBitCast(handler, to: Int.self)  // Function pointers do not compare in Swift.
+                // SIG_IGN, signal(7).
+                if value == 1 { state.ignored.insert(signal) }
             }
         }
     }

@@ -48,13 +48,7 @@ final class RunningBroker {
     }
 
     private func waitUntilReady() throws {
-        let limit = Date().addingTimeInterval(20)
-        while !process.output.contains("listening") {
-            guard process.isRunning, Date() < limit else {
-                throw Failure(output: process.output)
-            }
-            usleep(10_000)
-        }
+        guard process.says("listening", within: 20) else { throw Failure(output: process.output) }
     }
 
     func connect() throws -> Line {
@@ -126,15 +120,3 @@ struct Line {
 
 /// Bytes that look like a job's number.
 func randomJobID() -> BrokerJobID { BrokerJobID(high: .random(in: 0 ... .max), low: .random(in: 0 ... .max)) }
-
-extension RunningProcess {
-    /// Whether its output holds `words`; what a process wrote may arrive a moment after its end.
-    func says(_ words: String) -> Bool {
-        let limit = Date().addingTimeInterval(5)
-        while !output.contains(words) {
-            guard Date() < limit else { return false }
-            usleep(10_000)
-        }
-        return true
-    }
-}

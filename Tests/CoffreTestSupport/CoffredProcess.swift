@@ -172,7 +172,7 @@ package final class CoffredProcess: @unchecked Sendable {  // One test drives it
         try eventually(within: 30, "coffred answers on its socket") {
             if !process.isRunning {
                 let status = try process.wait()
-                usleep(20_000)
+                process.drain()
                 throw RunningProcess.Failure(description: "coffred ended with \(status): \(process.output)")
             }
             return (try? request("GET", "sys/seal-status").status) == 200

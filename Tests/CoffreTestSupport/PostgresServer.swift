@@ -62,13 +62,7 @@ package final class PostgresServer: Sendable {
         process.standardError = FileHandle.nullDevice
         _ = fcntl(leash.fileDescriptor, F_SETFD, FD_CLOEXEC)
         try process.run()
-        let limit = Date().addingTimeInterval(30)
-        while !log.contains("ready to accept connections") {
-            guard Date() < limit else {
-                throw RunningProcess.Failure(description: "PostgreSQL did not start: \(log)")
-            }
-            usleep(20_000)
-        }
+        try eventually(within: 30, "PostgreSQL accepts connections") { log.contains("ready to accept connections") }
     }
 
     deinit { stop() }

@@ -10,9 +10,11 @@ package final class RunningProcess: @unchecked Sendable {  // Output is guarded 
     }
 
     private let process = Process()
-    private let lock = NSLock()
+    /// Guards what follows, and tells of each change.
+    private let changed = NSCondition()
     private var collected = Data()
     private var isDrained = false
+    private var hasEnded = false
 
     /// Starts `executable`; standard output and error go into ``output``.
     package init(_ executable: String, _ arguments: [String], environment: [String: String] = [:], input: String? = nil)
@@ -41,11 +43,12 @@ package final class RunningProcess: @unchecked Sendable {  // Output is guarded 
         pipe.fileHandleForReading.readabilityHandler = { [self] handle in
             let data = handle.availableData
             if data.isEmpty { handle.readabilityHandler = nil }
-            lock.withLock {
+            change {
                 collected.append(data)
                 isDrained = data.isEmpty
             }
         }
+        process.terminationHandler = { [self] _ in change { hasEnded = true } }
         try process.run()
     }
 
@@ -53,7 +56,7 @@ package final class RunningProcess: @unchecked Sendable {  // Output is guarded 
 
     package var pid: Int32 { process.processIdentifier }
     package var isRunning: Bool { process.isRunning }
-    package var output: String { lock.withLock { String(decoding: collected, as: UTF8.self) } }
+    package var output: String { changed.withLock { String(decoding: collected, as: UTF8.self) } }
 
     package func signal(_ number: Int32) { kill(process.processIdentifier, number) }
 
@@ -61,17 +64,42 @@ package final class RunningProcess: @unchecked Sendable {  // Output is guarded 
     /// - Returns: the exit status, or 128 + signal.
     @discardableResult
     package func wait(timeout: Double = 60) throws -> Int32 {
-        let limit = Date().addingTimeInterval(timeout)
-        while process.isRunning {
-            if Date() > limit {
-                kill(process.processIdentifier, SIGKILL)
-                process.waitUntilExit()
-                throw Failure(description: "still running after \(timeout) s: \(output.suffix(2000))")
-            }
-            usleep(5_000)
+        if !wait(timeout, until: { hasEnded }) {
+            kill(process.processIdentifier, SIGKILL)
+            process.waitUntilExit()
+            throw Failure(description: "still running after \(timeout) s: \(output.suffix(2000))")
         }
         process.waitUntilExit()
         return process.terminationReason == .exit ? process.terminationStatus : 128 + process.terminationStatus
+    }
+
+    /// Waits for the last bytes of an ended process; a grandchild may hold its pipe open.
+    package func drain() { _ = wait(2, until: { isDrained }) }
+
+    /// Waits until the output holds `words`, or the process has ended and all is read.
+    /// - Returns: whether it holds them.
+    package func says(_ words: String, within seconds: Double = 5) -> Bool {
+        let wanted = Data(words.utf8)
+        _ = wait(seconds, until: { collected.range(of: wanted) != nil || hasEnded && isDrained })
+        return changed.withLock { collected.range(of: wanted) != nil }
+    }
+
+    private func change(_ body: () -> Void) {
+        changed.withLock {
+            body()
+            changed.broadcast()
+        }
+    }
+
+    /// - Returns: whether `condition` came to hold.
+    private func wait(_ seconds: Double, until condition: () -> Bool) -> Bool {
+        let limit = Date().addingTimeInterval(seconds)
+        return changed.withLock {
+            while !condition() {
+                if !changed.wait(until: limit) { return condition() }
+            }
+            return true
+        }
     }
 
     /// Runs to the end.
@@ -85,9 +113,7 @@ package final class RunningProcess: @unchecked Sendable {  // Output is guarded 
     ) throws -> (status: Int32, output: String) {
         let process = try RunningProcess(executable, arguments, environment: environment, input: input)
         let status = try process.wait(timeout: timeout)
-        // The last bytes of the pipe; a grandchild may hold it open.
-        let limit = Date().addingTimeInterval(2)
-        while !process.lock.withLock({ process.isDrained }), Date() < limit { usleep(1000) }
+        process.drain()
         return (status, process.output)
     }
 }

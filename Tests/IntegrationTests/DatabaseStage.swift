@@ -117,11 +117,8 @@ final class DatabaseStage: @unchecked Sendable {  // One test drives it; the bro
 
     private static func startBroker(_ configuration: String) throws -> RunningProcess {
         let process = try RunningProcess(try CoffredProcess.program("coffre-broker"), ["--config", configuration])
-        try eventually(within: 20, "the broker listens") {
-            guard process.isRunning else {
-                throw RunningProcess.Failure(description: "coffre-broker ended: \(process.output)")
-            }
-            return process.output.contains("listening")
+        guard process.says("listening", within: 20) else {
+            throw RunningProcess.Failure(description: "coffre-broker does not listen: \(process.output)")
         }
         return process
     }

@@ -51,27 +51,27 @@ struct Daemon {
 
     func serve(_ parts: Parts, socket: consuming ListeningSocket) async throws {
         let server = APIServer(performer: VaultDoor(parts.vault), eventLoop: parts.loop)
-        do {
-            try await server.start(on: socket)
-        } catch {
-            throw StartFailure(message: "the socket cannot be served: \(error)", status: 1)
-        }
         let timer = TimerService(vault: parts.vault, audit: parts.audit, loop: parts.loop, notifier: notifier)
+        let service = ServerService(server: server, notifier: notifier, socket: socket) { [logger, configuration] in
+            logger.notice("ready", metadata: ["socket": "\(configuration.socket)"])
+        }
         let services = ServiceGroup(
-            services: [timer, ServerService(server: server, notifier: notifier)],
+            services: [timer, service],
             gracefulShutdownSignals: [.sigterm, .sigint],
             logger: logger
         )
-        logger.notice("ready", metadata: ["socket": "\(configuration.socket)"])
-        notifier.ready(status: "serving")
+        var failure: StartFailure?
         do {
             try await services.run()
+        } catch let error as StartFailure {
+            failure = error
         } catch {
             logger.error("stopping", metadata: ["error": "\(error)"])
         }
         await parts.vault.shutDown()
         parts.store.close()
         parts.audit.close()
+        if let failure { throw failure }
         logger.notice("stopped")
     }
 

@@ -4,13 +4,37 @@ internal import CoffreHost
 internal import CoffreVault
 internal import NIOCore
 internal import ServiceLifecycle
+internal import Synchronization
 
-/// Serves until it is told to stop, then drains.
-struct ServerService: Service {
-    let server: APIServer
-    let notifier: ServiceNotifier
+/// Serves until it is told to stop, then drains. It begins when signals are already caught, so that "ready" is true.
+final class ServerService: Service {
+    private let server: APIServer
+    private let notifier: ServiceNotifier
+    private let socket: Mutex<ListeningSocket?>
+    private let whenReady: @Sendable () -> Void
 
+    init(
+        server: APIServer,
+        notifier: ServiceNotifier,
+        socket: consuming ListeningSocket,
+        whenReady: @escaping @Sendable () -> Void
+    ) {
+        self.server = server
+        self.notifier = notifier
+        self.socket = Mutex(socket)
+        self.whenReady = whenReady
+    }
+
+    /// - Throws: ``StartFailure``.
     func run() async throws {
+        guard let socket = socket.withLock({ $0.take() }) else { return }
+        do {
+            try await server.start(on: socket)
+        } catch {
+            throw StartFailure(message: "the socket cannot be served: \(error)", status: 1)
+        }
+        whenReady()
+        notifier.ready(status: "serving")
         try? await gracefulShutdown()
         notifier.stopping(status: "draining")
         await server.stop()

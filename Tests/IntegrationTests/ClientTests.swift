@@ -146,4 +146,47 @@ struct ClientTests {
         #expect(result.status == 0, "\(result.output)")
         #expect(result.output.hasSuffix("done\n"))
     }
+
+    @Test func baoAndHvacTakeDatabaseLogins() throws {
+        let stage = try DatabaseStage()
+        let bao = Bao(vault: stage.vault, token: stage.root)
+        let read = try json(bao("read", "database/creds/app"))
+        let lease = try #require(read["lease_id"] as? String)
+        let data = try #require(read["data"] as? [String: Any])
+        let user = try #require(data["username"] as? String)
+        #expect(
+            try stage.server.sql("SELECT current_user", as: (user, try #require(data["password"] as? String))) == user
+        )
+        #expect(try json(bao("lease", "lookup", lease))["data"] is [String: Any])
+        #expect(try bao("lease", "renew", "-increment=2h", lease).status == 0)
+        #expect(try bao("lease", "revoke", lease).status == 0)
+        try eventually("the login is gone") { try stage.logins().isEmpty }
+        #expect(try bao("list", "database/roles").output.contains("app"))
+        #expect(try bao("read", "database/config/pg").output.contains(stage.server.password) == false)
+
+        let script = """
+            import os, urllib.parse, hvac, requests_unixsocket
+            url = "http+unix://" + urllib.parse.quote(os.environ["SOCKET"], safe="")
+            c = hvac.Client(url=url, token=os.environ["ROOT"], session=requests_unixsocket.Session())
+            assert c.secrets.database.list_roles()["data"]["keys"] == ["app"]
+            assert c.secrets.database.read_role("app")["data"]["db_name"] == "pg"
+            made = c.secrets.database.generate_credentials("app")
+            assert made["renewable"] and made["lease_duration"] == 3600 and made["data"]["password"]
+            c.sys.renew_lease(made["lease_id"], increment=60)
+            assert c.sys.read_lease(made["lease_id"])["data"]["id"] == made["lease_id"]
+            c.sys.revoke_lease(made["lease_id"])
+            c.secrets.database.create_role(name="two", db_name="pg",
+                creation_statements=["CREATE ROLE \\"{{name}}\\" LOGIN PASSWORD '{{password}}'"], default_ttl="5m")
+            assert c.secrets.database.generate_credentials("two")["lease_duration"] == 300
+            c.secrets.database.delete_role("two")
+            print("done")
+            """
+        let result = try RunningProcess.run(
+            try CoffredProcess.python(),
+            ["-c", script],
+            environment: ["SOCKET": stage.vault.socket, "ROOT": stage.root]
+        )
+        #expect(result.status == 0, "\(result.output)")
+        #expect(result.output.hasSuffix("done\n"))
+    }
 }

@@ -107,11 +107,12 @@ struct HostileInputTests {
         var setup = CoffredProcess.Setup()
         setup.extraConfiguration = "colour = \"blue\""
         let daemon = try CoffredProcess(setup)
+        let lines = try String(contentsOfFile: daemon.configuration, encoding: .utf8).components(separatedBy: "\n")
+        let line = try #require(lines.firstIndex { $0.contains("colour") }) + 1
         let process = try daemon.launch()
         #expect(try process.wait() == 78)
-        try eventually("the line is named") {
-            daemon.output.contains("coffre.toml:16:") && daemon.output.contains("colour")
-        }
+        #expect(process.says("coffre.toml:\(line):"))
+        #expect(process.says("colour"))
     }
 
     @Test func aDamagedRowIsAClearErrorAndNothingElse() throws {

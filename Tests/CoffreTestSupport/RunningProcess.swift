@@ -40,15 +40,13 @@ package final class RunningProcess: @unchecked Sendable {  // Output is guarded 
         } else {
             process.standardInput = FileHandle.nullDevice
         }
-        pipe.fileHandleForReading.readabilityHandler = { [self] handle in
+        // Weak, or nobody would ever let go of the process and end it.
+        pipe.fileHandleForReading.readabilityHandler = { [weak self] handle in
             let data = handle.availableData
             if data.isEmpty { handle.readabilityHandler = nil }
-            change {
-                collected.append(data)
-                isDrained = data.isEmpty
-            }
+            self?.append(data)
         }
-        process.terminationHandler = { [self] _ in change { hasEnded = true } }
+        process.terminationHandler = { [weak self] _ in self?.change { $0.hasEnded = true } }
         try process.run()
     }
 
@@ -66,10 +64,8 @@ package final class RunningProcess: @unchecked Sendable {  // Output is guarded 
     package func wait(timeout: Double = 60) throws -> Int32 {
         if !wait(timeout, until: { hasEnded }) {
             kill(process.processIdentifier, SIGKILL)
-            process.waitUntilExit()
             throw Failure(description: "still running after \(timeout) s: \(output.suffix(2000))")
         }
-        process.waitUntilExit()
         return process.terminationReason == .exit ? process.terminationStatus : 128 + process.terminationStatus
     }
 
@@ -84,9 +80,16 @@ package final class RunningProcess: @unchecked Sendable {  // Output is guarded 
         return changed.withLock { collected.range(of: wanted) != nil }
     }
 
-    private func change(_ body: () -> Void) {
+    private func append(_ data: Data) {
+        change {
+            $0.collected.append(data)
+            $0.isDrained = data.isEmpty
+        }
+    }
+
+    private func change(_ body: (RunningProcess) -> Void) {
         changed.withLock {
-            body()
+            body(self)
             changed.broadcast()
         }
     }

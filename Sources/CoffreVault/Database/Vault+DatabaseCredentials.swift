@@ -65,13 +65,18 @@ extension Vault {
         do {
             try await createLogin(login, statements: role.creation, target, password: password)
             lease.state = .active
-            // Revoked or sealed meanwhile: nothing becomes active.
-            guard unsealed === state, try self.lease(leaseID)?.state == .preparing,
-                try caller.token.map({ try tokenEntry($0.hash, state) != nil }) ?? true
-            else { throw VaultError.permissionDenied }
-            let generation = try await commit([
-                .put(.lease(leaseID), lease.encoded, expect: .any), .delete(.unfinishedLease(leaseID), expect: .any),
-            ])
+            let active = lease
+            // In turn with revocations of this lease, so that none is written over.
+            let generation = try await state.locks.withLock(Array("lease/\(leaseID)".utf8)) {
+                // Revoked or sealed meanwhile: nothing becomes active.
+                guard unsealed === state, try self.lease(leaseID)?.state == .preparing,
+                    try caller.token.map({ try tokenEntry($0.hash, state) != nil }) ?? true
+                else { throw VaultError.permissionDenied }
+                return try await commit([
+                    .put(.lease(leaseID), active.encoded, expect: .any),
+                    .delete(.unfinishedLease(leaseID), expect: .any),
+                ])
+            }
             state.leases.schedule(item, at: lease.expires)
             var reply = Reply.data(login.answer)
             reply.leaseID = leaseID

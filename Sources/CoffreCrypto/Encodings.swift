@@ -143,3 +143,30 @@ package enum Base64 {
         return output.dropLast().map { UInt8(bitPattern: $0) }
     }
 }
+
+/// URL-safe base64 without padding (RFC 4648 §5).
+package enum Base64URL {
+    /// Base64url of a secret, itself a secret.
+    package static func encodeSecret(_ secret: borrowing SecretBytes) -> SecretBytes {
+        Base64.encodeSecret(secret).withBytes { text in
+            let padding = text.suffix(2).filter { $0 == 0x3d }.count
+            return SecretBytes(count: text.count - padding) { target in
+                for index in target.indices {
+                    target[index] = text[index] == 0x2b ? 0x2d : text[index] == 0x2f ? 0x5f : text[index]
+                }
+            }
+        }
+    }
+
+    /// Decodes base64url of a secret; nil when malformed or empty.
+    package static func decodeSecret(_ text: UnsafeRawBufferPointer) -> SecretBytes? {
+        guard text.count % 4 != 1, !text.contains(where: { $0 == 0x2b || $0 == 0x2f || $0 == 0x3d }) else { return nil }
+        return SecretBytes(count: (text.count + 3) / 4 * 4) { target in
+            for index in target.indices {
+                let byte = index < text.count ? text[index] : 0x3d
+                target[index] = byte == 0x2d ? 0x2b : byte == 0x5f ? 0x2f : byte
+            }
+        }
+        .withBytes { Base64.decodeSecret($0) }
+    }
+}

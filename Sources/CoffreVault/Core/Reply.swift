@@ -10,6 +10,8 @@ struct Reply: Sendable {
         case doubled([JSONValue.Member])
         /// The envelope, with an `auth` block.
         case auth(ResponseBody)
+        /// The envelope with `wrap_info` alone, made from a record and its token.
+        case wrapped(ResponseBody)
         /// An object without envelope.
         case raw(ResponseBody)
         /// `{"errors": […]}`.
@@ -25,6 +27,8 @@ struct Reply: Sendable {
     /// Whole seconds.
     var leaseDuration: Int64 = 0
     var warnings: [String] = []
+    /// Of a login, for the `wrap_info` that may hide it.
+    var wrappedAccessor = ""
 
     private init(status: Int, content: Content) {
         self.status = status
@@ -51,7 +55,35 @@ struct Reply: Sendable {
         Reply(status: status, content: .raw(ResponseBody(value.encoded())))
     }
 
+    static func wrapped(_ record: WrapRecord, token: SharedSecret) -> Reply {
+        var body = ResponseBody()
+        body.append(text: #"{"token":"#)
+        body.append(quotedSecret: token)
+        var members: [JSONValue.Member] = [
+            .init("accessor", .string(record.accessor)), .init("ttl", .integer(record.ttl)),
+            .init("creation_time", .string(record.created.rfc3339)), .init("creation_path", .string(record.path)),
+        ]
+        if !record.wrappedAccessor.isEmpty {
+            members.append(.init("wrapped_accessor", .string(record.wrappedAccessor)))
+        }
+        body.append([0x2c] + Array(JSONValue.object(members).encoded().dropFirst()))
+        return Reply(status: 200, content: .wrapped(body))
+    }
+
+    /// Whether there is an answer to hide: no errors, no empty ones, no bare objects of the system.
+    var isWrappable: Bool {
+        guard status == 200 else { return false }
+        switch content {
+        case .envelope(let data): return data != nil || !leaseID.isEmpty
+        case .doubled, .auth: return true
+        case .wrapped, .raw, .errors, .none: return false
+        }
+    }
+
     static func empty(status: Int = 200) -> Reply { Reply(status: status, content: .envelope(nil)) }
+
+    /// A status without a body.
+    static func bare(status: Int) -> Reply { Reply(status: status, content: .none) }
 
     static func failure(_ error: VaultError) -> Reply {
         Reply(status: error.code.status, content: .errors(error.message.isEmpty ? [] : [error.message]))
@@ -70,6 +102,8 @@ struct Reply: Sendable {
             body.append(JSONValue.object(["errors": .strings(errors)]).encoded())
         case .envelope(let data): appendEnvelope(to: &body, requestID: requestID, data: data, auth: nil, extra: [])
         case .auth(let auth): appendEnvelope(to: &body, requestID: requestID, data: nil, auth: auth, extra: [])
+        case .wrapped(let info):
+            appendEnvelope(to: &body, requestID: requestID, data: nil, auth: nil, wrap: info, extra: [])
         case .doubled(let members):
             let data = ResponseBody(JSONValue.object(members).encoded())
             appendEnvelope(to: &body, requestID: requestID, data: data, auth: nil, extra: members)
@@ -82,6 +116,7 @@ struct Reply: Sendable {
         requestID: String,
         data: ResponseBody?,
         auth: ResponseBody?,
+        wrap: ResponseBody? = nil,
         extra: [JSONValue.Member]
     ) {
         var head = Array(#"{"request_id":""#.utf8)
@@ -96,7 +131,9 @@ struct Reply: Sendable {
         if data == nil { head.append(contentsOf: "null".utf8) }
         body.append(head)
         if let data { body.append(data) }
-        var tail = Array(#","wrap_info":null,"warnings":"#.utf8)
+        body.append(Array((wrap == nil ? #","wrap_info":null"# : #","wrap_info":"#).utf8))
+        if let wrap { body.append(wrap) }
+        var tail = Array(#","warnings":"#.utf8)
         tail.append(contentsOf: warnings.isEmpty ? Array("null".utf8) : JSONValue.strings(warnings).encoded())
         tail.append(contentsOf: (auth == nil ? #","auth":null"# : #","auth":"#).utf8)
         body.append(tail)
@@ -122,5 +159,27 @@ extension ResponseBody {
         append(text: "\"")
         append(secret)
         append(text: "\"")
+    }
+}
+
+extension ResponseBody {
+    /// All of it as one secret.
+    func joined() -> SharedSecret {
+        SharedSecret(
+            SecretBytes(count: count) { target in
+                var position = 0
+                func copy(_ bytes: UnsafeRawBufferPointer) {
+                    UnsafeMutableRawBufferPointer(rebasing: target[position..<position + bytes.count])
+                        .copyMemory(from: bytes)
+                    position += bytes.count
+                }
+                for piece in pieces {
+                    switch piece {
+                    case .clear(let bytes): bytes.withUnsafeBytes { copy($0) }
+                    case .secret(let secret): secret.withBytes { copy($0) }
+                    }
+                }
+            }
+        )
     }
 }

@@ -18,6 +18,11 @@ struct RequestContext: Sendable {
     var caller: Caller?
     /// Which rule decided, for the record.
     var why = AuditWhy.none
+    /// Seconds that a wrapped answer may wait for its reader; 0 when none is asked for.
+    var wrapTTL: Int64 = 0
+
+    /// Whether each request with this token counts.
+    var usesLimitedToken: Bool { (caller?.token?.usesLeft ?? 0) != 0 }
 
     init(_ request: VaultRequest, principal: Principal, now: Timestamp) {
         (requestID, correlation) = Self.makeID()
@@ -39,6 +44,7 @@ struct RequestContext: Sendable {
         now = other.now
         caller = other.caller
         why = other.why
+        wrapTTL = other.wrapTTL
         self.verb = verb
     }
 
@@ -63,7 +69,20 @@ struct RequestContext: Sendable {
 
     func query(_ name: String) -> String? { request.query.first { $0.name == name }?.value }
 
+    /// A whole number in the query, nil when it is not there.
+    /// - Throws: ``VaultError`` `.badRequest`, naming it.
+    func number(_ name: String, in range: ClosedRange<Int64>) throws(VaultError) -> Int64? {
+        guard let text = query(name) else { return nil }
+        guard let number = Int64(text), range.contains(number) else {
+            throw .badRequest("error converting input for field \"\(name)\": a whole number is expected")
+        }
+        return number
+    }
+
     var pathText: String { String(decoding: path, as: UTF8.self) }
+
+    /// A random UUID in text.
+    static func newUUID() -> String { makeID().0 }
 
     /// Random UUID (RFC 9562 §5.4) and its first 16 hex digits.
     private static func makeID() -> (String, String) {
@@ -96,14 +115,30 @@ struct RequestContext: Sendable {
 }
 
 /// A principal whose rights are known.
-struct Caller: Sendable {
+final class Caller: Sendable {
     let who: AuditWho
     let acl: ACL
     /// Nil when the rights come from the peer's identity alone.
     let token: TokenEntry?
+    /// All of them: the token's or the peer's, and those of the entity and its groups.
     let policies: [String]
     /// Who owns what is issued to this caller: a token's hash or a peer.
     let owner: String
+    /// The person or service behind the request, when one is known.
+    let entityID: String
+
+    init(who: AuditWho, acl: ACL, token: TokenEntry?, policies: [String], owner: String, entityID: String) {
+        self.who = who
+        self.acl = acl
+        self.token = token
+        self.policies = policies
+        self.owner = owner
+        self.entityID = entityID
+    }
+
+    func replacing(token: TokenEntry) -> Caller {
+        Caller(who: who, acl: acl, token: token, policies: policies, owner: owner, entityID: entityID)
+    }
 
     /// False once a rule has expired: the rights must be made anew.
     func isCurrent(at now: Timestamp) -> Bool { acl.validUntil.map { now.seconds < $0 } ?? true }
@@ -162,6 +197,8 @@ struct Effect: Sendable {
     /// Replaces the endpoint's facts when more is known afterwards.
     var what: AuditWhat?
     var failure: String?
+    /// Replaces the endpoint's operation when it turned out to be another.
+    var operation: AuditOperation?
 
     init(_ reply: Reply, generation: UInt64? = nil, what: AuditWhat? = nil, failure: String? = nil) {
         self.reply = reply

@@ -2,31 +2,24 @@ internal import CoffreAudit
 internal import CoffreCrypto
 internal import CoffreStorage
 
-/// One entry of the mount table.
-struct Mount: Sendable {
-    enum Kind: String, Sendable {
-        case kv
-        case database
-    }
-
-    /// With trailing slash.
-    let path: String
-    let type: Kind
-    /// Never reused; the storage prefix of the mount.
-    let id: String
-    let accessor: String
-    let description: String
-}
-
 /// What exists only while the vault is open. Confined to the vault's executor.
 final class UnsealedState {
     let tokenKey: HMACKey
-    let mounts: [Mount]
+    /// Encrypts batch tokens.
+    let batchKey: AESGCM
+    var mounts: MountTable
+    /// Disabled mounts whose rows are still being deleted, by id.
+    var removedMounts: [String: Mount] = [:]
+    var isRemoving = false
+    /// What `sys/remount/status` shows.
+    var moves: [String: (from: String, to: String)] = [:]
+    let identity: IdentityTable
     var policies: [String: Policy]
     var peerRoles: [String: PeerRole]
     var tokens = BoundedCache<Digest, TokenEntry>(limit: 50_000)
     var callers = BoundedCache<CallerKey, Caller>(limit: 10_000)
     var kvMetadata = BoundedCache<[UInt8], KVMetadata>(limit: 20_000)
+    var kvConfigurations: [String: KVConfiguration] = [:]
     var kvPending: [[UInt8]: PendingMetadata] = [:]
     private var chains: UInt64 = 0
     var reasons = BoundedCache<RuleKey, AuditWhy>(limit: 10_000)
@@ -45,9 +38,18 @@ final class UnsealedState {
     var isKeepingUp = false
     var reencryptedThrough: RowAddress?
 
-    init(tokenKey: HMACKey, mounts: [Mount], policies: [String: Policy], peerRoles: [String: PeerRole]) {
+    init(
+        tokenKey: HMACKey,
+        batchKey: AESGCM,
+        mounts: MountTable,
+        identity: IdentityTable,
+        policies: [String: Policy],
+        peerRoles: [String: PeerRole]
+    ) {
         self.tokenKey = tokenKey
+        self.batchKey = batchKey
         self.mounts = mounts
+        self.identity = identity
         self.policies = policies
         self.peerRoles = peerRoles
     }
@@ -62,8 +64,6 @@ final class UnsealedState {
         let left = (childrenInFlight[parent] ?? 1) - 1
         childrenInFlight[parent] = left > 0 ? left : nil
     }
-
-    func mount(of path: [UInt8]) -> Mount? { mounts.first { path.starts(with: $0.path.utf8) } }
 
     /// Rights may have changed: callers are made anew.
     func forgetCallers() { callers.removeAll() }

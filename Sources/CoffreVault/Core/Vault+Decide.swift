@@ -9,11 +9,7 @@ extension Vault {
         if let namespace = context.request.namespace, !namespace.isEmpty, namespace != "root", namespace != "root/" {
             throw VaultError(.notFound, "namespaces are not supported: leave X-Vault-Namespace out")
         }
-        if context.request.wrapTTL != nil {
-            throw VaultError.badRequest(
-                "response wrapping is not available in this version: leave X-Vault-Wrap-TTL out"
-            )
-        }
+        context.wrapTTL = try Self.wrapTTL(context.request.wrapTTL)
         if context.request.actsForSubject {
             throw VaultError.badRequest(
                 "acting for a person (X-Coffre-Subject) is not available in this version: leave the header out"
@@ -28,6 +24,11 @@ extension Vault {
         if let found = try openEndpoint(context, state) {
             context.caller = try? identify(context, state)
             endpoint = found
+            // Some of these need a right all the same, depending on what is sent.
+            guard case .capability = found.access else { return }
+            guard let caller = context.caller else { throw VaultError.permissionDenied }
+            if let reason = holdReason { throw VaultError(.restored, reason) }
+            try authorize(&context, found, caller)
             return
         }
         let caller = try identify(context, state)
@@ -75,13 +76,29 @@ extension Vault {
     private func endpoint(for context: RequestContext, _ state: UnsealedState) throws -> Endpoint? {
         let path = context.path
         if path.starts(with: "sys/".utf8) { return try systemEndpoint(context, state) }
-        if path.starts(with: "auth/token/".utf8) { return try tokenEndpoint(context, state) }
-        if path.starts(with: "auth/peer/".utf8) { return try peerEndpoint(context, state) }
-        guard let mount = state.mount(of: path) else { return nil }
+        if path.starts(with: "identity/".utf8) { return try identityEndpoint(context, state) }
+        if path.starts(with: "cubbyhole/".utf8) || path.elementsEqual("cubbyhole".utf8) {
+            return try cubbyholeEndpoint(context)
+        }
+        guard let mount = state.mounts.mount(of: path) else { return nil }
         let rest = Array(path.dropFirst(mount.path.utf8.count))
         switch mount.type {
         case .kv: return try kvEndpoint(context, mount, rest)
         case .database: return try databaseEndpoint(context, mount, rest)
+        case .token: return try tokenEndpoint(context, state)
+        case .peer: return try peerEndpoint(context, state)
+        case .transit: return nil
+        case .approle: return try appRoleEndpoint(context, mount, rest)
         }
+    }
+}
+
+extension Vault {
+    /// A warning when a client sends fields that have no meaning: it may have misspelt one.
+    static func unrecognized(_ body: JSONView?, _ known: Set<String>) -> [String] {
+        let unknown = (body?.members ?? []).map(\.key).filter { !known.contains($0) }
+        guard !unknown.isEmpty else { return [] }
+        let shown = Set(unknown).sorted().prefix(20).map { $0.prefix(64) }.joined(separator: " ")
+        return ["Endpoint ignored these unrecognized parameters: [\(shown)]"]
     }
 }

@@ -86,18 +86,29 @@ package actor Vault {
             context = try context.resolvingListQuery()
             try decide(&context, &endpoint)
             guard let endpoint else { throw VaultError.notFound }
-            switch endpoint.work {
-            case .read(let body):
+            if case .read(let body) = endpoint.work, context.wrapTTL == 0, !context.usesLimitedToken {
                 let effect = try body(self, context)
                 release(context, endpoint, .success(effect), .single, [], completion)
-            case .change(let body):
-                let context = context
-                Task { await self.change(context, endpoint, body, completion) }
+                return
             }
+            let context = context
+            Task { await self.change(context, endpoint, completion) }
         } catch {
-            release(context, endpoint, .failure(VaultError(mapping: error)), .single, [], completion)
+            let error = VaultError(mapping: error)
+            guard context.usesLimitedToken else {
+                release(context, endpoint, .failure(error), .single, [], completion)
+                return
+            }
+            // A refused request is a use as well.
+            let (context, endpoint) = (context, endpoint)
+            Task {
+                let used = try? await self.consumeUse(of: context)
+                self.release(context, endpoint, .failure(error), .single, [], self.ending(used, completion))
+            }
         }
     }
+
+    /// Carries out a change, and whatever else has to be durable before its answer.
 
     /// Records and answers a request that the HTTP layer could not accept.
     package func refuse(
@@ -154,9 +165,9 @@ package actor Vault {
     private func change(
         _ context: RequestContext,
         _ endpoint: Endpoint,
-        _ body: @Sendable (isolated Vault, RequestContext) async throws -> Effect,
         _ completion: @escaping @Sendable (ReleasedAnswer) -> Void
     ) async {
+        var (context, completion) = (context, completion)
         let epoch = sealEpoch
         let intent: AuditReceipt
         do {
@@ -180,10 +191,19 @@ package actor Vault {
         do {
             guard epoch == sealEpoch else { throw VaultError.sealed }
             // While the intent was written the token may have been revoked: what is revoked changes nothing more.
-            if let token = context.caller?.token, let state = unsealed, try tokenEntry(token.hash, state) == nil {
+            if let token = context.caller?.token, let state = unsealed, try !isAlive(token, state) {
                 throw VaultError.permissionDenied
             }
-            let effect = try await body(self, context)
+            if let used = try await consumeUse(of: context) {
+                context.caller = context.caller?.replacing(token: used)
+                completion = ending(used, completion)
+            }
+            var effect: Effect
+            switch endpoint.work {
+            case .read(let body): effect = try body(self, context)
+            case .change(let body): effect = try await body(self, context)
+            }
+            if context.wrapTTL > 0 { effect = try await wrap(effect, context) }
             release(context, endpoint, .success(effect), .outcome, [intent.index], completion)
         } catch {
             release(context, endpoint, .failure(VaultError(mapping: error)), .outcome, [intent.index], completion)
@@ -218,7 +238,8 @@ package actor Vault {
         }
         if endpoint == nil { effect.what = unmatchedFacts(context) }
         let operation =
-            endpoint?.operation ?? (context.caller == nil && outcome == .denied ? .authFail : .requestUnmatched)
+            effect.operation ?? endpoint?.operation
+            ?? (context.caller == nil && outcome == .denied ? .authFail : .requestUnmatched)
         let record = AuditDraft(
             operation,
             phase: phase,
@@ -341,7 +362,7 @@ package actor Vault {
     /// Unmatched and unauthenticated paths carry names that nobody vouches for: mount, length and keyed digest only.
     private func unmatchedFacts(_ context: RequestContext) -> AuditWhat {
         var what = AuditWhat()
-        what.mount = unsealed?.mounts.first { context.path.starts(with: $0.path.utf8) }?.path
+        what.mount = unsealed?.mounts.mount(of: context.path)?.path
         what.pathDigest = context.path.withUnsafeBytes { audit.keyedDigest($0, domain: "path") }
         what.pathLength = context.path.count
         return what

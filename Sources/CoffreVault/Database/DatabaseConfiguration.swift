@@ -129,6 +129,8 @@ extension JSONValue {
 struct DatabasePlace: Sendable {
     let mount: Mount
 
+    static let kinds = ["config", "password", "roles", "static-roles"]
+
     private func key(_ kind: String, _ name: String) -> BarrierKey {
         BarrierKey(namespace: .database, parent: parent(kind), name: Array(name.utf8))
     }

@@ -100,7 +100,7 @@ extension Vault {
     private func leaseTarget(_ lease: LeaseRecord) throws -> (DatabaseTarget, SharedSecret) {
         let parts = lease.connection.split(separator: "/", maxSplits: 1).map(String.init)
         guard let state = unsealed else { throw VaultError.sealed }
-        guard parts.count == 2, let mount = state.mounts.first(where: { $0.id == parts[0] }),
+        guard parts.count == 2, let mount = state.mounts.mount(id: parts[0]) ?? state.removedMounts[parts[0]],
             let configuration = try databaseConfiguration(DatabasePlace(mount: mount), parts[1]),
             let password = try barrier.get(DatabasePlace(mount: mount).password(parts[1]))?.value
         else { throw VaultError(.upstream, "the configuration that this lease needs is missing") }

@@ -1,28 +1,46 @@
 internal import CoffreCrypto
 internal import CoffreWire
 
-/// A token as it is stored: everything but the token itself, of which only a keyed hash exists.
-final class TokenEntry: Sendable {
+/// A token as it is known: everything but the token itself, of which only a keyed hash exists.
+struct TokenEntry: Sendable {
+    enum Kind: String, Sendable {
+        /// Stored; can be renewed, revoked and counted.
+        case service
+        /// Carries all of this itself, encrypted; nothing is stored of it.
+        case batch
+    }
+
     let hash: Digest
+    var kind = Kind.service
+    /// Empty for a batch token.
     let accessor: String
     let policies: [String]
+    /// Where it was made, such as `auth/token/create`.
     let path: String
     let displayName: String
-    let meta: [String: String]
+    var meta: [String: String] = [:]
     let created: Timestamp
     /// Seconds; 0 never expires.
-    let ttl: Int64
-    let explicitMaximumTTL: Int64
+    var ttl: Int64
+    var explicitMaximumTTL: Int64 = 0
+    /// Longest life that its maker allows, in seconds; 0 means the vault's.
+    var maximumTTL: Int64 = 0
     /// Seconds; 0 when the token has no period.
-    let period: Int64
-    let isRenewable: Bool
-    let isOrphan: Bool
-    let parent: Digest?
-    let expires: Timestamp?
-    let lastRenewal: Timestamp?
+    var period: Int64 = 0
+    var isRenewable: Bool
+    var isOrphan: Bool
+    var parent: Digest?
+    var expires: Timestamp?
+    var lastRenewal: Timestamp?
+    /// Requests that it is still good for: 0 any number, −1 none.
+    var usesLeft: Int64 = 0
+    /// The person or service behind it; empty when there is none.
+    var entityID = ""
+    /// The token role or auth role that made it.
+    var role = ""
     /// The uid and unit that this token is bound to: any other uid is refused.
-    let boundUID: UInt32?
-    let boundUnit: String?
+    var boundUID: UInt32?
+    var boundUnit: String?
 
     init(
         hash: Digest,
@@ -30,36 +48,24 @@ final class TokenEntry: Sendable {
         policies: [String],
         path: String,
         displayName: String,
-        meta: [String: String] = [:],
         created: Timestamp,
         ttl: Int64,
-        explicitMaximumTTL: Int64 = 0,
-        period: Int64 = 0,
         isRenewable: Bool,
         isOrphan: Bool,
         parent: Digest?,
-        expires: Timestamp?,
-        lastRenewal: Timestamp? = nil,
-        boundUID: UInt32? = nil,
-        boundUnit: String? = nil
+        expires: Timestamp?
     ) {
         self.hash = hash
         self.accessor = accessor
         self.policies = policies
         self.path = path
         self.displayName = displayName
-        self.meta = meta
         self.created = created
         self.ttl = ttl
-        self.explicitMaximumTTL = explicitMaximumTTL
-        self.period = period
         self.isRenewable = isRenewable
         self.isOrphan = isOrphan
         self.parent = parent
         self.expires = expires
-        self.lastRenewal = lastRenewal
-        self.boundUID = boundUID
-        self.boundUnit = boundUnit
     }
 
     func isExpired(at now: Timestamp) -> Bool { expires.map { $0 <= now } ?? false }
@@ -69,31 +75,17 @@ final class TokenEntry: Sendable {
         expires.map { max(0, ($0.nanoseconds - now.nanoseconds + 999_999_999) / 1_000_000_000) } ?? 0
     }
 
-    func renewed(until expires: Timestamp, ttl: Int64, at now: Timestamp) -> TokenEntry {
-        TokenEntry(
-            hash: hash,
-            accessor: accessor,
-            policies: policies,
-            path: path,
-            displayName: displayName,
-            meta: meta,
-            created: created,
-            ttl: ttl,
-            explicitMaximumTTL: explicitMaximumTTL,
-            period: period,
-            isRenewable: isRenewable,
-            isOrphan: isOrphan,
-            parent: parent,
-            expires: expires,
-            lastRenewal: now,
-            boundUID: boundUID,
-            boundUnit: boundUnit
-        )
+    /// The latest moment that a renewal may reach; nil without limit.
+    func latest(_ vaultMaximum: Int64) -> Timestamp? {
+        var limit = Int64.max
+        if period == 0 { limit = maximumTTL > 0 ? maximumTTL : vaultMaximum }
+        if explicitMaximumTTL > 0 { limit = min(limit, explicitMaximumTTL) }
+        return limit == .max ? nil : created.adding(seconds: limit)
     }
 
     // MARK: storage form
 
-    var encoded: SharedSecret {
+    var json: JSONValue {
         var members: [JSONValue.Member] = [
             .init("accessor", .string(accessor)), .init("policies", .strings(policies)), .init("path", .string(path)),
             .init("display_name", .string(displayName)), .init("created", .integer(created.nanoseconds)),
@@ -101,42 +93,48 @@ final class TokenEntry: Sendable {
             .init("renewable", .bool(isRenewable)), .init("orphan", .bool(isOrphan)),
             .init("meta", .object(meta.sorted { $0.key < $1.key }.map { .init($0.key, .string($0.value)) })),
         ]
+        if maximumTTL > 0 { members.append(.init("limit", .integer(maximumTTL))) }
         if let parent { members.append(.init("parent", .string(Hex.encode(parent.bytes)))) }
         if let expires { members.append(.init("expires", .integer(expires.nanoseconds))) }
         if let lastRenewal { members.append(.init("renewed", .integer(lastRenewal.nanoseconds))) }
+        if usesLeft != 0 { members.append(.init("uses", .integer(usesLeft))) }
+        if !entityID.isEmpty { members.append(.init("entity", .string(entityID))) }
+        if !role.isEmpty { members.append(.init("role", .string(role))) }
         if let boundUID { members.append(.init("uid", .integer(boundUID))) }
         if let boundUnit { members.append(.init("unit", .string(boundUnit))) }
-        return SharedSecret(copying: JSONValue.object(members).encoded())
+        return .object(members)
     }
 
+    var encoded: SharedSecret { SharedSecret(copying: json.encoded()) }
+
     /// - Throws: ``VaultError`` `.storageCorrupt`.
-    init(hash: Digest, decoding stored: SharedSecret) throws(VaultError) {
-        let value: JSONValue
-        do throws(JSONError) {
-            value = try stored.withBytes { bytes throws(JSONError) in JSONValue(try JSONView(bytes)) }
-        } catch {
-            throw VaultError(.storageCorrupt, "a stored token cannot be read", cause: error)
-        }
+    init(hash: Digest, decoding stored: SharedSecret, kind: Kind = .service) throws(VaultError) {
+        let value = try JSONValue(stored: stored, "a stored token")
         guard let accessor = value["accessor"]?.string, let created = value["created"]?.integer,
             let policies = value["policies"]?.array?.compactMap(\.string)
         else { throw VaultError(.storageCorrupt, "a stored token cannot be read") }
-        self.hash = hash
-        self.accessor = accessor
-        self.policies = policies
-        path = value["path"]?.string ?? ""
-        displayName = value["display_name"]?.string ?? ""
-        var meta: [String: String] = [:]
+        self.init(
+            hash: hash,
+            accessor: accessor,
+            policies: policies,
+            path: value["path"]?.string ?? "",
+            displayName: value["display_name"]?.string ?? "",
+            created: Timestamp(nanoseconds: created),
+            ttl: value["ttl"]?.integer ?? 0,
+            isRenewable: value["renewable"]?.bool ?? false,
+            isOrphan: value["orphan"]?.bool ?? true,
+            parent: value["parent"]?.string.flatMap { Hex.decode(Array($0.utf8)) }.flatMap { Digest($0) },
+            expires: value["expires"]?.integer.map { Timestamp(nanoseconds: $0) }
+        )
+        self.kind = kind
         for member in value["meta"]?.members ?? [] { meta[member.key] = member.value.string }
-        self.meta = meta
-        self.created = Timestamp(nanoseconds: created)
-        ttl = value["ttl"]?.integer ?? 0
         explicitMaximumTTL = value["max"]?.integer ?? 0
+        maximumTTL = value["limit"]?.integer ?? 0
         period = value["period"]?.integer ?? 0
-        isRenewable = value["renewable"]?.bool ?? false
-        isOrphan = value["orphan"]?.bool ?? true
-        parent = value["parent"]?.string.flatMap { Hex.decode(Array($0.utf8)) }.flatMap { Digest($0) }
-        expires = value["expires"]?.integer.map { Timestamp(nanoseconds: $0) }
         lastRenewal = value["renewed"]?.integer.map { Timestamp(nanoseconds: $0) }
+        usesLeft = value["uses"]?.integer ?? 0
+        entityID = value["entity"]?.string ?? ""
+        role = value["role"]?.string ?? ""
         boundUID = value["uid"]?.integer.flatMap { UInt32(exactly: $0) }
         boundUnit = value["unit"]?.string
     }

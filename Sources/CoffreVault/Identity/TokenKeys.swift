@@ -26,3 +26,20 @@ extension BarrierMutation {
         .put(LeaseSchedule.Item.token(token).key(at: time), LeaseSchedule.marker, expect: .any)
     }
 }
+
+/// Which tokens were made at which path, so that all of a path can be revoked.
+extension BarrierKey {
+    static let issuingPaths = Array("issuing".utf8)
+
+    static func issuingPath(_ path: String) -> BarrierKey {
+        BarrierKey(namespace: .token, parent: issuingPaths, name: Array(path.utf8))
+    }
+
+    static func issuedParent(_ path: [UInt8]) -> [UInt8] { Array("issued/".utf8) + path }
+
+    static func issuedToken(_ hash: Digest, path: String) -> BarrierKey {
+        BarrierKey(namespace: .token, parent: issuedParent(Array(path.utf8)), name: hash.bytes)
+    }
+
+    static let accessors = Array("accessor".utf8)
+}

@@ -8,7 +8,7 @@ extension Vault {
     /// - Throws: ``VaultError`` `.permissionDenied`, with the same text for every cause.
     func identify(_ context: RequestContext, _ state: UnsealedState) throws -> Caller {
         guard let token = context.request.token else { return try ambientCaller(context.principal, state, context.now) }
-        guard (1...512).contains(token.count) else { throw VaultError.permissionDenied }
+        guard (1...Self.maximumTokenBytes).contains(token.count) else { throw VaultError.permissionDenied }
         let hash = token.withBytes { state.tokenKey.authenticate($0) }
         let key = CallerKey(principal: context.principal, token: hash)
         if let caller = state.callers[key], let entry = caller.token, !entry.isExpired(at: context.now),
@@ -16,19 +16,75 @@ extension Vault {
         {
             return caller
         }
-        guard let entry = try tokenEntry(hash, state), !entry.isExpired(at: context.now) else {
+        guard let entry = try self.entry(of: token, hash, state), !entry.isExpired(at: context.now), entry.usesLeft >= 0
+        else {
             throw VaultError.permissionDenied
         }
         try checkBinding(entry, context)
-        let caller = Caller(
+        let entity = try self.entity(of: entry, state)
+        let caller = makeCaller(
             who: tokenWho(entry, context.principal),
-            acl: acl(of: entry.policies, state),
-            token: entry,
             policies: entry.policies,
-            owner: "token:" + Hex.encode(hash.bytes)
+            entity: entity,
+            token: entry,
+            owner: owner(of: entry),
+            state
         )
-        state.callers[key] = caller
+        // Who has a number of uses is looked at anew each time.
+        if entry.usesLeft == 0 { state.callers[key] = caller }
         return caller
+    }
+
+    /// Longest token that is looked at, in bytes: a batch token carries its policies.
+    static let maximumTokenBytes = 8192
+
+    /// The stored entry of a service token, or what a batch token says of itself; nil for a worthless one.
+    func entry(of token: SharedSecret, _ hash: Digest, _ state: UnsealedState) throws -> TokenEntry? {
+        guard BatchToken.isBatch(token) else { return token.count <= 512 ? try tokenEntry(hash, state) : nil }
+        guard let entry = BatchToken.open(token, hash: hash, key: state.batchKey) else { return nil }
+        return try isAlive(entry, state) ? entry : nil
+    }
+
+    /// Whether a token has not been revoked; a batch token lives as long as its parent.
+    func isAlive(_ entry: TokenEntry, _ state: UnsealedState) throws -> Bool {
+        guard entry.kind == .batch else { return try tokenEntry(entry.hash, state) != nil }
+        return try entry.parent.map { try tokenEntry($0, state) != nil } ?? true
+    }
+
+    /// The entity behind a token.
+    /// - Throws: ``VaultError`` `.permissionDenied` when it is gone or disabled.
+    private func entity(of entry: TokenEntry, _ state: UnsealedState) throws -> IdentityEntity? {
+        guard !entry.entityID.isEmpty else { return nil }
+        guard let entity = state.identity.entities[entry.entityID], !entity.isDisabled else {
+            throw VaultError.permissionDenied
+        }
+        return entity
+    }
+
+    /// What belongs to a batch token goes with its parent.
+    func owner(of entry: TokenEntry) -> String {
+        let hash = entry.kind == .batch ? entry.parent ?? entry.hash : entry.hash
+        return "token:" + Hex.encode(hash.bytes)
+    }
+
+    private func makeCaller(
+        who: AuditWho,
+        policies: [String],
+        entity: IdentityEntity?,
+        token: TokenEntry?,
+        owner: String,
+        _ state: UnsealedState
+    ) -> Caller {
+        var all = policies
+        if let entity { all = Set(policies + state.identity.policies(of: entity)).sorted() }
+        return Caller(
+            who: who,
+            acl: acl(of: all, entity, state),
+            token: token,
+            policies: all,
+            owner: owner,
+            entityID: entity?.id ?? ""
+        )
     }
 
     private func ambientCaller(_ principal: Principal, _ state: UnsealedState, _ now: Timestamp) throws -> Caller {
@@ -39,16 +95,30 @@ extension Vault {
         guard !roles.isEmpty, !roles.contains(where: { $0.subject == .required }) else {
             throw VaultError.permissionDenied
         }
-        let policies = Set(roles.flatMap(\.policies)).union(["default"]).sorted()
-        let caller = Caller(
+        let entity = peerEntity(principal, state)
+        if entity?.isDisabled ?? false { throw VaultError.permissionDenied }
+        let caller = makeCaller(
             who: who(of: principal),
-            acl: acl(of: policies, state),
+            policies: Set(roles.flatMap(\.policies)).union(["default"]).sorted(),
+            entity: entity,
             token: nil,
-            policies: policies,
-            owner: "peer:\(principal.uid):\(principal.unit ?? "")"
+            owner: "peer:\(principal.uid):\(principal.unit ?? "")",
+            state
         )
         state.callers[key] = caller
         return caller
+    }
+
+    /// The entity that has this process's unit, or else its uid, as an alias of `auth/peer`: `unit:payroll.service`,
+    /// `uid:1000`. A unit that is not pinned could be another's by now and does not count.
+    func peerEntity(_ principal: Principal, _ state: UnsealedState) -> IdentityEntity? {
+        guard let accessor = state.mounts.mount(at: "auth/peer/")?.accessor else { return nil }
+        if let unit = principal.unit, principal.isUnitPinned,
+            let entity = state.identity.entity(alias: "unit:" + unit, accessor: accessor)
+        {
+            return entity
+        }
+        return state.identity.entity(alias: "uid:\(principal.uid)", accessor: accessor)
     }
 
     private func checkBinding(_ entry: TokenEntry, _ context: RequestContext) throws {
@@ -65,7 +135,7 @@ extension Vault {
     }
 
     /// The rights of these policies together; a policy that does not exist gives none.
-    func acl(of names: [String], _ state: UnsealedState) -> ACL {
+    func acl(of names: [String], _ entity: IdentityEntity?, _ state: UnsealedState) -> ACL {
         if names.contains("root") { return .root }
         return ACL(policies: names.compactMap { state.policies[$0] }, now: clock.now().seconds)
     }

@@ -9,7 +9,7 @@ extension Vault {
     }
 
     /// Also a token whose revocation is under way.
-    private func storedToken(_ hash: Digest, _ state: UnsealedState) throws -> TokenEntry? {
+    func storedToken(_ hash: Digest, _ state: UnsealedState) throws -> TokenEntry? {
         if let entry = state.tokens[hash] { return entry }
         guard let row = try barrier.get(.token(hash)) else { return nil }
         let entry = try TokenEntry(hash: hash, decoding: row.value)
@@ -19,8 +19,8 @@ extension Vault {
 
     func tokenEndpoint(_ context: RequestContext, _ state: UnsealedState) throws -> Endpoint? {
         let action = String(decoding: context.path.dropFirst("auth/token/".utf8.count), as: UTF8.self)
-        var what = AuditWhat()
-        what.path = "auth/token/" + action
+        if action == "roles" || action.hasPrefix("roles/") { return try tokenRoleEndpoint(context, action) }
+        let what = AuditWhat(path: "auth/token/" + action)
         let isWrite = context.verb == .write
         switch (action, context.verb) {
         case ("lookup-self", .get), ("lookup-self", .write):
@@ -28,10 +28,19 @@ extension Vault {
                 guard let entry = context.caller?.token else { throw VaultError.permissionDenied }
                 return Effect(.data(vault.lookup(entry, context)))
             }
+        case ("accessors", .list):
+            return .read(.tokenLookup, what, .sudo(.list)) { vault, _ in
+                try vault.listing(.token, BarrierKey.accessors)
+            }
         case ("create", .write), ("create-orphan", .write):
             let isOrphan = action == "create-orphan"
             return .change(.tokenIssue, what, isOrphan ? .sudo(.update) : .capability(.update)) { vault, context in
-                try await vault.createToken(context, isOrphanRoute: isOrphan)
+                try await vault.createToken(context, isOrphanRoute: isOrphan, role: nil)
+            }
+        case (let path, .write) where path.hasPrefix("create/"):
+            let role = String(path.dropFirst(7))
+            return .change(.tokenIssue, what, .capability(.update)) { vault, context in
+                try await vault.createToken(context, isOrphanRoute: false, role: role)
             }
         case ("renew-self", .write):
             return .change(.tokenRenew, what, .capability(.update)) { vault, context in
@@ -41,36 +50,82 @@ extension Vault {
         case ("revoke-self", .write):
             return .change(.tokenRevoke, what, .capability(.update)) { vault, context in
                 guard let entry = context.caller?.token else { throw VaultError.permissionDenied }
+                try vault.checkRevocable(entry)
                 return Effect(.noContent, generation: try await vault.revoke(tokenTree: entry.hash))
             }
+        case ("tidy", .write):
+            return .change(.tokenChange, what, .sudo(.update)) { vault, _ in
+                Task { await vault.tidyTokens() }
+                var reply = Reply.empty(status: 202)
+                reply.warnings = ["Tidy operation successfully started. What it finds is written to the journal."]
+                return Effect(reply)
+            }
+        default: break
+        }
+        let (name, inPath) = Self.split(action)
+        switch (name, context.verb) {
+        case ("lookup", .get) where inPath != nil: return namedTokenEndpoint("lookup", what, .read, inPath: inPath)
         case ("lookup", .write), ("renew", .write), ("revoke", .write), ("lookup-accessor", .write),
             ("renew-accessor", .write), ("revoke-accessor", .write):
-            return namedTokenEndpoint(action, what)
-        case ("lookup-self", _), ("create", _), ("renew-self", _), ("revoke-self", _), ("lookup", _), ("revoke", _),
-            ("renew", _):
+            return namedTokenEndpoint(
+                name,
+                inPath == nil ? what : AuditWhat(path: "auth/token/" + name),
+                .update,
+                inPath: inPath
+            )
+        case ("revoke-orphan", .write): return namedTokenEndpoint(name, what, .update, inPath: inPath, needsSudo: true)
+        case ("lookup-self", _), ("create", _), ("create-orphan", _), ("renew-self", _), ("revoke-self", _),
+            ("lookup", _), ("revoke", _), ("renew", _), ("accessors", _), ("tidy", _), ("revoke-orphan", _):
             return .unsupported(what)
         default: return nil
         }
     }
 
+    /// Older clients put the token, or its accessor, after the action.
+    private static func split(_ action: String) -> (String, String?) {
+        guard let slash = action.firstIndex(of: "/") else { return (action, nil) }
+        return (String(action[..<slash]), String(action[action.index(after: slash)...]))
+    }
+
+    private func checkRevocable(_ entry: TokenEntry) throws(VaultError) {
+        if entry.kind == .batch { throw .badRequest("batch tokens cannot be revoked") }
+    }
+
     /// `lookup`, `renew`, `revoke`, by token or by accessor, of any token.
-    private func namedTokenEndpoint(_ action: String, _ what: AuditWhat) -> Endpoint {
+    private func namedTokenEndpoint(
+        _ action: String,
+        _ what: AuditWhat,
+        _ capability: Capability,
+        inPath: String?,
+        needsSudo: Bool = false
+    ) -> Endpoint {
         let byAccessor = action.hasSuffix("-accessor")
         if action.hasPrefix("lookup") {
-            return .read(.tokenLookup, what, .capability(.update)) { vault, context in
-                let entry = try vault.namedToken(context, byAccessor: byAccessor)
+            return .read(.tokenLookup, what, .capability(capability)) { vault, context in
+                let entry = try vault.namedToken(context, byAccessor: byAccessor, inPath: inPath)
                 var what = what
                 what.details = [("accessor", .text(entry.accessor))]
-                return Effect(.data(vault.lookup(entry, context, showsID: !byAccessor)), what: what)
+                return Effect(.data(vault.lookup(entry, context, showsID: !byAccessor && inPath == nil)), what: what)
             }
         }
         let isRenewal = action.hasPrefix("renew")
-        return .change(isRenewal ? .tokenRenew : .tokenRevoke, what, .capability(.update)) { vault, context in
-            let entry = try vault.namedToken(context, byAccessor: byAccessor)
-            var effect =
-                isRenewal
-                ? try await vault.renew(entry, context)
-                : Effect(.noContent, generation: try await vault.revoke(tokenTree: entry.hash))
+        let access = needsSudo ? Endpoint.Access.sudo(capability) : .capability(capability)
+        return .change(isRenewal ? .tokenRenew : .tokenRevoke, what, access) { vault, context in
+            let entry: TokenEntry
+            do {
+                entry = try vault.namedToken(context, byAccessor: byAccessor, inPath: inPath)
+            } catch let error as VaultError where action == "revoke" && error.code == .permissionDenied {
+                // What is gone already counts as revoked.
+                return Effect(.noContent)
+            }
+            var effect: Effect
+            if isRenewal {
+                effect = try await vault.renew(entry, context)
+            } else {
+                try vault.checkRevocable(entry)
+                let generation = try await vault.revoke(tokenTree: entry.hash, keepsChildren: action == "revoke-orphan")
+                effect = Effect(.noContent, generation: generation)
+            }
             var what = what
             what.details = [("accessor", .text(entry.accessor))]
             effect.what = what
@@ -78,21 +133,29 @@ extension Vault {
         }
     }
 
-    private func namedToken(_ context: RequestContext, byAccessor: Bool) throws -> TokenEntry {
+    private func namedToken(_ context: RequestContext, byAccessor: Bool, inPath: String?) throws -> TokenEntry {
         guard let state = unsealed else { throw VaultError.sealed }
-        let hash: Digest? = try withBody(context) { body in
+        let entry: TokenEntry? = try withBody(context) { body in
             if byAccessor {
-                guard let accessor = body?["accessor"]?.string else { throw VaultError.badRequest("missing accessor") }
+                guard let accessor = body?["accessor"]?.string ?? inPath else {
+                    throw VaultError.badRequest("missing accessor")
+                }
                 let row = try barrier.get(.tokenAccessor(accessor))
-                return row.flatMap { $0.value.withBytes { Digest(Array($0)) } }
+                let hash = row.flatMap { $0.value.withBytes { Digest(Array($0)) } }
+                return try hash.flatMap { try tokenEntry($0, state) }
             }
-            guard let token = body?["token"], let count = token.stringCount, (1...512).contains(count) else {
-                throw VaultError.badRequest("missing token")
+            let token: SharedSecret
+            if let inPath, body?["token"] == nil {
+                token = SharedSecret(copying: Array(inPath.utf8))
+            } else {
+                guard let field = body?["token"], let count = field.stringCount,
+                    (1...Self.maximumTokenBytes).contains(count)
+                else { throw VaultError.badRequest("missing token") }
+                token = SharedSecret(SecretBytes(count: count) { field.decodeString(into: $0) })
             }
-            return SharedSecret(SecretBytes(count: count) { token.decodeString(into: $0) })
-                .withBytes { state.tokenKey.authenticate($0) }
+            return try self.entry(of: token, token.withBytes { state.tokenKey.authenticate($0) }, state)
         }
-        guard let hash, let entry = try tokenEntry(hash, state), !entry.isExpired(at: context.now) else {
+        guard let entry, !entry.isExpired(at: context.now), entry.usesLeft >= 0 else {
             throw byAccessor ? VaultError.badRequest("invalid accessor") : VaultError(.permissionDenied, "bad token")
         }
         return entry
@@ -110,13 +173,13 @@ extension Vault {
             .init("accessor", .string(entry.accessor)), .init("policies", .strings(entry.policies)),
             .init("path", .string(entry.path)),
             .init("meta", entry.meta.isEmpty ? .null : metaJSON(entry)),
-            .init("display_name", .string(entry.displayName)), .init("num_uses", .integer(0)),
+            .init("display_name", .string(entry.displayName)), .init("num_uses", .integer(entry.usesLeft)),
             .init("orphan", .bool(entry.isOrphan)), .init("creation_time", .integer(entry.created.seconds)),
             .init("creation_ttl", .integer(entry.ttl)),
             .init("expire_time", entry.expires.map { .string($0.rfc3339) } ?? .null),
             .init("ttl", .integer(entry.remaining(at: context.now))),
-            .init("explicit_max_ttl", .integer(entry.explicitMaximumTTL)), .init("entity_id", .string("")),
-            .init("type", .string("service")), .init("renewable", .bool(entry.isRenewable)),
+            .init("explicit_max_ttl", .integer(entry.explicitMaximumTTL)), .init("entity_id", .string(entry.entityID)),
+            .init("type", .string(entry.kind.rawValue)), .init("renewable", .bool(entry.isRenewable)),
             .init("issue_time", .string(entry.created.rfc3339)),
         ]
         if entry.period > 0 { members.append(.init("period", .integer(entry.period))) }
@@ -124,6 +187,9 @@ extension Vault {
             members.append(.init("last_renewal", .string(renewal.rfc3339)))
             members.append(.init("last_renewal_time", .integer(renewal.seconds)))
         }
+        if !entry.role.isEmpty { members.append(.init("role", .string(entry.role))) }
+        let inherited = identityPolicies(of: entry)
+        if !inherited.isEmpty { members.append(.init("identity_policies", .strings(inherited))) }
         if let uid = entry.boundUID { members.append(.init("bound_uid", .integer(uid))) }
         if let unit = entry.boundUnit { members.append(.init("bound_unit", .string(unit))) }
         body.append([0x2c] + Array(JSONValue.object(members).encoded().dropFirst()))
@@ -133,7 +199,7 @@ extension Vault {
     private func bodyToken(_ context: RequestContext) -> SharedSecret? {
         try? withBody(context) { body in
             guard let token = body?["token"], let count = token.stringCount,
-                token.raw.allSatisfy({ $0 != 0x5c }), (1...512).contains(count)
+                token.raw.allSatisfy({ $0 != 0x5c }), (1...Self.maximumTokenBytes).contains(count)
             else { return nil }
             return SharedSecret(SecretBytes(count: count) { token.decodeString(into: $0) })
         }
@@ -153,73 +219,48 @@ extension Vault {
             }
             return seconds
         }
+        if entry.kind == .batch { throw VaultError.badRequest("batch tokens cannot be renewed") }
+        guard let state = unsealed else { throw VaultError.sealed }
+        // In turn with the uses of a limited token, which is written as well.
+        return try await state.locks.withLock(Self.turn(of: entry.hash)) {
+            try await renewInTurn(entry.hash, increment, context, state)
+        }
+    }
+
+    /// Who changes a token's row waits for others who do.
+    static func turn(of token: Digest) -> [UInt8] { Array("token/".utf8) + token.bytes }
+
+    private func renewInTurn(_ hash: Digest, _ increment: Int64, _ context: RequestContext, _ state: UnsealedState)
+        async throws -> Effect
+    {
+        // Nothing suspends between this look and the queueing: a revocation that begins later is queued later, and wins.
+        guard let entry = try tokenEntry(hash, state) else { throw VaultError.permissionDenied }
         guard entry.isRenewable, entry.expires != nil else { throw VaultError.badRequest("lease is not renewable") }
         let wanted = entry.period > 0 ? entry.period : increment > 0 ? increment : entry.ttl
-        var limit = Int64.max
-        if entry.period == 0 { limit = configuration.maximumTokenTTL }
-        if entry.explicitMaximumTTL > 0 { limit = min(limit, entry.explicitMaximumTTL) }
-        let latest = entry.created.adding(seconds: limit == .max ? 4_000_000_000 : limit)
-        let expires = min(context.now.adding(seconds: wanted), latest)
-        let renewed = entry.renewed(until: expires, ttl: wanted, at: context.now)
-        // Nothing suspends between this look and the queueing: a revocation that begins later is queued later, and wins.
-        guard let state = unsealed, try tokenEntry(entry.hash, state) != nil else { throw VaultError.permissionDenied }
+        let mount = state.mounts.mount(of: Array(entry.path.utf8))
+        let latest = entry.latest(mount.map { lifetime(of: $0).maximum } ?? configuration.maximumTokenTTL)
+        let asked = context.now.adding(seconds: wanted)
+        var renewed = entry
+        renewed.expires = min(asked, latest ?? asked)
+        renewed.ttl = wanted
+        renewed.lastRenewal = context.now
+        let expires = renewed.expires ?? asked
         let generation = try await commit([
-            .put(.token(entry.hash), renewed.encoded, expect: .any), .expiry(of: entry.hash, at: expires),
+            .put(.token(hash), renewed.encoded, expect: .any), .expiry(of: hash, at: expires),
         ])
         // Commits are heard of in any order: the next use reads what is stored.
-        state.tokens[entry.hash] = nil
+        state.tokens[hash] = nil
         state.forgetCallers()
-        state.leases.schedule(.token(entry.hash), at: expires)
-        var reply = Reply.auth(authBlock(renewed, token: context.request.token, context))
-        if expires == latest, latest < context.now.adding(seconds: wanted) {
+        state.leases.schedule(.token(hash), at: expires)
+        let isOwn = context.caller?.token?.hash == hash
+        var reply = Reply.auth(authBlock(renewed, token: isOwn ? context.request.token : bodyToken(context), context))
+        if expires < asked {
             reply.warnings = [
-                "TTL of \"\(GoDuration.text(wanted))\" exceeded the effective max TTL; capped accordingly"
+                "TTL of \"\(GoDuration.text(wanted))\" exceeded the effective max_ttl of "
+                    + "\"\(GoDuration.text(max(0, (expires.seconds - context.now.seconds))))\"; TTL value is capped accordingly"
             ]
         }
         return Effect(reply, generation: generation)
-    }
-
-    /// Revokes a token, its children, and the leases of all of them.
-    ///
-    /// From the first step on the whole tree counts as gone. Children go before their parent, so that a crash on the way
-    /// leaves no child without one, and whoever asks again finishes the rest.
-    /// - Returns: the generation of the last change.
-    func revoke(tokenTree root: Digest) async throws -> UInt64 {
-        guard let state = unsealed else { throw VaultError.sealed }
-        var tree: [TokenEntry] = []
-        defer { for entry in tree { state.endingTokens.remove(entry.hash) } }
-        var queue = [root]
-        while let hash = queue.popLast() {
-            guard let entry = try tokenEntry(hash, state) else { continue }
-            state.endingTokens.insert(hash)
-            state.forgetCallers()
-            tree.append(entry)
-            // Children that were queued before: durable after this, and seen below.
-            if state.childrenInFlight[hash] != nil { _ = try await commit([]) }
-            let children = try barrier.names(in: .token, parent: BarrierKey.childrenParent(of: hash))
-            queue.append(contentsOf: children.compactMap { Digest($0) })
-        }
-        var generation = barrier.generation ?? 0
-        for entry in tree.reversed() { generation = try await remove(entry, state) }
-        return generation
-    }
-
-    private func remove(_ entry: TokenEntry, _ state: UnsealedState) async throws -> UInt64 {
-        let owner = "token:" + Hex.encode(entry.hash.bytes)
-        try await revokeLeases(ownedBy: owner)
-        var mutations: [BarrierMutation] = [
-            .delete(.token(entry.hash), expect: .any), .delete(.tokenAccessor(entry.accessor), expect: .any),
-        ]
-        if let parent = entry.parent { mutations.append(.delete(.tokenChild(entry.hash, of: parent), expect: .any)) }
-        if let expires = try storedToken(entry.hash, state)?.expires {
-            mutations.append(.delete(.expiry(of: entry.hash, at: expires), expect: .any))
-        }
-        let generation = try await commit(mutations)
-        state.tokens[entry.hash] = nil
-        state.revokedTokens.insert(entry.hash)
-        // Leases that were queued before the token was marked.
-        try await revokeLeases(ownedBy: owner)
-        return generation
     }
 
     /// The `auth` block of a login, creation or renewal.
@@ -227,17 +268,25 @@ extension Vault {
         var body = ResponseBody()
         body.append(text: #"{"client_token":"#)
         if let token { body.append(quotedSecret: token) } else { body.append(text: #""""#) }
+        let inherited = identityPolicies(of: entry)
         let members: [JSONValue.Member] = [
-            .init("accessor", .string(entry.accessor)), .init("policies", .strings(entry.policies)),
-            .init("token_policies", .strings(entry.policies)), .init("identity_policies", .null),
+            .init("accessor", .string(entry.accessor)),
+            .init("policies", .strings(Set(entry.policies + inherited).sorted())),
+            .init("token_policies", .strings(entry.policies)), .init("identity_policies", .orNull(inherited)),
             .init("metadata", entry.meta.isEmpty ? .null : metaJSON(entry)),
             .init("lease_duration", .integer(entry.remaining(at: context.now))),
-            .init("renewable", .bool(entry.isRenewable)), .init("entity_id", .string("")),
-            .init("token_type", .string("service")), .init("orphan", .bool(entry.isOrphan)),
-            .init("mfa_requirement", .null), .init("num_uses", .integer(0)),
+            .init("renewable", .bool(entry.isRenewable)), .init("entity_id", .string(entry.entityID)),
+            .init("token_type", .string(entry.kind.rawValue)), .init("orphan", .bool(entry.isOrphan)),
+            .init("mfa_requirement", .null), .init("num_uses", .integer(entry.usesLeft)),
         ]
         body.append([0x2c] + Array(JSONValue.object(members).encoded().dropFirst()))
         return body
+    }
+
+    /// What the entity behind a token adds to its policies.
+    private func identityPolicies(of entry: TokenEntry) -> [String] {
+        guard let table = unsealed?.identity, let entity = table.entities[entry.entityID] else { return [] }
+        return table.policies(of: entity)
     }
 
     /// Lends the parsed body of a request; nil for an empty body or JSON `null`.

@@ -13,9 +13,6 @@ struct KVMetadata: Sendable {
         func isReadable(at now: Timestamp) -> Bool { !isDestroyed && (deleted.map { $0 > now } ?? true) }
     }
 
-    /// How many versions are kept when nobody says otherwise.
-    static let defaultVersions: Int64 = 10
-
     var created: Timestamp
     var updated: Timestamp
     var current: Int64 = 0
@@ -25,6 +22,8 @@ struct KVMetadata: Sendable {
     /// Seconds; 0 never.
     var deleteVersionAfter: Int64 = 0
     var custom: [JSONValue.Member] = []
+    /// Counts the changes of this description, without those that writing versions makes.
+    var changes: Int64 = 0
     /// Ascending.
     var versions: [Version] = []
     /// Version of the row that holds this; 0 before the first write. Not stored.
@@ -40,16 +39,17 @@ struct KVMetadata: Sendable {
         return versions.first { $0.number == number }
     }
 
-    var effectiveMaximum: Int64 { maximumVersions > 0 ? maximumVersions : Self.defaultVersions }
-
     /// Adds the next version and gives the numbers of those that fall off the end.
-    mutating func appendVersion(at now: Timestamp) -> (version: Version, dropped: [Int64]) {
+    mutating func appendVersion(at now: Timestamp, _ configuration: KVConfiguration) -> (
+        version: Version, dropped: [Int64]
+    ) {
         current += 1
         updated = now
         var version = Version(number: current, created: now)
-        if deleteVersionAfter > 0 { version.deleted = now.adding(seconds: deleteVersionAfter) }
+        let lifetime = configuration.lifetime(for: self)
+        if lifetime > 0 { version.deleted = now.adding(seconds: lifetime) }
         versions.append(version)
-        let excess = max(0, versions.count - Int(clamping: effectiveMaximum))
+        let excess = max(0, versions.count - configuration.versions(for: self))
         let dropped = versions.prefix(excess).map(\.number)
         versions.removeFirst(excess)
         return (version, dropped)
@@ -91,10 +91,12 @@ struct KVMetadata: Sendable {
     var json: JSONValue {
         .object([
             "cas_required": .bool(requiresCheckAndSet), "created_time": .string(created.rfc3339),
-            "current_version": .integer(current),
+            "current_metadata_version": .integer(changes), "current_version": .integer(current),
             "custom_metadata": custom.isEmpty ? .null : .object(custom),
             "delete_version_after": .string(GoDuration.text(deleteVersionAfter)),
-            "max_versions": .integer(maximumVersions), "oldest_version": .integer(versions.first?.number ?? 0),
+            "max_versions": .integer(maximumVersions), "metadata_cas_required": .bool(false),
+            // 0 until a version has fallen off the end, as clients know it.
+            "oldest_version": .integer(versions.first.map { $0.number > 1 ? $0.number : 0 } ?? 0),
             "updated_time": .string(updated.rfc3339),
             "versions": .object(
                 versions.map { version in
@@ -124,6 +126,7 @@ struct KVMetadata: Sendable {
             "created": .integer(created.nanoseconds), "updated": .integer(updated.nanoseconds),
             "current": .integer(current), "max": .integer(maximumVersions), "cas": .bool(requiresCheckAndSet),
             "after": .integer(deleteVersionAfter), "custom": .object(custom), "versions": .array(list),
+            "changes": .integer(changes),
         ])
         return SharedSecret(copying: value.encoded())
     }
@@ -146,6 +149,7 @@ struct KVMetadata: Sendable {
         requiresCheckAndSet = value["cas"]?.bool ?? false
         deleteVersionAfter = value["after"]?.integer ?? 0
         custom = value["custom"]?.members ?? []
+        changes = value["changes"]?.integer ?? 0
         versions = list.compactMap { item in
             guard let parts = item.array?.compactMap(\.integer), parts.count == 4 else { return nil }
             return Version(
@@ -181,6 +185,14 @@ struct KVPlace: Sendable {
 
     func value(_ version: Int64) -> BarrierKey {
         BarrierKey(namespace: .kvData, parent: prefix(path), name: Array(String(version).utf8))
+    }
+
+    /// The parent of the rows of every version.
+    var values: [UInt8] { prefix(path) }
+
+    /// What the mount says of all its secrets.
+    static func configuration(_ mount: Mount) -> BarrierKey {
+        BarrierKey(namespace: .kvMetadata, parent: Array(mount.id.utf8), name: Array("config".utf8))
     }
 
     /// The parent whose children a listing of this path shows.

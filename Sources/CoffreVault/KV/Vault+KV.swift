@@ -4,6 +4,7 @@ internal import CoffreWire
 
 extension Vault {
     func kvEndpoint(_ context: RequestContext, _ mount: Mount, _ rest: [UInt8]) throws -> Endpoint? {
+        guard mount.isVersioned else { return try kvVersionOneEndpoint(context, mount, rest) }
         guard let slash = rest.firstIndex(of: 0x2f) ?? (rest.isEmpty ? nil : rest.endIndex) else { return nil }
         let verb = String(decoding: rest[..<slash], as: UTF8.self)
         let place = KVPlace(mount: mount, path: slash < rest.endIndex ? Array(rest[(slash + 1)...]) : [])
@@ -15,17 +16,13 @@ extension Vault {
         case "delete", "undelete", "destroy":
             guard context.verb == .write, !place.path.isEmpty else { return .unsupported(what) }
             return kvVersionsEndpoint(verb, place, what)
+        case "detailed-metadata":
+            guard context.verb == .list else { return .unsupported(what, .list) }
+            return detailedListing(place, what)
+        case "subkeys": return subkeysEndpoint(context, place, what)
         case "config":
             guard place.path.isEmpty else { return nil }
-            guard context.verb == .get else { return .unsupported(what) }
-            return .read(.sysRead, what, .capability(.read)) { _, _ in
-                Effect(
-                    .data([
-                        "cas_required": .bool(false), "delete_version_after": .string("0s"),
-                        "max_versions": .integer(0),
-                    ])
-                )
-            }
+            return kvConfigurationEndpoint(context, mount)
         default:
             return .read(.requestUnmatched, what, .capability(.read)) { _, context in
                 var reply = Reply.empty(status: 404)
@@ -39,8 +36,13 @@ extension Vault {
     }
 
     private func kvDataEndpoint(_ context: RequestContext, _ place: KVPlace, _ what: AuditWhat) throws -> Endpoint? {
-        guard !place.path.isEmpty else { return .unsupported(what) }
+        guard !place.path.isEmpty else { return nil }
         switch context.verb {
+        case .patch:
+            try Self.checkPatchType(context)
+            return .change(.secretWrite, what, .capability(.patch)) { vault, context in
+                try await vault.patchSecret(place, what, context)
+            }
         case .get, .head:
             return .read(.secretRead, what, .capability(.read)) { vault, context in
                 try vault.readSecret(place, what, context)
@@ -101,7 +103,13 @@ extension Vault {
         return metadata
     }
 
-    private func readSecret(_ place: KVPlace, _ what: AuditWhat, _ context: RequestContext) throws -> Effect {
+    /// - Parameter show: what to give of the value, and under which name; the value itself when nil.
+    func readSecret(
+        _ place: KVPlace,
+        _ what: AuditWhat,
+        _ context: RequestContext,
+        show: ((SharedSecret) throws -> (String, ResponseBody))? = nil
+    ) throws -> Effect {
         guard let metadata = try kvMetadata(place) else { throw VaultError.notFound }
         var number = metadata.current
         if let text = context.query("version") {
@@ -121,7 +129,14 @@ extension Vault {
         guard let row = try barrier.get(place.value(version.number)) else {
             throw VaultError(.storageCorrupt, "version \(version.number) of this secret is missing from the storage")
         }
-        body.append(row.value)
+        if let show {
+            let (name, shown) = try show(row.value)
+            body = ResponseBody()
+            body.append(text: "{\"\(name)\":")
+            body.append(shown)
+        } else {
+            body.append(row.value)
+        }
         body.append(Array(",\"metadata\":".utf8) + description + [0x7d])
         return Effect(.data(body), what: what)
     }
@@ -133,31 +148,18 @@ extension Vault {
         expectedToExist: Bool
     ) async throws -> Effect {
         guard let state = unsealed else { throw VaultError.sealed }
-        let (value, checkAndSet) = try withBody(context) { body -> (SharedSecret, Int64?) in
+        let (value, checkAndSet, warnings) = try withBody(context) { body -> (SharedSecret, Int64?, [String]) in
             guard let data = body?["data"], data.isObject else { throw VaultError.badRequest("no data provided") }
-            var checkAndSet: Int64?
-            if let given = body?["options"]?["cas"] {
-                guard let number = given.weakInteger else { throw VaultError.badRequest("cas must be a number") }
-                checkAndSet = number
-            }
-            return (SharedSecret(copying: data.raw), checkAndSet)
+            let warnings = Self.unrecognized(body, ["data", "options", "version"])
+            return (SharedSecret(copying: data.raw), try Self.checkAndSet(body), warnings)
         }
+        let configuration = try kvConfiguration(place.mount)
         return try await changeMetadata(place, state) { known in
             if (known != nil) != expectedToExist { try self.decideAgain(known != nil ? .update : .create, context) }
-            var metadata = known ?? KVMetadata(created: context.now)
-            if let checkAndSet, checkAndSet != metadata.current {
-                throw VaultError.badRequest("check-and-set parameter did not match the current version")
-            }
-            if checkAndSet == nil, metadata.requiresCheckAndSet {
-                throw VaultError.badRequest("check-and-set parameter required for this call")
-            }
-            let (version, dropped) = metadata.appendVersion(at: context.now)
-            var mutations: [BarrierMutation] = place.folders.map { .insertIfAbsent($0.entry, LeaseSchedule.marker) }
-            mutations.append(.put(place.value(version.number), value, expect: .any))
-            mutations.append(contentsOf: dropped.map { .delete(place.value($0), expect: .any) })
-            var what = what
-            what.version = Int(version.number)
-            return (metadata, mutations, Effect(.data(.object(metadata.describe(version))), what: what))
+            let metadata = known ?? KVMetadata(created: context.now)
+            var change = try Self.nextVersion(metadata, place, value, checkAndSet, configuration, what, context)
+            change.effect.reply.warnings = warnings
+            return change
         }
     }
 

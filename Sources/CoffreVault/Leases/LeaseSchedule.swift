@@ -7,12 +7,17 @@ final class LeaseSchedule {
     enum Item: Hashable, Sendable {
         case token(Digest)
         case lease(String)
+        /// A wrapping token, or the trace of one.
+        case wrap(Digest)
 
         init?(name: [UInt8]) {
             switch name.first {
             case 0x74:
                 guard let digest = Digest(name.dropFirst()) else { return nil }
                 self = .token(digest)
+            case 0x77:
+                guard let digest = Digest(name.dropFirst()) else { return nil }
+                self = .wrap(digest)
             case 0x6c: self = .lease(String(decoding: name.dropFirst(), as: UTF8.self))
             default: return nil
             }
@@ -21,6 +26,7 @@ final class LeaseSchedule {
         private var name: [UInt8] {
             switch self {
             case .token(let hash): [0x74] + hash.bytes
+            case .wrap(let hash): [0x77] + hash.bytes
             case .lease(let id): [0x6c] + Array(id.utf8)
             }
         }

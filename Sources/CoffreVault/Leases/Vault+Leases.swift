@@ -217,9 +217,11 @@ extension Vault {
             switch item {
             case .token(let hash): expireToken(hash, now)
             case .lease(let id): expireLease(id, now)
+            case .wrap(let hash): expireWrapped(hash, now)
             }
         }
         upkeep(state, now)
+        continueRemovals(state)
     }
 
     private func loadBuckets(_ state: UnsealedState, _ now: Timestamp) throws {

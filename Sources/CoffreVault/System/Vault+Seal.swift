@@ -217,15 +217,29 @@ extension Vault {
                 )
             }
         }
+        let batchKey: AESGCM
+        do throws(CryptoError) {
+            batchKey = try keyRow.value.withSecret { key throws(CryptoError) in
+                try AESGCM(key: KeyDerivation.subkey(from: key, context: "coffre batch tokens 1"))
+            }
+        } catch {
+            throw VaultError(.internalError, "internal error", cause: error)
+        }
         let mounts = try barrier.entries(in: .mount, parent: [], limit: 1000).map { name, entry in
             try Mount(path: String(decoding: name, as: UTF8.self), decoding: entry.value)
         }
         let state = UnsealedState(
             tokenKey: key,
-            mounts: mounts.sorted { $0.path.utf8.count > $1.path.utf8.count },
+            batchKey: batchKey,
+            mounts: MountTable(mounts),
+            identity: try loadIdentity(),
             policies: try loadPolicies(),
             peerRoles: Dictionary(uniqueKeysWithValues: roles.map { ($0.name, $0) })
         )
+        for (name, entry) in try barrier.entries(in: .mount, parent: BarrierKey.removedMounts, limit: 1000) {
+            let id = String(decoding: name, as: UTF8.self)
+            state.removedMounts[id] = try Mount(decoding: entry.value)
+        }
         let cursor = try barrier.get(.expiryCursor)?.value.withBytes { Int64(String(decoding: $0, as: UTF8.self)) }
         state.storedCursor = (cursor ?? nil) ?? clock.now().seconds / 60 - 1
         state.leases.loadedThrough = state.storedCursor - 1
@@ -240,6 +254,18 @@ extension Vault {
             try finishInterrupted()
         }
         tick()
+    }
+
+    private func loadIdentity() throws -> IdentityTable {
+        let entities = try barrier.entries(in: .identity, parent: IdentityEntity.parent, limit: .max).map {
+            name,
+            entry in
+            try IdentityEntity(id: String(decoding: name, as: UTF8.self), decoding: entry.value)
+        }
+        let groups = try barrier.entries(in: .identity, parent: IdentityGroup.parent, limit: .max).map { name, entry in
+            try IdentityGroup(id: String(decoding: name, as: UTF8.self), decoding: entry.value)
+        }
+        return IdentityTable(entities: entities, groups: groups)
     }
 
     /// Leases that a crash left half-made or half-revoked are revoked now.

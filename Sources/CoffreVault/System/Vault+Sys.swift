@@ -9,15 +9,29 @@ extension Vault {
         case ("auth/peer/login", .write): return peerLogin()
         case ("sys/internal/ui/mounts", .get):
             return .read(.sysRead, AuditWhat(), .anyone) { vault, context in
-                guard let caller = context.caller, let state = vault.unsealed else {
-                    return Effect(.data(["secret": .object([]), "auth": .object([])]))
+                guard let table = vault.unsealed?.mounts else { throw VaultError.sealed }
+                let visible = table.mounts.filter { mount in
+                    mount.tuning.isListedToAnyone
+                        || context.caller?.acl.hasAnyCapability(underMount: Array(mount.path.utf8)) ?? false
                 }
-                let visible = state.mounts.filter { caller.acl.hasAnyCapability(underMount: Array($0.path.utf8)) }
-                let secret = JSONValue.object(visible.map { .init($0.path, vault.describe($0)) })
-                return Effect(.data(["secret": secret, "auth": .object(vault.authMounts)]))
+                .sorted { $0.path < $1.path }
+                var (secret, auth): ([JSONValue.Member], [JSONValue.Member]) = ([], [])
+                for mount in visible {
+                    let member = JSONValue.Member(mount.shownPath, vault.describe(mount))
+                    if mount.type.isAuth { auth.append(member) } else { secret.append(member) }
+                }
+                return Effect(.data(["secret": .object(secret), "auth": .object(auth)]))
             }
-        default: return nil
+        default: break
         }
+        if context.path.starts(with: "sys/wrapping/".utf8) {
+            return try wrappingEndpoint(context, String(context.pathText.dropFirst(13)), state)
+        }
+        guard context.path.starts(with: "auth/".utf8), context.path.suffix(6).elementsEqual("/login".utf8),
+            let mount = state.mounts.mount(of: context.path), mount.type == .approle,
+            context.path.count == mount.path.utf8.count + 5
+        else { return nil }
+        return try appRoleLogin(context, mount)
     }
 
     func systemEndpoint(_ context: RequestContext, _ state: UnsealedState) throws -> Endpoint? {
@@ -29,13 +43,9 @@ extension Vault {
         }
         if rest.hasPrefix("leases/") { return try leaseEndpoint(context, rest) }
         if rest.hasPrefix("internal/ui/mounts/") { return preflight(context, Array(rest.utf8.dropFirst(19))) }
+        if let found = try mountEndpoint(context, rest) { return found }
+        if let found = remountEndpoint(context, rest) { return found }
         switch (rest, context.verb) {
-        case ("mounts", .get):
-            return .read(.sysRead, what, .capability(.read)) { vault, _ in
-                Effect(.doubled(vault.unsealed?.mounts.map { .init($0.path, vault.describe($0)) } ?? []))
-            }
-        case ("auth", .get):
-            return .read(.sysRead, what, .sudo(.read)) { vault, _ in Effect(.doubled(vault.authMounts)) }
         case ("capabilities-self", .write), ("capabilities", .write):
             return .read(.sysRead, what, .capability(.update)) { vault, context in
                 try vault.capabilities(context, ofSelf: rest == "capabilities-self")
@@ -60,7 +70,7 @@ extension Vault {
             }
         case ("audit/status", .get):
             return .read(.auditRead, what, .capability(.read)) { vault, _ in Effect(.data(vault.auditStatus())) }
-        case ("mounts", _), ("capabilities-self", _), ("capabilities", _), ("seal", _), ("auth", _), ("audit", _):
+        case ("capabilities-self", _), ("capabilities", _), ("seal", _), ("audit", _):
             return .unsupported(what)
         default: return nil
         }
@@ -74,44 +84,7 @@ extension Vault {
         ])
     }
 
-    // MARK: mounts
-
-    func describe(_ mount: Mount) -> JSONValue {
-        let options: JSONValue = mount.type == .kv ? .object([.init("version", "2")]) : .null
-        return describeMount(mount.type.rawValue, mount.description, mount.accessor, mount.id, options, leases: true)
-    }
-
-    var authMounts: [JSONValue.Member] {
-        [
-            .init(
-                "peer/",
-                describeMount("peer", "rights of local processes", "auth_peer", "auth-peer", .null, leases: false)
-            ),
-            .init("token/", describeMount("token", "tokens", "auth_token", "auth-token", .null, leases: false)),
-        ]
-    }
-
-    private func describeMount(
-        _ type: String,
-        _ description: String,
-        _ accessor: String,
-        _ uuid: String,
-        _ options: JSONValue,
-        leases: Bool
-    ) -> JSONValue {
-        .object([
-            "accessor": .string(accessor),
-            "config": .object([
-                "default_lease_ttl": .integer(leases ? configuration.defaultLeaseTTL : configuration.maximumTokenTTL),
-                "force_no_cache": .bool(false),
-                "max_lease_ttl": .integer(leases ? configuration.maximumLeaseTTL : configuration.maximumTokenTTL),
-            ]),
-            "description": .string(description), "external_entropy_access": .bool(false), "local": .bool(false),
-            "options": options, "plugin_version": "",
-            "running_plugin_version": .string("v\(configuration.version)+builtin"),
-            "running_sha256": "", "seal_wrap": .bool(false), "type": .string(type), "uuid": .string(uuid),
-        ])
-    }
+    // MARK: preflight
 
     /// What every `kv` command of a client asks first: which mount, and which version.
     private func preflight(_ context: RequestContext, _ path: [UInt8]) -> Endpoint {
@@ -121,7 +94,7 @@ extension Vault {
         return .read(.sysRead, what, .caller) { vault, context in
             guard let caller = context.caller, let state = vault.unsealed else { throw VaultError.permissionDenied }
             let asked = path.last == 0x2f ? path : path + [0x2f]
-            guard let mount = state.mounts.first(where: { asked.starts(with: $0.path.utf8) }),
+            guard let mount = state.mounts.mount(of: asked),
                 caller.acl.hasAnyCapability(underMount: Array(mount.path.utf8))
             else {
                 let name = String(decoding: path, as: UTF8.self)
@@ -135,6 +108,13 @@ extension Vault {
         }
     }
 
+    /// Names below a place of the storage, as `keys`; nothing there is 404.
+    func listing(_ namespace: StorageNamespace, _ parent: [UInt8]) throws -> Effect {
+        let names = try barrier.names(in: namespace, parent: parent)
+        guard !names.isEmpty else { throw VaultError.notFound }
+        return Effect(.data(["keys": .strings(names.map { String(decoding: $0, as: UTF8.self) })]))
+    }
+
     // MARK: capabilities
 
     private func capabilities(_ context: RequestContext, ofSelf: Bool) throws -> Effect {
@@ -144,15 +124,19 @@ extension Vault {
             guard !paths.isEmpty else { throw VaultError.badRequest("paths must be supplied") }
             guard paths.count <= 1000 else { throw VaultError.badRequest("at most 1000 paths at once") }
             if ofSelf { return (paths, caller.acl) }
-            guard let token = body?["token"], let count = token.stringCount, (1...512).contains(count) else {
+            guard let token = body?["token"], let count = token.stringCount,
+                (1...Self.maximumTokenBytes).contains(count)
+            else {
                 throw VaultError.badRequest("missing token")
             }
-            let hash = SharedSecret(SecretBytes(count: count) { token.decodeString(into: $0) })
-                .withBytes { state.tokenKey.authenticate($0) }
-            guard let entry = try tokenEntry(hash, state), !entry.isExpired(at: context.now) else {
+            let secret = SharedSecret(SecretBytes(count: count) { token.decodeString(into: $0) })
+            let hash = secret.withBytes { state.tokenKey.authenticate($0) }
+            guard let entry = try self.entry(of: secret, hash, state), !entry.isExpired(at: context.now) else {
                 throw VaultError.badRequest("invalid token")
             }
-            return (paths, self.acl(of: entry.policies, state))
+            let entity = state.identity.entities[entry.entityID]
+            let policies = entry.policies + (entity.map { state.identity.policies(of: $0) } ?? [])
+            return (paths, self.acl(of: policies, entity, state))
         }
         var members = paths.map { path in
             JSONValue.Member(path, .strings(acl.capabilities(path: Array(path.utf8))))

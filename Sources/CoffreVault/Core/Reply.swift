@@ -25,6 +25,7 @@ struct Reply: Sendable {
     /// Whole seconds.
     var leaseDuration: Int64 = 0
     var warnings: [String] = []
+    var headers: [ReleasedAnswer.Header] = []
 
     private init(status: Int, content: Content) {
         self.status = status
@@ -74,7 +75,9 @@ struct Reply: Sendable {
             let data = ResponseBody(JSONValue.object(members).encoded())
             appendEnvelope(to: &body, requestID: requestID, data: data, auth: nil, extra: members)
         }
-        return AnswerDraft(status: status, body: body)
+        var draft = AnswerDraft(status: status, body: body)
+        draft.headers = headers
+        return draft
     }
 
     private func appendEnvelope(

@@ -18,6 +18,8 @@ struct RequestContext: Sendable {
     var caller: Caller?
     /// Which rule decided, for the record.
     var why = AuditWhy.none
+    /// The durable intent record of a change.
+    var intent: AuditReceipt?
 
     init(_ request: VaultRequest, principal: Principal, now: Timestamp) {
         (requestID, correlation) = Self.makeID()
@@ -39,6 +41,7 @@ struct RequestContext: Sendable {
         now = other.now
         caller = other.caller
         why = other.why
+        intent = other.intent
         self.verb = verb
     }
 
@@ -125,6 +128,8 @@ struct Endpoint: Sendable {
     enum Work: Sendable {
         /// Decides and reads at once; recorded as one record.
         case read(@Sendable (isolated Vault, RequestContext) throws -> Effect)
+        /// Reads what takes longer; recorded as one record.
+        case inquiry(@Sendable (isolated Vault, RequestContext) async throws -> Effect)
         /// Changes something: an intent record before, an outcome record after.
         case change(@Sendable (isolated Vault, RequestContext) async throws -> Effect)
     }
@@ -140,6 +145,13 @@ struct Endpoint: Sendable {
         _ access: Access,
         _ body: @escaping @Sendable (isolated Vault, RequestContext) throws -> Effect
     ) -> Endpoint { Endpoint(operation: operation, what: what, access: access, work: .read(body)) }
+
+    static func inquiry(
+        _ operation: AuditOperation,
+        _ what: AuditWhat,
+        _ access: Access,
+        _ body: @escaping @Sendable (isolated Vault, RequestContext) async throws -> Effect
+    ) -> Endpoint { Endpoint(operation: operation, what: what, access: access, work: .inquiry(body)) }
 
     static func change(
         _ operation: AuditOperation,

@@ -44,6 +44,8 @@ final class UnsealedState {
     var nextScrub: Int64 = 0
     var isKeepingUp = false
     var reencryptedThrough: RowAddress?
+    /// What is known of an older database that was put back.
+    var hold: RestoreHold?
 
     init(tokenKey: HMACKey, mounts: [Mount], policies: [String: Policy], peerRoles: [String: PeerRole]) {
         self.tokenKey = tokenKey

@@ -28,6 +28,9 @@ package actor Vault {
     var unsealProgress: UnsealProgress?
     /// Why nothing is served although the vault is open; nil in normal work.
     var holdReason: String?
+    /// A snapshot that is being taken or sent, and a restore that is being confirmed.
+    var snapshots = SnapshotSlot()
+    var isConfirmingRestore = false
     /// Jobs whose answer somebody waits for.
     var openJobs: Set<BrokerJobID> = []
     private var budget: RefusalBudget
@@ -90,6 +93,9 @@ package actor Vault {
             case .read(let body):
                 let effect = try body(self, context)
                 release(context, endpoint, .success(effect), .single, [], completion)
+            case .inquiry(let body):
+                let context = context
+                Task { await self.inquire(context, endpoint, body, completion) }
             case .change(let body):
                 let context = context
                 Task { await self.change(context, endpoint, body, completion) }
@@ -151,6 +157,20 @@ package actor Vault {
         audit.append(record) { _ in }
     }
 
+    private func inquire(
+        _ context: RequestContext,
+        _ endpoint: Endpoint,
+        _ body: @Sendable (isolated Vault, RequestContext) async throws -> Effect,
+        _ completion: @escaping @Sendable (ReleasedAnswer) -> Void
+    ) async {
+        do {
+            let effect = try await body(self, context)
+            release(context, endpoint, .success(effect), .single, [], completion)
+        } catch {
+            release(context, endpoint, .failure(VaultError(mapping: error)), .single, [], completion)
+        }
+    }
+
     private func change(
         _ context: RequestContext,
         _ endpoint: Endpoint,
@@ -183,6 +203,8 @@ package actor Vault {
             if let token = context.caller?.token, let state = unsealed, try tokenEntry(token.hash, state) == nil {
                 throw VaultError.permissionDenied
             }
+            var context = context
+            context.intent = intent
             let effect = try await body(self, context)
             release(context, endpoint, .success(effect), .outcome, [intent.index], completion)
         } catch {

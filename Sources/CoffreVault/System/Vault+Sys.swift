@@ -29,6 +29,7 @@ extension Vault {
         }
         if rest.hasPrefix("leases/") { return try leaseEndpoint(context, rest) }
         if rest.hasPrefix("internal/ui/mounts/") { return preflight(context, Array(rest.utf8.dropFirst(19))) }
+        if rest == "storage/snapshot" { return snapshotEndpoint(context, what) }
         switch (rest, context.verb) {
         case ("mounts", .get):
             return .read(.sysRead, what, .capability(.read)) { vault, _ in

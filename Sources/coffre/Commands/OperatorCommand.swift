@@ -8,7 +8,7 @@ struct OperatorCommand: AsyncParsableCommand {
         abstract: "Initialise, unseal and seal the vault; back it up, restore it, rehearse that.",
         subcommands: [
             Initialize.self, Unseal.self, Seal.self, Backup.self, Restore.self, RestoreStatus.self, RestoreConfirm.self,
-            Snapshot.self,
+            Drill.self, Snapshot.self,
         ]
     )
 

@@ -109,7 +109,7 @@ let package = Package(
         .target(name: "CoffreTestSupport", path: "Tests/CoffreTestSupport", swiftSettings: base),
     ]
         + [
-            ("CoffreWireTests", ["CoffreWire"]),
+            ("CoffreWireTests", ["CoffreWire", "CoffreCrypto"]),
             ("CoffreCryptoTests", ["CoffreCrypto"]),
             ("CoffreStorageTests", ["CoffreStorage", "CoffreCrypto"]),
             ("CoffreAuditTests", ["CoffreAudit", "CoffreCrypto", "CCoffreShims"]),

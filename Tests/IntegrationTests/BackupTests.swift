@@ -246,6 +246,43 @@ struct BackupTests {
         #expect(try stage.vault.request("DELETE", "sys/storage/snapshot", token: stage.root).status == 405)
     }
 
+    @Test(.enabled(if: geteuid() == 0)) func theJobNeedsNoTokenAndMayDoNothingElse() throws {
+        let stage = try BackupStage()
+        let policy = try String(contentsOfFile: CoffredProcess.packageFolder + "/policies/backup.hcl", encoding: .utf8)
+        _ = try stage.vault.token(policy: policy, named: "backup", root: stage.root)
+        let role = #"{"bound_uids":[65533],"policies":["backup"]}"#
+        #expect(try stage.vault.request("POST", "auth/peer/role/backup", token: stage.root, body: role).status == 204)
+        chmod(stage.vault.socket, 0o666)
+        chmod(stage.files.path, 0o711)
+        let folder = stage.files.file("kept")
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: false)
+        chown(folder, 65_533, 65_534)
+        func asJob(_ arguments: [String], uid: Int = 65_533) throws -> (status: Int32, output: String) {
+            try RunningProcess.run(
+                "/usr/bin/setpriv",
+                ["--reuid=\(uid)", "--regid=65534", "--clear-groups", "--inh-caps=-all", try Self.reachable(stage)]
+                    + arguments,
+                environment: ["COFFRE_SOCKET": stage.vault.socket, "LC_ALL": "C"]
+            )
+        }
+        let taken = try asJob(["operator", "backup", "--keep", "14", folder])
+        #expect(taken.status == 0, "\(taken.output)")
+        #expect(try FileManager.default.contentsOfDirectory(atPath: folder).count == 1)
+        #expect(try asJob(["kv", "get", "secret/a"]).status == 3)
+        #expect(try asJob(["operator", "restore-confirm"]).status == 3)
+        #expect(try asJob(["operator", "backup", "-"], uid: 65_532).status == 3)
+    }
+
+    /// The command line where any user may run it.
+    private static func reachable(_ stage: BackupStage) throws -> String {
+        let copy = stage.files.file("coffre")
+        if !FileManager.default.fileExists(atPath: copy) {
+            try FileManager.default.copyItem(atPath: try CoffredProcess.program("coffre"), toPath: copy)
+            chmod(copy, 0o755)
+        }
+        return copy
+    }
+
     @Test func aFolderKeepsTheNewest() throws {
         let stage = try BackupStage()
         let folder = stage.files.file("kept")

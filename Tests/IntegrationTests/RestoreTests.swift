@@ -75,6 +75,37 @@ struct RestoreTests {
         #expect(names.filter { $0.hasPrefix("coffre.db.before-restore-") }.count == 1)
     }
 
+    @Test func aLeaseThatWasRevokedIsRevokedAgainInTheDatabaseToo() throws {
+        let stage = try DatabaseStage()
+        let vault = stage.vault
+        let files = try TestFolder("b")
+        let token = try files.write("token", stage.root)
+        let (kept, revoked) = (try stage.issued(), try stage.issued())
+        let snapshot = files.file("snapshot.tar")
+        func coffre(_ arguments: [String]) throws -> (status: Int32, output: String) {
+            let environment = ["COFFRE_SOCKET": vault.socket, "COFFRE_TOKEN_FILE": token, "LC_ALL": "C"]
+            return try RunningProcess.run(try CoffredProcess.program("coffre"), arguments, environment: environment)
+        }
+        #expect(try coffre(["operator", "backup", snapshot]).status == 0)
+        // The broker is away: the wish to revoke is durable, the login is still there.
+        stage.killBroker()
+        let body = #"{"lease_id":"\#(revoked.lease)"}"#
+        let answer = try vault.request("PUT", "sys/leases/revoke", token: stage.root, body: body)
+        #expect(answer.status >= 500, "\(answer.text)")
+        #expect(stage.works(revoked))
+        try vault.stop()
+        #expect(try coffre(["operator", "restore", "--state-directory", vault.stateFolder, snapshot]).status == 0)
+        try stage.recover()
+        let status = try vault.request("GET", "sys/restore/status").data
+        let listed = try #require(status["to_revoke"] as? [[String: Any]])
+        #expect(listed.compactMap { $0["lease_id"] as? String } == [revoked.lease])
+        #expect(stage.works(revoked), "nothing is revoked while it holds")
+        #expect(try coffre(["operator", "restore-confirm"]).status == 0)
+        try eventually(within: 30, "the login is gone") { !stage.works(revoked) }
+        #expect(stage.works(kept))
+        try vault.verifyLog()
+    }
+
     @Test func aDatabaseCopiedByHandIsHeldAndItsRevocationsAreFound() throws {
         let stage = try BackupStage()
         let (vault, root) = (stage.vault, stage.root)

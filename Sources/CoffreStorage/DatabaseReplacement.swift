@@ -16,7 +16,9 @@ package final class DatabaseReplacement {
 
     private let folder: StateFolder
     private var database: String { folder.path + "/coffre.db" }
-    private var incoming: String { folder.path + "/coffre.db.restoring" }
+    private var incoming: String { folder.path + "/" + Self.incomingName }
+    /// Name of the new database until it is in place.
+    static let incomingName = "coffre.db.restoring"
     private static let companions = ["-wal", "-shm", "-journal"]
 
     /// Opens or creates `path` (0700, of this user) and takes its lock.

@@ -49,8 +49,10 @@ package final class SQLiteStore: KeyValueStore {
         self.folder = folder
         let folder = try StateFolder(folder)
         try folder.check("coffre.db")
-        // What a crash in the middle of a snapshot leaves.
-        for end in ["", "-journal", "-wal", "-shm"] { unlink(self.folder + "/" + Self.snapshotName + end) }
+        // What a crash in the middle of a snapshot or of a restore leaves.
+        for name in [Self.snapshotName, DatabaseReplacement.incomingName] {
+            for end in ["", "-journal", "-wal", "-shm"] { unlink(self.folder + "/" + name + end) }
+        }
         let mask = umask(0o077)
         defer { umask(mask) }
         let connection = try Self.openWriter(path, maximumPages: maximumPages)

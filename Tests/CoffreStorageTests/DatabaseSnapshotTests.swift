@@ -106,10 +106,13 @@ struct DatabaseSnapshotTests {
 
     @Test func aStartRemovesWhatACrashLeft() throws {
         let folder = try TestFolder("s")
-        for end in ["", "-journal", "-wal", "-shm"] { _ = try folder.write("coffre.db.snapshot" + end, "half") }
+        for end in ["", "-journal", "-wal", "-shm"] {
+            _ = try folder.write("coffre.db.snapshot" + end, "half")
+            _ = try folder.write("coffre.db.restoring" + end, "half")
+        }
         let store = try Self.opened(folder)
         let names = try FileManager.default.contentsOfDirectory(atPath: folder.path)
-        #expect(!names.contains { $0.contains("snapshot") })
+        #expect(!names.contains { $0.contains("snapshot") || $0.contains("restoring") })
         store.close()
     }
 

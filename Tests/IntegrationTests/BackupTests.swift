@@ -156,6 +156,13 @@ struct BackupTests {
         #expect(!FileManager.default.fileExists(atPath: target + ".partial"))
         #expect(try stage.leftovers().isEmpty)
         #expect(try stage.coffre(["operator", "backup", target]).output.contains("--force"))
+        // Killed between its two names: the whole file stays, the other name goes.
+        #expect(link(target, target + ".partial") == 0)
+        let whole = FileManager.default.contents(atPath: target)
+        let other = stage.files.file("snapshot.tar.partial")
+        #expect(other == target + ".partial")
+        #expect(try stage.coffre(["operator", "backup", target]).status == 64)
+        #expect(FileManager.default.contents(atPath: target) == whole)
         #expect(try stage.coffre(["operator", "backup", "--force", target]).status == 0)
         #expect(try stage.vault.request("GET", "sys/health").status == 200)
     }

@@ -68,7 +68,7 @@ extension OperatorCommand {
                 partial.discard()
                 throw error
             }
-            let removed = try keep.map { try SnapshotFolder(file).prune(keeping: $0) } ?? []
+            let removed = try keep.map { try SnapshotFolder(file).prune(keeping: $0, and: target) } ?? []
             let manifest = ending.manifest
             if console.format == .json {
                 console.json(["file": .string(target), "manifest": manifest.json, "removed": .strings(removed)])

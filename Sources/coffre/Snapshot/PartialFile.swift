@@ -21,28 +21,57 @@ final class PartialFile: Sendable {
         partial = target + ".partial"
         var facts = stat()
         if lstat(target, &facts) == 0 {
-            guard overwrites, facts.st_mode & S_IFMT == S_IFREG else { throw Self.exists(target) }
-        }
-        descriptor = open(partial, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0o600)
-        guard descriptor >= 0 else { throw Self.failure(partial) }
-        do {
-            guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
-                throw Failure("another backup writes \(partial)", "une autre sauvegarde écrit \(partial)")
+            guard facts.st_mode & S_IFMT == S_IFREG else {
+                throw Failure(
+                    "\(target) is not a plain file; a folder takes --keep",
+                    "\(target) n'est pas un fichier ordinaire ; un dossier demande --keep",
+                    .usage
+                )
             }
-            guard fstat(descriptor, &facts) == 0, facts.st_mode & S_IFMT == S_IFREG, facts.st_uid == geteuid(),
-                facts.st_nlink == 1
-            else {
+            guard overwrites else { throw Self.exists(target) }
+        }
+        var opened: Int32?
+        // What another run has finished or left in between is looked at anew.
+        for _ in 0..<10 where opened == nil { opened = try Self.open(partial) }
+        guard let opened else { throw Self.isBusy(partial) }
+        descriptor = opened
+        Self.removeOnSignal(partial)
+    }
+
+    /// The empty file under its lock; nil when its name came to mean another file meanwhile.
+    private static func open(_ partial: String) throws -> Int32? {
+        let descriptor = Glibc.open(partial, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else { throw failure(partial) }
+        do {
+            guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else { throw isBusy(partial) }
+            var facts = stat()
+            var named = stat()
+            guard fstat(descriptor, &facts) == 0, facts.st_mode & S_IFMT == S_IFREG, facts.st_uid == geteuid() else {
                 throw Failure(
                     "\(partial) is not a file of yours: move it away",
                     "\(partial) n'est pas un fichier à vous : déplacez-le"
                 )
             }
-            guard fchmod(descriptor, 0o600) == 0, ftruncate(descriptor, 0) == 0 else { throw Self.failure(partial) }
+            guard lstat(partial, &named) == 0, named.st_ino == facts.st_ino, named.st_dev == facts.st_dev else {
+                close(descriptor)
+                return nil
+            }
+            guard facts.st_nlink == 1 else {
+                // A run that was killed after it had given the file its name: that one stays.
+                unlink(partial)
+                close(descriptor)
+                return nil
+            }
+            guard fchmod(descriptor, 0o600) == 0, ftruncate(descriptor, 0) == 0 else { throw failure(partial) }
+            return descriptor
         } catch {
             close(descriptor)
             throw error
         }
-        Self.removeOnSignal(partial)
+    }
+
+    private static func isBusy(_ path: String) -> Failure {
+        Failure("another backup writes \(path)", "une autre sauvegarde écrit \(path)")
     }
 
     deinit {
@@ -74,7 +103,7 @@ final class PartialFile: Sendable {
         unfinished.store(0, ordering: .releasing)
         let slash = target.utf8.lastIndex(of: 0x2f)
         let folder = slash.map { $0 == target.startIndex ? "/" : String(target[..<$0]) } ?? "."
-        let above = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        let above = Glibc.open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         defer { close(above) }
         // Some file systems cannot sync a folder, and say so by EINVAL.
         guard above >= 0, fsync(above) == 0 || errno == EINVAL else { throw Self.failure(folder) }
@@ -95,7 +124,7 @@ final class PartialFile: Sendable {
     static func removeStale(in folder: String, where isOurs: (String) -> Bool) {
         for name in names(in: folder) ?? [] where isOurs(name) {
             let path = folder + "/" + name
-            let descriptor = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC)
+            let descriptor = Glibc.open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC)
             guard descriptor >= 0 else { continue }
             if flock(descriptor, LOCK_EX | LOCK_NB) == 0 { unlink(path) }
             close(descriptor)

@@ -22,12 +22,13 @@ struct SnapshotFolder {
     /// Path of the newest one, nil when there is none.
     var newest: String? { names.last.map { path + "/" + $0 } }
 
-    /// Removes all but the newest.
+    /// Removes all but the newest, and never `written`, whatever the clock said.
     /// - Returns: paths of what was removed.
-    func prune(keeping count: Int) throws -> [String] {
+    func prune(keeping count: Int, and written: String) throws -> [String] {
         var removed: [String] = []
         for name in names.dropLast(count) {
             let file = path + "/" + name
+            if file.utf8.elementsEqual(written.utf8) { continue }
             guard unlink(file) == 0 else {
                 let reason = String(cString: strerror(errno))
                 throw Failure("cannot remove \(file): \(reason)", "suppression impossible de \(file) : \(reason)")

@@ -98,8 +98,10 @@ struct FileBodyTests {
 
     @Test func aReaderWhoLeavesIsReportedAndTheFileClosed() async throws {
         let released = Flag()
+        var configuration = APIServerConfiguration()
+        configuration.progressTimeout = .seconds(600)
         let performer = try Self.performer([UInt8](repeating: 7, count: 8_000_000), released)
-        try await ServerFixture.with(performer: performer) { fixture in
+        try await ServerFixture.with(configuration, performer: performer) { fixture in
             let client = try fixture.connect()
             client.send(Self.request)
             try await fixture.eventually { fixture.performer.requests.count == 1 }

@@ -165,6 +165,47 @@ struct RestoreTests {
         #expect(try vault.request("GET", "sys/mounts", token: root).status == 200)
     }
 
+    /// Killed at its n-th call that changes the folder, for every n, until one comes through.
+    @Test(arguments: ["rename,renameat2", "fsync,fdatasync", "pwrite64,write", "unlink"])
+    func aRestoreKilledAtAnyStepLeavesAWholeDatabase(calls: String) throws {
+        let stage = try BackupStage()
+        let (vault, root) = (stage.vault, stage.root)
+        _ = try vault.request("POST", "secret/data/old", token: root, body: #"{"data":{"k":"v"}}"#)
+        let snapshot = try stage.backup()
+        var step = 0
+        var status: Int32 = -1
+        while status != 0, step < 40 {
+            step += 1
+            // The write-ahead log of a daemon that was killed is part of what must survive.
+            _ = try vault.request("POST", "secret/data/last", token: root, body: #"{"data":{"n":\#(step)}}"#)
+            try vault.kill()
+            status = try RunningProcess.run(
+                "/usr/bin/env",
+                [
+                    "strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=\(calls)", "-e",
+                    "inject=\(calls):signal=KILL:when=\(step)", try CoffredProcess.program("coffre"), "operator",
+                    "restore", "--state-directory", vault.stateFolder, snapshot,
+                ],
+                environment: stage.environment
+            ).status
+            try vault.start()
+            try vault.unseal()
+            let isNew = try vault.request("GET", "sys/restore/status").data["hold"] as? Bool == true
+            if isNew {
+                #expect(try vault.request("PUT", "sys/restore/confirm").status == 204)
+            } else {
+                let last = try vault.request("GET", "secret/data/last", token: root)
+                #expect(last.text.contains(#""n":\#(step)"#), "step \(step): \(last.text)")
+            }
+            #expect(try vault.request("GET", "secret/data/old", token: root).status == 200, "step \(step)")
+            #expect(try stage.leftovers().isEmpty)
+        }
+        #expect(status == 0 || step == 40)
+        #expect(step > 1)
+        try vault.stop()
+        try vault.verifyLog()
+    }
+
     @Test func aSnapshotBesideAnotherLogIsHeld() throws {
         let stage = try BackupStage()
         let snapshot = try stage.backup()

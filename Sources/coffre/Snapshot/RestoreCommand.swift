@@ -43,9 +43,8 @@ extension OperatorCommand {
                 The vault then starts in hold mode: see restore-status and restore-confirm.
 
                 EXAMPLES
-                  systemctl stop coffred.socket coffred.service
                   coffre operator restore --state-directory /var/lib/coffre /media/backup/coffre.tar
-                  systemctl start coffred.socket && coffre operator restore-status
+                  (after systemctl stop coffred.socket coffred.service; then start the socket, unseal, restore-status)
                 """
         )
         @OptionGroup var options: OfflineOptions

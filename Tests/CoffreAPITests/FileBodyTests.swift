@@ -111,6 +111,23 @@ struct FileBodyTests {
         }
     }
 
+    @Test func aReaderWhoDripsIsCutInTheEnd() async throws {
+        let released = Flag()
+        var configuration = APIServerConfiguration()
+        configuration.streamTimeout = .milliseconds(300)
+        let performer = try Self.performer([UInt8](repeating: 7, count: 40_000_000), released)
+        try await ServerFixture.with(configuration, performer: performer) { fixture in
+            let client = try fixture.connect()
+            client.send(Self.request)
+            // Reads all the time, and never enough.
+            var block = [UInt8](repeating: 0, count: 100_000)
+            try await fixture.eventually {
+                _ = recv(client.descriptor, &block, block.count, Int32(MSG_DONTWAIT))
+                return released.isSet && fixture.performer.undelivered == 1
+            }
+        }
+    }
+
     @Test func aReaderWhoStopsIsCut() async throws {
         let released = Flag()
         var configuration = APIServerConfiguration()

@@ -39,6 +39,8 @@ final class Connection: ChannelDuplexHandler {
     private var reservation: BodyReservation?
     /// What is left of an answer that is too large for memory.
     private var outgoing: StreamedBody?
+    /// When it must have left.
+    private var outgoingEnd = UInt64.max
     private var isHead = false
     private var isVersion10 = false
     /// Whether the framing is lost, so that the current answer is the last.
@@ -246,6 +248,7 @@ final class Connection: ChannelDuplexHandler {
             isVersion10: isVersion10
         )
         outgoing = ResponseWriter.rest(of: answer, isHead: isHead)
+        outgoingEnd = MonotonicTime.now() + shared.streamNanoseconds
         send(buffer, proof: answer.proof, context)
     }
 
@@ -264,7 +267,7 @@ final class Connection: ChannelDuplexHandler {
     /// The next piece goes when the one before has left, and after what others wait for on this loop.
     private func sendNext(_ proof: ReleasedAnswer.Proof) {
         guard let bound else { return }
-        deadline = MonotonicTime.now() + shared.progressNanoseconds
+        deadline = min(MonotonicTime.now() + shared.progressNanoseconds, outgoingEnd)
         context?.eventLoop.execute {
             let connection = bound.value
             guard case .writing = connection.state, let context = connection.context else {

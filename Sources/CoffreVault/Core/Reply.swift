@@ -29,6 +29,7 @@ struct Reply: Sendable {
     var warnings: [String] = []
     /// Of a login, for the `wrap_info` that may hide it.
     var wrappedAccessor = ""
+    var headers: [ReleasedAnswer.Header] = []
 
     private init(status: Int, content: Content) {
         self.status = status
@@ -108,7 +109,9 @@ struct Reply: Sendable {
             let data = ResponseBody(JSONValue.object(members).encoded())
             appendEnvelope(to: &body, requestID: requestID, data: data, auth: nil, extra: members)
         }
-        return AnswerDraft(status: status, body: body)
+        var draft = AnswerDraft(status: status, body: body)
+        draft.headers = headers
+        return draft
     }
 
     private func appendEnvelope(
@@ -177,6 +180,8 @@ extension ResponseBody {
                     switch piece {
                     case .clear(let bytes): bytes.withUnsafeBytes { copy($0) }
                     case .secret(let secret): secret.withBytes { copy($0) }
+                    // Files are bare objects, which are never wrapped.
+                    case .file: break
                     }
                 }
             }

@@ -23,6 +23,8 @@ struct RequestContext: Sendable {
 
     /// Whether each request with this token counts.
     var usesLimitedToken: Bool { (caller?.token?.usesLeft ?? 0) != 0 }
+    /// The durable intent record of a change.
+    var intent: AuditReceipt?
 
     init(_ request: VaultRequest, principal: Principal, now: Timestamp) {
         (requestID, correlation) = Self.makeID()
@@ -45,6 +47,7 @@ struct RequestContext: Sendable {
         caller = other.caller
         why = other.why
         wrapTTL = other.wrapTTL
+        intent = other.intent
         self.verb = verb
     }
 
@@ -160,6 +163,8 @@ struct Endpoint: Sendable {
     enum Work: Sendable {
         /// Decides and reads at once; recorded as one record.
         case read(@Sendable (isolated Vault, RequestContext) throws -> Effect)
+        /// Reads what takes longer; recorded as one record.
+        case inquiry(@Sendable (isolated Vault, RequestContext) async throws -> Effect)
         /// Changes something: an intent record before, an outcome record after.
         case change(@Sendable (isolated Vault, RequestContext) async throws -> Effect)
     }
@@ -175,6 +180,13 @@ struct Endpoint: Sendable {
         _ access: Access,
         _ body: @escaping @Sendable (isolated Vault, RequestContext) throws -> Effect
     ) -> Endpoint { Endpoint(operation: operation, what: what, access: access, work: .read(body)) }
+
+    static func inquiry(
+        _ operation: AuditOperation,
+        _ what: AuditWhat,
+        _ access: Access,
+        _ body: @escaping @Sendable (isolated Vault, RequestContext) async throws -> Effect
+    ) -> Endpoint { Endpoint(operation: operation, what: what, access: access, work: .inquiry(body)) }
 
     static func change(
         _ operation: AuditOperation,

@@ -37,6 +37,8 @@ final class UnsealedState {
     var nextScrub: Int64 = 0
     var isKeepingUp = false
     var reencryptedThrough: RowAddress?
+    /// What is known of an older database that was put back.
+    var hold: RestoreHold?
 
     init(
         tokenKey: HMACKey,

@@ -21,6 +21,10 @@ extension Vault {
             return
         }
         guard let state = unsealed else { throw VaultError.sealed }
+        if let reason = holdReason {
+            context.caller = try? identify(context, state)
+            throw VaultError(.restored, reason)
+        }
         if let found = try openEndpoint(context, state) {
             context.caller = try? identify(context, state)
             endpoint = found
@@ -33,7 +37,6 @@ extension Vault {
         }
         let caller = try identify(context, state)
         context.caller = caller
-        if let reason = holdReason { throw VaultError(.restored, reason) }
         guard let found = try self.endpoint(for: context, state) else {
             let rights = caller.acl.capabilities(path: context.path)
             throw rights == ["deny"] ? VaultError.permissionDenied : VaultError(.notFound, unsupportedPath(context))

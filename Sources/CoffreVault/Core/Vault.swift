@@ -28,6 +28,9 @@ package actor Vault {
     var unsealProgress: UnsealProgress?
     /// Why nothing is served although the vault is open; nil in normal work.
     var holdReason: String?
+    /// A snapshot that is being taken or sent, and a restore that is being confirmed.
+    var snapshots = SnapshotSlot()
+    var isConfirmingRestore = false
     /// Jobs whose answer somebody waits for.
     var openJobs: Set<BrokerJobID> = []
     private var budget: RefusalBudget
@@ -92,7 +95,11 @@ package actor Vault {
                 return
             }
             let context = context
-            Task { await self.change(context, endpoint, completion) }
+            if case .inquiry(let body) = endpoint.work, context.wrapTTL == 0, !context.usesLimitedToken {
+                Task { await self.inquire(context, endpoint, body, completion) }
+            } else {
+                Task { await self.change(context, endpoint, completion) }
+            }
         } catch {
             let error = VaultError(mapping: error)
             guard context.usesLimitedToken else {
@@ -162,6 +169,20 @@ package actor Vault {
         audit.append(record) { _ in }
     }
 
+    private func inquire(
+        _ context: RequestContext,
+        _ endpoint: Endpoint,
+        _ body: @Sendable (isolated Vault, RequestContext) async throws -> Effect,
+        _ completion: @escaping @Sendable (ReleasedAnswer) -> Void
+    ) async {
+        do {
+            let effect = try await body(self, context)
+            release(context, endpoint, .success(effect), .single, [], completion)
+        } catch {
+            release(context, endpoint, .failure(VaultError(mapping: error)), .single, [], completion)
+        }
+    }
+
     private func change(
         _ context: RequestContext,
         _ endpoint: Endpoint,
@@ -194,6 +215,7 @@ package actor Vault {
             if let token = context.caller?.token, let state = unsealed, try !isAlive(token, state) {
                 throw VaultError.permissionDenied
             }
+            context.intent = intent
             if let used = try await consumeUse(of: context) {
                 context.caller = context.caller?.replacing(token: used)
                 completion = ending(used, completion)
@@ -201,7 +223,7 @@ package actor Vault {
             var effect: Effect
             switch endpoint.work {
             case .read(let body): effect = try body(self, context)
-            case .change(let body): effect = try await body(self, context)
+            case .inquiry(let body), .change(let body): effect = try await body(self, context)
             }
             if context.wrapTTL > 0 { effect = try await wrap(effect, context) }
             release(context, endpoint, .success(effect), .outcome, [intent.index], completion)

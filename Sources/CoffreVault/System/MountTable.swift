@@ -3,6 +3,8 @@ internal import CoffreCrypto
 extension BarrierKey {
     static let tokenKey = BarrierKey(namespace: .system, parent: [], name: Array("token-key".utf8))
     static let expiryCursor = BarrierKey(namespace: .system, parent: [], name: Array("expiry-cursor".utf8))
+    /// There from the moment a restore is confirmed until everything that was revoked since is revoked again.
+    static let restoreMarker = BarrierKey(namespace: .system, parent: [], name: Array("restore".utf8))
 
     static func mount(_ path: String) -> BarrierKey {
         BarrierKey(namespace: .mount, parent: [], name: Array(path.utf8))

@@ -45,6 +45,7 @@ extension Vault {
         if rest.hasPrefix("internal/ui/mounts/") { return preflight(context, Array(rest.utf8.dropFirst(19))) }
         if let found = try mountEndpoint(context, rest) { return found }
         if let found = remountEndpoint(context, rest) { return found }
+        if rest == "storage/snapshot" { return snapshotEndpoint(context, what) }
         switch (rest, context.verb) {
         case ("capabilities-self", .write), ("capabilities", .write):
             return .read(.sysRead, what, .capability(.update)) { vault, context in

@@ -1,5 +1,6 @@
 internal import CoffreAudit
 internal import CoffreCrypto
+internal import CoffreWire
 
 /// What is known of a request while it is decided and carried out.
 struct RequestContext: Sendable {
@@ -18,6 +19,8 @@ struct RequestContext: Sendable {
     var caller: Caller?
     /// Which rule decided, for the record.
     var why = AuditWhy.none
+    /// What the deciding rule leaves of a list; nil for all of it.
+    var listing: ListingLimits?
 
     init(_ request: VaultRequest, principal: Principal, now: Timestamp) {
         (requestID, correlation) = Self.makeID()
@@ -39,6 +42,7 @@ struct RequestContext: Sendable {
         now = other.now
         caller = other.caller
         why = other.why
+        listing = other.listing
         self.verb = verb
     }
 

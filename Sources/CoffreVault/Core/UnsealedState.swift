@@ -1,6 +1,7 @@
 internal import CoffreAudit
 internal import CoffreCrypto
 internal import CoffreStorage
+internal import CoffreWire
 
 /// One entry of the mount table.
 struct Mount: Sendable {

@@ -56,6 +56,7 @@ extension Vault {
         let decision = caller.acl.decide(capability, path: path)
         context.why = why(of: decision)
         guard decision.isAllowed, !needsSudo || decision.hasSudo else { throw VaultError.permissionDenied }
+        if decision.limits != nil { try checkLimits(decision, capability, &context) }
     }
 
     private func unsupportedPath(_ context: RequestContext) -> String {
@@ -72,7 +73,7 @@ extension Vault {
     }
 
     /// Mount by mount: the longest mount path that the request's path lies under.
-    private func endpoint(for context: RequestContext, _ state: UnsealedState) throws -> Endpoint? {
+    func endpoint(for context: RequestContext, _ state: UnsealedState) throws -> Endpoint? {
         let path = context.path
         if path.starts(with: "sys/".utf8) { return try systemEndpoint(context, state) }
         if path.starts(with: "auth/token/".utf8) { return try tokenEndpoint(context, state) }

@@ -88,7 +88,7 @@ package actor Vault {
             guard let endpoint else { throw VaultError.notFound }
             switch endpoint.work {
             case .read(let body):
-                let effect = try body(self, context)
+                let effect = try listed(body(self, context), context)
                 release(context, endpoint, .success(effect), .single, [], completion)
             case .change(let body):
                 let context = context

@@ -65,9 +65,10 @@ extension Vault {
     }
 
     /// The rights of these policies together; a policy that does not exist gives none.
-    func acl(of names: [String], _ state: UnsealedState) -> ACL {
+    /// - Parameter subject: whom templates speak of.
+    func acl(of names: [String], subject: PolicySubject? = nil, _ state: UnsealedState) -> ACL {
         if names.contains("root") { return .root }
-        return ACL(policies: names.compactMap { state.policies[$0] }, now: clock.now().seconds)
+        return ACL(policies: names.compactMap { state.policies[$0] }, subject: subject, now: clock.now().seconds)
     }
 
     // MARK: facts for the record

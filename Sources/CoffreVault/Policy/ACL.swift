@@ -10,6 +10,8 @@ package struct ACLDecision: Sendable {
     package let policy: String?
     package let policyVersion: Int?
     package let rule: Int?
+    /// Whether the rule that decided says `deny`, or nothing is granted to this caller at all.
+    let isDeny: Bool
     /// What the rule demands besides; nil when nothing.
     let limits: SharedLimits?
 
@@ -73,26 +75,10 @@ package struct ACL: Sendable {
         }
     }
 
-    private struct SegmentPattern: Sendable {
-        let text: [UInt8]
-        let parts: [[UInt8]]
-        let endsInGlob: Bool
-        let firstWildcard: Int
-        let grant: Grant
-
-        init(_ text: [UInt8], endsInGlob: Bool, _ grant: Grant) {
-            self.text = text
-            parts = text.split(separator: 0x2f, omittingEmptySubsequences: false).map { Array($0) }
-            self.endsInGlob = endsInGlob
-            firstWildcard = text.firstIndex(of: 0x2b) ?? text.count
-            self.grant = grant
-        }
-    }
-
     private let isRoot: Bool
     private var exact: [[UInt8]: Grant] = [:]
     private var prefixes: [(path: [UInt8], grant: Grant)] = []  // longest first
-    private var segments: [SegmentPattern] = []
+    private var segments: [(matcher: SegmentMatcher, grant: Grant)] = []
     // The rule whose template met a value that it must not hold: nothing is granted at all.
     private var forbidden: Grant?
     /// When a rule expires next (seconds since 1970): the rights must be made anew then.
@@ -136,7 +122,7 @@ package struct ACL: Sendable {
             case .exact: exact[pattern.path] = draft.grant
             case .prefix: prefixes.append((pattern.path, draft.grant))
             case .segments(let endsInGlob):
-                segments.append(SegmentPattern(pattern.path, endsInGlob: endsInGlob, draft.grant))
+                segments.append((SegmentMatcher(pattern.path, endsInGlob: endsInGlob), draft.grant))
             }
         }
         prefixes.sort { $0.path.count > $1.path.count }
@@ -151,6 +137,7 @@ package struct ACL: Sendable {
                 policy: "root",
                 policyVersion: nil,
                 rule: nil,
+                isDeny: false,
                 limits: nil
             )
         }
@@ -162,6 +149,7 @@ package struct ACL: Sendable {
                 policy: nil,
                 policyVersion: nil,
                 rule: nil,
+                isDeny: false,
                 limits: nil
             )
         }
@@ -172,6 +160,7 @@ package struct ACL: Sendable {
             policy: grant.policy,
             policyVersion: grant.version,
             rule: grant.rule,
+            isDeny: isDenied,
             limits: grant.limits
         )
     }
@@ -193,16 +182,7 @@ package struct ACL: Sendable {
             return true
         }
         let mountParts = mount.dropLast().split(separator: 0x2f, omittingEmptySubsequences: false)
-        return segments.contains { pattern in
-            guard grants(pattern.grant) else { return false }
-            for (index, part) in mountParts.enumerated() {
-                guard index < pattern.parts.count else { return pattern.endsInGlob }
-                let isLastGlob = pattern.endsInGlob && index == pattern.parts.count - 1
-                if pattern.parts[index] == [0x2b] || pattern.parts[index].elementsEqual(part) { continue }
-                return isLastGlob && part.starts(with: pattern.parts[index])
-            }
-            return true
-        }
+        return segments.contains { grants($0.grant) && $0.matcher.reaches(below: mountParts) }
     }
 
     private func find(_ path: [UInt8], isListing: Bool) -> Grant? {
@@ -216,59 +196,13 @@ package struct ACL: Sendable {
     private func findPattern(_ path: [UInt8]) -> Grant? {
         let prefix = prefixes.first { path.starts(with: $0.path) }
         guard !segments.isEmpty else { return prefix?.grant }
-        var best = prefix.map {
-            Candidate(text: $0.path, first: $0.path.count, isPrefix: true, plus: 0, grant: $0.grant)
-        }
+        var best = prefix.map { (rank: PatternRank(prefix: $0.path), grant: $0.grant) }
         let parts = path.split(separator: 0x2f, omittingEmptySubsequences: false)
-        for pattern in segments {
-            guard let plus = Self.match(pattern, parts) else { continue }
-            let candidate = Candidate(
-                text: pattern.text,
-                first: pattern.firstWildcard,
-                isPrefix: pattern.endsInGlob,
-                plus: plus,
-                grant: pattern.grant
-            )
-            if best.map({ $0.isWorse(than: candidate) }) ?? true { best = candidate }
+        for (matcher, grant) in segments {
+            guard let rank = matcher.rank(parts) else { continue }
+            if best.map({ $0.rank.isWorse(than: rank) }) ?? true { best = (rank, grant) }
         }
         return best?.grant
-    }
-
-    // The number of `+` in a matching pattern, or nil.
-    private static func match(_ pattern: SegmentPattern, _ parts: [ArraySlice<UInt8>]) -> Int? {
-        guard parts.count >= pattern.parts.count, pattern.endsInGlob || parts.count == pattern.parts.count else {
-            return nil
-        }
-        var plus = 0
-        for (index, wanted) in pattern.parts.enumerated() {
-            if wanted.count == 1, wanted[0] == 0x2b {
-                plus += 1
-            } else if wanted.elementsEqual(parts[index]) {
-                continue
-            } else if pattern.endsInGlob, index == pattern.parts.count - 1, parts[index].starts(with: wanted) {
-                continue
-            } else {
-                return nil
-            }
-        }
-        return plus
-    }
-
-    private struct Candidate {
-        let text: [UInt8]
-        let first: Int
-        let isPrefix: Bool
-        let plus: Int
-        let grant: Grant
-
-        /// Later first wildcard wins; then not ending in `*`; then fewer `+`; then longer; then greater.
-        func isWorse(than other: Candidate) -> Bool {
-            if first != other.first { return first < other.first }
-            if isPrefix != other.isPrefix { return isPrefix }
-            if plus != other.plus { return plus > other.plus }
-            if text.count != other.text.count { return text.count < other.text.count }
-            return text.lexicographicallyPrecedes(other.text)
-        }
     }
 }
 

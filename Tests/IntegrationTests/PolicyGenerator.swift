@@ -20,7 +20,9 @@ struct Seeded: RandomNumberGenerator {
 struct PolicyGenerator {
     var random: Seeded
     /// First segments of every path.
-    let mount: String
+    var mount: String
+    /// Names of parameters in rules; one of the first two, never both.
+    var names = ["p", "P", "q", "r", "*", "version"]
     private static let words = ["a", "b", "ab", "c"]
     private static let capabilities = ["create", "read", "update", "patch", "delete", "list", "scan", "sudo"]
 
@@ -72,7 +74,9 @@ struct PolicyGenerator {
         var lines: [String] = []
         if random.chance(2) { lines.append("allowed_parameters = { \(parameters()) }") }
         if random.chance(4) { lines.append("denied_parameters = { \(parameters()) }") }
-        if random.chance(5) { lines.append("required_parameters = [\"\(random.pick(["p", "Q", "limit"]))\"]") }
+        if random.chance(5) {
+            lines.append("required_parameters = [\"\(random.pick([names[0], names[2].uppercased(), "limit"]))\"]")
+        }
         if random.chance(8) { lines.append("pagination_limit = \(random.pick([1, 2, 3, -1, 0]))") }
         if random.chance(12) { lines.append("min_wrapping_ttl = \(random.pick(["60", "\"1m\"", "1.5"]))") }
         if random.chance(12) { lines.append("max_wrapping_ttl = \(random.pick(["\"2m\"", "90", "\"\""]))") }
@@ -85,7 +89,7 @@ struct PolicyGenerator {
 
     // Never one name in two spellings: the real server lets chance decide which of them counts.
     private mutating func parameters() -> String {
-        let names = [random.pick(["p", "P"]), "q", "r", "*", "version"]
+        let names = [random.pick(Array(self.names[..<2]))] + self.names[2...]
         return (0..<Int.random(in: 1...3, using: &random)).map { _ in
             let name = random.pick(names)
             let values = (0..<Int.random(in: 0...2, using: &random)).map { _ in random.pick(Self.wanted) }

@@ -1,5 +1,6 @@
 internal import CoffreCrypto
 package import CoffreWire
+internal import Glibc
 
 /// What a request brings along, as a rule's limits look at it.
 package enum RequestParameters {
@@ -104,7 +105,7 @@ private enum GivenValue {
         switch self {
         case .json(let view): view.matches(wanted)
         case .text(let text):
-            if case .text(let pattern) = wanted { pattern.globMatches(text.utf8) } else { false }
+            if case .text(let pattern) = wanted { Array(text.utf8).withUnsafeBytes(pattern.globMatches) } else { false }
         case .several: false
         }
     }
@@ -171,15 +172,36 @@ extension [UInt8] {
 
     /// Whether `text` fits this pattern: `*` at its beginning and at its end is anything. A lone `*` is itself, as in the
     /// real server; an empty list is how a rule says "any value".
-    fileprivate func globMatches(_ text: some BidirectionalCollection<UInt8>) -> Bool {
-        guard count > 1 else { return elementsEqual(text) }
-        switch (first == 0x2a, last == 0x2a) {
-        case (false, false): return elementsEqual(text)
-        case (false, true): return text.starts(with: self[..<(count - 1)])
-        case (true, false): return text.reversed().starts(with: self[1...].reversed())
-        case (true, true):
-            let middle = self[1..<Swift.max(1, count - 1)]
-            return middle.isEmpty || text.firstRange(of: middle) != nil
+    fileprivate func globMatches(_ text: UnsafeRawBufferPointer) -> Bool {
+        withUnsafeBytes { pattern in
+            let isOpenBefore = count > 1 && first == 0x2a
+            let isOpenAfter = count > 1 && last == 0x2a
+            let start = isOpenBefore ? 1 : 0
+            let end = Swift.max(start, count - (isOpenAfter ? 1 : 0))
+            let part = UnsafeRawBufferPointer(rebasing: pattern[start..<end])
+            guard let wanted = part.baseAddress, !part.isEmpty else { return isOpenBefore || text.isEmpty }
+            guard let given = text.baseAddress, text.count >= part.count else { return false }
+            let rest = text.count - part.count
+            switch (isOpenBefore, isOpenAfter) {
+            case (false, false): return rest == 0 && memcmp(given, wanted, part.count) == 0
+            case (false, true): return memcmp(given, wanted, part.count) == 0
+            case (true, false): return memcmp(given + rest, wanted, part.count) == 0
+            case (true, true): return text.holds(part)
+            }
         }
+    }
+}
+
+extension UnsafeRawBufferPointer {
+    /// Whether `part`, which is not empty, stands somewhere in these bytes.
+    fileprivate func holds(_ part: UnsafeRawBufferPointer) -> Bool {
+        guard let text = baseAddress, let wanted = part.baseAddress, count >= part.count else { return false }
+        var position = 0
+        let last = count - part.count
+        while position <= last, let found = memchr(text + position, Int32(part[0]), last - position + 1) {
+            if memcmp(found, wanted, part.count) == 0 { return true }
+            position = UnsafeRawPointer(found) - text + 1
+        }
+        return false
     }
 }

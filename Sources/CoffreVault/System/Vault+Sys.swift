@@ -39,7 +39,7 @@ extension Vault {
                 Effect(.doubled(vault.unsealed?.mounts.map { .init($0.path, vault.describe($0)) } ?? []))
             }
         case ("auth", .get):
-            return .read(.sysRead, what, .sudo(.read)) { vault, _ in Effect(.doubled(vault.authMounts)) }
+            return .read(.sysRead, what, .capability(.read)) { vault, _ in Effect(.doubled(vault.authMounts)) }
         case ("capabilities-self", .write), ("capabilities", .write):
             return .read(.sysRead, what, .capability(.update)) { vault, context in
                 try vault.capabilities(context, ofSelf: rest == "capabilities-self")

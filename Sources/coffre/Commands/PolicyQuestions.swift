@@ -72,7 +72,7 @@ extension PolicyCommand {
                 )
             case .table where warnings.isEmpty:
                 let count = policy.rules.count
-                console.line(Message("\(count) rules, nothing to remark", "\(count) règles, rien à signaler"))
+                console.line(Message("nothing to remark (rules: \(count))", "rien à signaler (règles : \(count))"))
             case .table:
                 let header = [Message("Line", "Ligne"), Message("Warning", "Avertissement")]
                 console.table(

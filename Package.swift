@@ -125,7 +125,7 @@ let package = Package(
             ("CoffreClientTests", ["CoffreClient", "CoffreWire"]),
             ("CoffreConnectorsTests", ["CoffreConnectors", "CoffreWire", "CoffreCrypto", "CoffreHost"]),
             ("PackageTests", []),
-            ("IntegrationTests", ["CoffreWire", "CoffreCrypto"]),
+            ("IntegrationTests", ["CoffreWire", "CoffreCrypto", "CoffreVault"]),
         ].map { (name: String, dependencies: [Target.Dependency]) in
             .testTarget(
                 name: name,

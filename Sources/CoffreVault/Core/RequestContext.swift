@@ -1,5 +1,6 @@
 internal import CoffreAudit
 internal import CoffreCrypto
+internal import CoffreWire
 
 /// What is known of a request while it is decided and carried out.
 struct RequestContext: Sendable {
@@ -25,6 +26,8 @@ struct RequestContext: Sendable {
     var usesLimitedToken: Bool { (caller?.token?.usesLeft ?? 0) != 0 }
     /// The durable intent record of a change.
     var intent: AuditReceipt?
+    /// What the deciding rule leaves of a list; nil for all of it.
+    var listing: ListingLimits?
 
     init(_ request: VaultRequest, principal: Principal, now: Timestamp) {
         (requestID, correlation) = Self.makeID()
@@ -48,6 +51,7 @@ struct RequestContext: Sendable {
         why = other.why
         wrapTTL = other.wrapTTL
         intent = other.intent
+        listing = other.listing
         self.verb = verb
     }
 

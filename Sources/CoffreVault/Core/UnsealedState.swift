@@ -1,6 +1,7 @@
 internal import CoffreAudit
 internal import CoffreCrypto
 internal import CoffreStorage
+internal import CoffreWire
 
 /// What exists only while the vault is open. Confined to the vault's executor.
 final class UnsealedState {

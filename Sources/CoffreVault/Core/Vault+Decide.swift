@@ -60,6 +60,7 @@ extension Vault {
         let decision = caller.acl.decide(capability, path: path)
         context.why = why(of: decision)
         guard decision.isAllowed, !needsSudo || decision.hasSudo else { throw VaultError.permissionDenied }
+        if decision.limits != nil { try checkLimits(decision, capability, &context) }
     }
 
     private func unsupportedPath(_ context: RequestContext) -> String {
@@ -76,7 +77,7 @@ extension Vault {
     }
 
     /// Mount by mount: the longest mount path that the request's path lies under.
-    private func endpoint(for context: RequestContext, _ state: UnsealedState) throws -> Endpoint? {
+    func endpoint(for context: RequestContext, _ state: UnsealedState) throws -> Endpoint? {
         let path = context.path
         if path.starts(with: "sys/".utf8) { return try systemEndpoint(context, state) }
         if path.starts(with: "identity/".utf8) { return try identityEndpoint(context, state) }

@@ -90,7 +90,7 @@ package actor Vault {
             try decide(&context, &endpoint)
             guard let endpoint else { throw VaultError.notFound }
             if case .read(let body) = endpoint.work, context.wrapTTL == 0, !context.usesLimitedToken {
-                let effect = try body(self, context)
+                let effect = try listed(body(self, context), context)
                 release(context, endpoint, .success(effect), .single, [], completion)
                 return
             }
@@ -222,7 +222,7 @@ package actor Vault {
             }
             var effect: Effect
             switch endpoint.work {
-            case .read(let body): effect = try body(self, context)
+            case .read(let body): effect = try listed(body(self, context), context)
             case .inquiry(let body), .change(let body): effect = try await body(self, context)
             }
             if context.wrapTTL > 0 { effect = try await wrap(effect, context) }

@@ -41,6 +41,10 @@ extension Vault {
         if rest.hasPrefix("policies/acl") || rest == "policy" || rest.hasPrefix("policy/") {
             return policyEndpoint(context, rest, state)
         }
+        if rest == "policies/password" || rest.hasPrefix("policies/password/") {
+            return passwordPolicyEndpoint(context, rest)
+        }
+        if rest.hasPrefix("policies/") { return policyQuestionEndpoint(context, rest) }
         if rest.hasPrefix("leases/") { return try leaseEndpoint(context, rest) }
         if rest.hasPrefix("internal/ui/mounts/") { return preflight(context, Array(rest.utf8.dropFirst(19))) }
         if let found = try mountEndpoint(context, rest) { return found }

@@ -20,13 +20,13 @@ package struct Capability: OptionSet, Sendable, Hashable {
     ]
 
     /// By its name in a policy; nil when there is none.
-    init?(name: String) {
+    package init?(name: String) {
         guard let found = Self.names.first(where: { $0.0 == name })?.1 else { return nil }
         self = found
     }
 
     /// Sorted names; `deny` alone when it is there or nothing is.
-    var sortedNames: [String] {
+    package var sortedNames: [String] {
         if isEmpty || contains(.deny) { return ["deny"] }
         return Self.names.filter { contains($0.1) }.map(\.0)
     }

@@ -32,6 +32,10 @@ final class UnsealedState {
     var childrenInFlight: [Digest: Int] = [:]
     let locks = KeyedLocks()
     let leases = LeaseSchedule()
+    /// Leases that wait for their revocation, in order and as a set.
+    var revocationLine = Line<String>()
+    var waitingRevocations: Set<String> = []
+    var runningRevocations = 0
     /// Every expiry bucket before this minute has been dealt with.
     var storedCursor: Int64 = 0
     /// Seconds since 1970.
@@ -123,5 +127,25 @@ final class KeyedLocks {
         let next = queue.removeFirst()
         waiting[key] = queue
         next.resume()
+    }
+}
+
+/// First in, first out, without moving what waits.
+struct Line<Element> {
+    private var elements: [Element?] = []
+    private var head = 0
+
+    mutating func append(_ element: Element) { elements.append(element) }
+
+    mutating func popFirst() -> Element? {
+        guard head < elements.count else { return nil }
+        let element = elements[head]
+        elements[head] = nil
+        head += 1
+        if head == elements.count || head > 4096 && head > elements.count / 2 {
+            elements.removeFirst(head)
+            head = 0
+        }
+        return element
     }
 }

@@ -55,13 +55,7 @@ extension Vault {
         )
         let login = try NewLogin(username: username, expires: lease.expires)
         let item = LeaseSchedule.Item.lease(leaseID)
-        _ = try await commit([
-            .put(.lease(leaseID), lease.encoded, expect: .absent),
-            .put(.unfinishedLease(leaseID), LeaseSchedule.marker, expect: .any),
-            .put(item.key(at: lease.expires), LeaseSchedule.marker, expect: .any),
-            .put(.leaseOwner(lease.owner, leaseID), LeaseSchedule.marker, expect: .any),
-            .put(.leaseConnection(lease.connection, leaseID), LeaseSchedule.marker, expect: .any),
-        ])
+        _ = try await commit(storing(lease))
         do {
             try await createLogin(login, statements: role.creation, target, password: password)
             lease.state = .active

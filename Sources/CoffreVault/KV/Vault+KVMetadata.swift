@@ -92,6 +92,7 @@ extension Vault {
         if let after = context.query("after"), !after.isEmpty {
             names = names.filter { Array($0.utf8).isAfter(after.utf8) }
         }
+        if context.query("limit") == "max" { return names }
         if let limit = try context.number("limit", in: -1...Int64(Int32.max)), limit > 0 {
             names = Array(names.prefix(Int(limit)))
         }

@@ -45,7 +45,7 @@ extension Vault {
             return passwordPolicyEndpoint(context, rest)
         }
         if rest.hasPrefix("policies/") { return policyQuestionEndpoint(context, rest) }
-        if rest.hasPrefix("leases/") { return try leaseEndpoint(context, rest) }
+        if rest == "leases" || rest.hasPrefix("leases/") { return try leaseEndpoint(context, rest) }
         if rest.hasPrefix("internal/ui/mounts/") { return preflight(context, Array(rest.utf8.dropFirst(19))) }
         if let found = try mountEndpoint(context, rest) { return found }
         if let found = remountEndpoint(context, rest) { return found }

@@ -25,7 +25,7 @@ extension Vault {
                 let isSync = try vault.withBody(context) { $0?["sync"]?.weakBool ?? true }
                 guard isSync || isForced else {
                     Task { try? await vault.revokeAll(below: prefix, isForced: false) }
-                    return Effect(.empty(status: 202))
+                    return Effect(.bare(status: 202))
                 }
                 try await vault.revokeAll(below: prefix, isForced: isForced)
                 return Effect(.noContent)

@@ -36,7 +36,7 @@ extension Vault {
         default:
             return .change(.leaseRevoke, what, .capability(.update)) { vault, context in
                 let isSync = try vault.withBody(context) { $0?["sync"]?.weakBool ?? true }
-                guard try vault.lease(id) != nil else { return Effect(isSync ? .noContent : .empty(status: 202)) }
+                guard try vault.lease(id) != nil else { return Effect(isSync ? .noContent : .bare(status: 202)) }
                 _ = try vault.ownedLease(id, context, missing: "lease not found")
                 let generation = try await vault.beginRevocation(id)
                 if isSync {
@@ -44,7 +44,7 @@ extension Vault {
                     return Effect(.noContent, generation: generation)
                 }
                 vault.revokeInBackground(id)
-                return Effect(.empty(status: 202), generation: generation)
+                return Effect(.bare(status: 202), generation: generation)
             }
         }
     }

@@ -73,7 +73,7 @@ extension Vault {
             tuning.description,
             mount.accessor,
             mount.id,
-            mount.isBuiltIn || tuning.options.isEmpty ? .null : options,
+            mount.isBuiltIn ? .null : options,
             config: config
         )
     }

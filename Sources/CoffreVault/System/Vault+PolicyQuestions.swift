@@ -80,7 +80,7 @@ extension Vault {
         }
         if let deciding {
             members += describe(deciding)
-            if let limits = decision.limits?.value { members.append(.init("conditions", Self.describe(limits))) }
+            if let limits = decision.limits { members.append(.init("conditions", Self.describe(limits))) }
         } else {
             members.append(.init("policy", .null))
         }
@@ -115,7 +115,7 @@ extension Vault {
         if needsSudo, !decision.hasSudo {
             return "the deciding rule grants \(asked.name), but this path also needs sudo"
         }
-        return decision.limits == nil
+        return !decision.hasLimits
             ? "the deciding rule grants \(asked.name)" : "the deciding rule grants \(asked.name) under conditions"
     }
 
@@ -173,7 +173,7 @@ extension Vault {
             guard allows(explanation.decision),
                 let rule = explanation.candidates.first(where: { $0.rule == explanation.decision.rule })
             else { continue }
-            let isLimited = explanation.decision.limits != nil
+            let isLimited = explanation.decision.hasLimits
             policies.append(.object(describe(rule) + [.init("conditional", .bool(isLimited))]))
         }
         var known: [[String]: ACLDecision] = [:]
@@ -227,7 +227,7 @@ extension Vault {
         let rule = decision.rule.map { JSONValue.integer($0) }
         return [
             .init("policy", policy ?? .null), .init("version", version ?? .null), .init("rule", rule ?? .null),
-            .init("conditional", .bool(decision.limits != nil)),
+            .init("conditional", .bool(decision.hasLimits)),
         ]
     }
 

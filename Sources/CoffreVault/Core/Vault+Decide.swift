@@ -60,7 +60,7 @@ extension Vault {
         let decision = caller.acl.decide(capability, path: path)
         context.why = why(of: decision)
         guard decision.isAllowed, !needsSudo || decision.hasSudo else { throw VaultError.permissionDenied }
-        if decision.limits != nil { try checkLimits(decision, capability, &context) }
+        if decision.hasLimits { try checkLimits(decision, capability, &context) }
     }
 
     private func unsupportedPath(_ context: RequestContext) -> String {

@@ -285,7 +285,7 @@ extension Vault {
     }
 
     /// What the entity behind a token adds to its policies.
-    private func identityPolicies(of entry: TokenEntry) -> [String] {
+    func identityPolicies(of entry: TokenEntry) -> [String] {
         guard let table = unsealed?.identity, let entity = table.entities[entry.entityID] else { return [] }
         return table.policies(of: entity)
     }

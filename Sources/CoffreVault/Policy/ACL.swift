@@ -1,4 +1,5 @@
 package import CoffreWire
+internal import Glibc
 
 /// What the policies said of one request.
 package struct ACLDecision: Sendable {
@@ -6,28 +7,103 @@ package struct ACLDecision: Sendable {
     package let isAllowed: Bool
     /// Whether the rule also grants `sudo`.
     package let hasSudo: Bool
-    /// The policy, version and rule (from 0) that decided; nil when no rule matched, or for root.
-    package let policy: String?
-    package let policyVersion: Int?
-    package let rule: Int?
     /// Whether the rule that decided says `deny`, or nothing is granted to this caller at all.
     let isDeny: Bool
+    fileprivate let grant: Grant?
+
+    /// The policy, version and rule (from 0) that decided; nil when no rule matched, or for root.
+    package var policy: String? { grant?.policy }
+    package var policyVersion: Int? { grant?.version }
+    package var rule: Int? { grant?.rule }
     /// What the rule demands besides; nil when nothing.
-    let limits: SharedLimits?
+    var limits: RuleLimits? { grant?.limits }
+    /// Whether there is anything in ``limits``.
+    var hasLimits: Bool { grant?.hasLimits ?? false }
 
     /// Seconds; an answer must be wrapped for at least this long.
-    package var minimumWrapTTL: Int64? { limits?.value.minimumWrapTTL }
+    package var minimumWrapTTL: Int64? { limits?.minimumWrapTTL }
     /// Seconds; an answer must be wrapped for at most this long.
-    package var maximumWrapTTL: Int64? { limits?.value.maximumWrapTTL }
+    package var maximumWrapTTL: Int64? { limits?.maximumWrapTTL }
     /// Most names that a list gives.
-    package var paginationLimit: Int? { limits?.value.paginationLimit }
+    package var paginationLimit: Int? { limits?.paginationLimit }
 }
 
-/// Limits of a rule, shared by every decision that it takes.
-final class SharedLimits: Sendable {
-    let value: RuleLimits
+/// What all rules with one pattern grant together; shared by every decision that it takes.
+private final class Grant: Sendable {
+    let capabilities: Capability
+    let policy: String
+    let version: Int?
+    let rule: Int?
+    let limits: RuleLimits?
+    let hasLimits: Bool
 
-    init(_ value: RuleLimits) { self.value = value }
+    init(capabilities: Capability, policy: String, version: Int?, rule: Int?, limits: RuleLimits?) {
+        self.capabilities = capabilities
+        self.policy = policy
+        self.version = version
+        self.rule = rule
+        self.limits = limits
+        hasLimits = limits != nil
+    }
+
+    static let root = Grant(capabilities: [], policy: "root", version: nil, rule: nil, limits: nil)
+}
+
+/// Prefixes, longest first, in one piece of memory: looking through them touches nothing else.
+private struct PrefixTable: Sendable {
+    private var bytes: [UInt8] = []
+    private var counts: [Int] = []
+    private var grants: [Grant] = []
+
+    init() {}
+
+    init(_ prefixes: [(path: [UInt8], grant: Grant)]) {
+        for (path, grant) in prefixes.sorted(by: { $0.path.count > $1.path.count }) {
+            bytes.append(contentsOf: path)
+            counts.append(path.count)
+            grants.append(grant)
+        }
+    }
+
+    /// The longest prefix of `path`: its length and what it grants.
+    func longest(of path: [UInt8]) -> (count: Int, grant: Grant)? {
+        let found = path.withUnsafeBytes { path in
+            bytes.withUnsafeBytes { bytes -> Int? in
+                var start = 0
+                for (index, count) in counts.enumerated() {
+                    if count == 0 { return index }
+                    if count <= path.count, let path = path.baseAddress, let bytes = bytes.baseAddress,
+                        memcmp(path, bytes + start, count) == 0
+                    {
+                        return index
+                    }
+                    start += count
+                }
+                return nil
+            }
+        }
+        return found.map { (counts[$0], grants[$0]) }
+    }
+
+    func contains(where matches: (ArraySlice<UInt8>, Grant) -> Bool) -> Bool {
+        var start = 0
+        for (count, grant) in zip(counts, grants) {
+            if matches(bytes[start..<start + count], grant) { return true }
+            start += count
+        }
+        return false
+    }
+}
+
+/// A path as a key: hashed and compared as a whole, not byte by byte.
+private struct PathKey: Hashable, Sendable {
+    let bytes: [UInt8]
+
+    init(_ bytes: [UInt8]) { self.bytes = bytes }
+
+    func hash(into hasher: inout Hasher) { bytes.withUnsafeBytes { hasher.combine(bytes: $0) } }
+
+    static func == (first: PathKey, second: PathKey) -> Bool { first.bytes == second.bytes }
 }
 
 /// The rights of several policies together, with Vault's precedence.
@@ -36,14 +112,6 @@ final class SharedLimits: Sendable {
 /// best of the longest plain prefix and all matching `+` patterns. Rules with the same pattern text are merged, and `deny`
 /// among them wipes the rest.
 package struct ACL: Sendable {
-    private struct Grant: Sendable {
-        let capabilities: Capability
-        let policy: String
-        let version: Int
-        let rule: Int
-        let limits: SharedLimits?
-    }
-
     // Rules with one pattern, while they are brought together.
     private struct Draft {
         var capabilities: Capability
@@ -70,14 +138,14 @@ package struct ACL: Sendable {
                 policy: policy,
                 version: version,
                 rule: rule,
-                limits: limits.map { SharedLimits($0) }
+                limits: limits
             )
         }
     }
 
     private let isRoot: Bool
-    private var exact: [[UInt8]: Grant] = [:]
-    private var prefixes: [(path: [UInt8], grant: Grant)] = []  // longest first
+    private var exact: [PathKey: Grant] = [:]
+    private var prefixes = PrefixTable()
     private var segments: [(matcher: SegmentMatcher, grant: Grant)] = []
     // The rule whose template met a value that it must not hold: nothing is granted at all.
     private var forbidden: Grant?
@@ -117,51 +185,32 @@ package struct ACL: Sendable {
             }
         }
         if forbidden != nil { return }
+        var plain: [(path: [UInt8], grant: Grant)] = []
         for (pattern, draft) in drafts {
             switch pattern.kind {
-            case .exact: exact[pattern.path] = draft.grant
-            case .prefix: prefixes.append((pattern.path, draft.grant))
+            case .exact: exact[PathKey(pattern.path)] = draft.grant
+            case .prefix: plain.append((pattern.path, draft.grant))
             case .segments(let endsInGlob):
                 segments.append((SegmentMatcher(pattern.path, endsInGlob: endsInGlob), draft.grant))
             }
         }
-        prefixes.sort { $0.path.count > $1.path.count }
+        prefixes = PrefixTable(plain)
     }
 
     /// Decides one capability on `path`. For `list` and `scan` the path ends in a slash.
     package func decide(_ capability: Capability, path: [UInt8]) -> ACLDecision {
-        if isRoot {
-            return ACLDecision(
-                isAllowed: true,
-                hasSudo: true,
-                policy: "root",
-                policyVersion: nil,
-                rule: nil,
-                isDeny: false,
-                limits: nil
-            )
-        }
+        if isRoot { return ACLDecision(isAllowed: true, hasSudo: true, isDeny: false, grant: Grant.root) }
+        if let forbidden { return ACLDecision(isAllowed: false, hasSudo: false, isDeny: true, grant: forbidden) }
         let isListing = capability == .list || capability == .scan
-        guard let grant = forbidden ?? find(path, isListing: isListing) else {
-            return ACLDecision(
-                isAllowed: false,
-                hasSudo: false,
-                policy: nil,
-                policyVersion: nil,
-                rule: nil,
-                isDeny: false,
-                limits: nil
-            )
+        guard let grant = find(path, isListing: isListing) else {
+            return ACLDecision(isAllowed: false, hasSudo: false, isDeny: false, grant: nil)
         }
-        let isDenied = forbidden != nil || grant.capabilities.contains(.deny)
+        let isDenied = grant.capabilities.contains(.deny)
         return ACLDecision(
             isAllowed: !isDenied && grant.capabilities.contains(capability),
             hasSudo: !isDenied && grant.capabilities.contains(.sudo),
-            policy: grant.policy,
-            policyVersion: grant.version,
-            rule: grant.rule,
             isDeny: isDenied,
-            limits: grant.limits
+            grant: grant
         )
     }
 
@@ -176,9 +225,8 @@ package struct ACL: Sendable {
     package func hasAnyCapability(underMount mount: [UInt8]) -> Bool {
         if isRoot { return true }
         func grants(_ grant: Grant) -> Bool { !grant.capabilities.isEmpty && !grant.capabilities.contains(.deny) }
-        if exact.contains(where: { $0.key.starts(with: mount) && grants($0.value) }) { return true }
-        if prefixes.contains(where: { grants($0.grant) && ($0.path.starts(with: mount) || mount.starts(with: $0.path)) }
-        ) {
+        if exact.contains(where: { $0.key.bytes.starts(with: mount) && grants($0.value) }) { return true }
+        if prefixes.contains(where: { grants($1) && ($0.starts(with: mount) || mount.starts(with: $0)) }) {
             return true
         }
         let mountParts = mount.dropLast().split(separator: 0x2f, omittingEmptySubsequences: false)
@@ -186,17 +234,17 @@ package struct ACL: Sendable {
     }
 
     private func find(_ path: [UInt8], isListing: Bool) -> Grant? {
-        if let grant = exact[path] { return grant }
+        if let grant = exact[PathKey(path)] { return grant }
         let trimmed = isListing && path.last == 0x2f ? Array(path.dropLast()) : nil
-        if let trimmed, let grant = exact[trimmed] { return grant }
+        if let trimmed, let grant = exact[PathKey(trimmed)] { return grant }
         if let grant = findPattern(path) { return grant }
         return trimmed.flatMap { findPattern($0) }
     }
 
     private func findPattern(_ path: [UInt8]) -> Grant? {
-        let prefix = prefixes.first { path.starts(with: $0.path) }
+        let prefix = prefixes.longest(of: path)
         guard !segments.isEmpty else { return prefix?.grant }
-        var best = prefix.map { (rank: PatternRank(prefix: $0.path), grant: $0.grant) }
+        var best = prefix.map { (rank: PatternRank(prefix: Array(path[..<$0.count])), grant: $0.grant) }
         let parts = path.split(separator: 0x2f, omittingEmptySubsequences: false)
         for (matcher, grant) in segments {
             guard let rank = matcher.rank(parts) else { continue }

@@ -68,7 +68,7 @@ extension ACLDecision {
     /// Whether a request with these parameters meets what the rule demands besides the right itself.
     /// - Parameter wrapTTL: seconds that the answer is to be wrapped for; nil when it leaves plain.
     package func meets(_ capability: Capability, _ parameters: RequestParameters, wrapTTL: Int64?) -> Bool {
-        guard let limits = limits?.value else { return true }
+        guard let limits = limits else { return true }
         guard allowsWrapping(ttl: wrapTTL) else { return false }
         switch capability {
         case .read, .create, .update, .patch: return limits.allow(parameters)

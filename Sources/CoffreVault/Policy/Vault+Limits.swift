@@ -11,7 +11,7 @@ extension Vault {
     /// Holds a request against the limits of the rule that granted it.
     /// - Throws: ``VaultError`` `.permissionDenied`; `.badRequest` for a body that is no JSON object.
     func checkLimits(_ decision: ACLDecision, _ capability: Capability, _ context: inout RequestContext) throws {
-        guard let limits = decision.limits?.value else { return }
+        guard let limits = decision.limits else { return }
         let wrapTTL = context.request.wrapTTL.flatMap { GoDuration.seconds($0) }
         let query = RequestParameters.query(context.request.query)
         let isMet =

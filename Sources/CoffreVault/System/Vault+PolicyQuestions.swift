@@ -31,7 +31,7 @@ extension Vault {
                 var facts = AuditWhat()
                 facts.path = "sys/policies/why"
                 facts.details = [("accessor", .text(entry.accessor))]
-                return Effect(.data(vault.why(asked, entry.policies, entry, context)), what: facts)
+                return Effect(.data(vault.why(asked, entry.policies + vault.identityPolicies(of: entry), entry, context)), what: facts)
             }
         case ("policies/who-can", _), ("policies/why", _): return .unsupported(what)
         default: return nil
@@ -80,7 +80,7 @@ extension Vault {
         }
         if let deciding {
             members += describe(deciding)
-            if let limits = decision.limits?.value { members.append(.init("conditions", Self.describe(limits))) }
+            if let limits = decision.limits { members.append(.init("conditions", Self.describe(limits))) }
         } else {
             members.append(.init("policy", .null))
         }
@@ -115,7 +115,7 @@ extension Vault {
         if needsSudo, !decision.hasSudo {
             return "the deciding rule grants \(asked.name), but this path also needs sudo"
         }
-        return decision.limits == nil
+        return !decision.hasLimits
             ? "the deciding rule grants \(asked.name)" : "the deciding rule grants \(asked.name) under conditions"
     }
 
@@ -173,7 +173,7 @@ extension Vault {
             guard allows(explanation.decision),
                 let rule = explanation.candidates.first(where: { $0.rule == explanation.decision.rule })
             else { continue }
-            let isLimited = explanation.decision.limits != nil
+            let isLimited = explanation.decision.hasLimits
             policies.append(.object(describe(rule) + [.init("conditional", .bool(isLimited))]))
         }
         var known: [[String]: ACLDecision] = [:]
@@ -194,7 +194,7 @@ extension Vault {
             guard let hash = Digest(name), !state.endingTokens.contains(hash) else { continue }
             let entry = try TokenEntry(hash: hash, decoding: row.value)
             guard !entry.isExpired(at: context.now) else { continue }
-            let decision = decide(entry.policies, entry)
+            let decision = decide(entry.policies + identityPolicies(of: entry), entry)
             guard allows(decision) else { continue }
             let members: [JSONValue.Member] = [
                 .init("accessor", .string(entry.accessor)), .init("display_name", .string(entry.displayName)),
@@ -227,12 +227,15 @@ extension Vault {
         let rule = decision.rule.map { JSONValue.integer($0) }
         return [
             .init("policy", policy ?? .null), .init("version", version ?? .null), .init("rule", rule ?? .null),
-            .init("conditional", .bool(decision.limits != nil)),
+            .init("conditional", .bool(decision.hasLimits)),
         ]
     }
 
     /// Whom the templates of a token's policies speak of.
-    private func subject(of token: TokenEntry) -> PolicySubject? { nil }
+    private func subject(of token: TokenEntry) -> PolicySubject? {
+        guard let state = unsealed, let entity = state.identity.entities[token.entityID] else { return nil }
+        return subject(of: entity, state)
+    }
 }
 
 /// A capability on a path.

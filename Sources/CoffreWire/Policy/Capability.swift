@@ -2,17 +2,17 @@
 package struct Capability: OptionSet, Sendable, Hashable {
     package let rawValue: UInt16
 
-    package init(rawValue: UInt16) { self.rawValue = rawValue }
+    @inlinable package init(rawValue: UInt16) { self.rawValue = rawValue }
 
-    package static let create = Capability(rawValue: 1 << 0)
-    package static let read = Capability(rawValue: 1 << 1)
-    package static let update = Capability(rawValue: 1 << 2)
-    package static let patch = Capability(rawValue: 1 << 3)
-    package static let delete = Capability(rawValue: 1 << 4)
-    package static let list = Capability(rawValue: 1 << 5)
-    package static let scan = Capability(rawValue: 1 << 6)
-    package static let sudo = Capability(rawValue: 1 << 7)
-    package static let deny = Capability(rawValue: 1 << 8)
+    @inlinable package static var create: Capability { Capability(rawValue: 1 << 0) }
+    @inlinable package static var read: Capability { Capability(rawValue: 1 << 1) }
+    @inlinable package static var update: Capability { Capability(rawValue: 1 << 2) }
+    @inlinable package static var patch: Capability { Capability(rawValue: 1 << 3) }
+    @inlinable package static var delete: Capability { Capability(rawValue: 1 << 4) }
+    @inlinable package static var list: Capability { Capability(rawValue: 1 << 5) }
+    @inlinable package static var scan: Capability { Capability(rawValue: 1 << 6) }
+    @inlinable package static var sudo: Capability { Capability(rawValue: 1 << 7) }
+    @inlinable package static var deny: Capability { Capability(rawValue: 1 << 8) }
 
     private static let names: [(String, Capability)] = [
         ("create", .create), ("delete", .delete), ("deny", .deny), ("list", .list), ("patch", .patch), ("read", .read),

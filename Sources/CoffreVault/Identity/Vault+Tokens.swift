@@ -117,6 +117,10 @@ extension Vault {
             } catch let error as VaultError where action == "revoke" && error.code == .permissionDenied {
                 // What is gone already counts as revoked.
                 return Effect(.noContent)
+            } catch let error as VaultError where action == "revoke-accessor" && error.message == "invalid accessor" {
+                var reply = Reply.empty()
+                reply.warnings = ["No token found with this accessor"]
+                return Effect(reply)
             }
             var effect: Effect
             if isRenewal {

@@ -44,7 +44,7 @@ extension Vault {
             if (known != nil) != expectedToExist { try self.decideAgain(known != nil ? .update : .create, context) }
             var metadata = known ?? KVMetadata(created: context.now)
             metadata.updated = context.now
-            metadata.changes += known == nil ? 0 : 1
+            metadata.changes += 1
             change.apply(to: &metadata)
             return (metadata, place.folders.map { .insertIfAbsent($0.entry, LeaseSchedule.marker) }, Effect(.noContent))
         }

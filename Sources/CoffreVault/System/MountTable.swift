@@ -60,8 +60,10 @@ struct MountTable: Sendable {
         ]
     }
 
-    /// The mount that `path` lies under.
-    func mount(of path: [UInt8]) -> Mount? { mounts.first { path.starts(with: $0.path.utf8) } }
+    /// The mount that `path` lies under, or is without its slash.
+    func mount(of path: [UInt8]) -> Mount? {
+        mounts.first { path.starts(with: $0.path.utf8) || path.elementsEqual($0.path.utf8.dropLast()) }
+    }
 
     func mount(at path: String) -> Mount? { mounts.first { $0.path.utf8.elementsEqual(path.utf8) } }
 

@@ -31,7 +31,10 @@ extension Vault {
                 var facts = AuditWhat()
                 facts.path = "sys/policies/why"
                 facts.details = [("accessor", .text(entry.accessor))]
-                return Effect(.data(vault.why(asked, entry.policies + vault.identityPolicies(of: entry), entry, context)), what: facts)
+                return Effect(
+                    .data(vault.why(asked, entry.policies + vault.identityPolicies(of: entry), entry, context)),
+                    what: facts
+                )
             }
         case ("policies/who-can", _), ("policies/why", _): return .unsupported(what)
         default: return nil

@@ -15,7 +15,14 @@ struct APIDifferentialTests {
         var ours = StoryTeller(socket: daemon.socket, root: root)
         var theirs = StoryTeller(socket: bao.socket, root: BaoServer.root)
         for (number, step) in story.steps.enumerated() {
-            let (mine, real) = (try ours.take(step), try theirs.take(step))
+            let mine = try ours.take(step)
+            var real = try theirs.take(step)
+            if step.isEventual {
+                try eventually("OpenBao has carried out what it queued: \(step.line)") {
+                    real = try theirs.take(step)
+                    return real.status == mine.status
+                }
+            }
             #expect(
                 mine.status == real.status,
                 "step \(number + 1): \(step.line)\n  coffred: \(mine.status) \(mine.text)\n  OpenBao: \(real.status) \(real.text)"
@@ -31,8 +38,8 @@ struct APIDifferentialTests {
 }
 
 /// Requests, one on each line:
-/// `[@token] [^wrap-ttl] [~|=] METHOD path [body] [-> name=json.path …]`, with `{name}` for what an earlier answer gave.
-/// `~` compares the status alone (the difference is wanted), `=` the error texts as well.
+/// `[@token] [^wrap-ttl] [~|=|…] METHOD path [body] [-> name=json.path …]`, with `{name}` for what an earlier answer gave.
+/// `…` gives OpenBao time to carry out what it has queued, `~` compares the status alone (the difference is wanted), `=` the error texts as well.
 struct APIStory: CustomTestStringConvertible, Sendable {
     let testDescription: String
     let steps: [APIStep]
@@ -50,6 +57,7 @@ struct APIStep: Sendable {
     private(set) var wrapTTL: String?
     private(set) var isStatusOnly = false
     private(set) var comparesTexts = false
+    private(set) var isEventual = false
     let method: String
     let path: String
     let body: String?
@@ -73,6 +81,8 @@ struct APIStep: Sendable {
                 wrapTTL = String(first.dropFirst())
             } else if first == "~" {
                 isStatusOnly = true
+            } else if first == "…" {
+                isEventual = true
             } else if first == "=" {
                 comparesTexts = true
             } else {

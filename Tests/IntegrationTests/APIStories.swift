@@ -158,7 +158,7 @@ enum APIStories {
         GET sys/mounts/m1
         POST m1/x {"a":1}
         POST sys/remount {"from":"m1","to":"m3"}
-        GET m3/x
+        … GET m3/x
         GET m1/x
         = POST sys/remount {"from":"nothing","to":"m4"}
         DELETE sys/mounts/m3

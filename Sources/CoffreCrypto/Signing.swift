@@ -54,6 +54,23 @@ package final class SigningKey: Sendable {
         return signature
     }
 
+    /// A 64-byte signature over `message`, which may be secret.
+    package func sign(_ message: UnsafeRawBufferPointer) -> [UInt8] {
+        var signature = [UInt8](repeating: 0, count: 64)
+        _ = secret.withBytes { secret in
+            crypto_sign_detached(&signature, nil, message.octets, UInt64(message.count), secret.octets)
+        }
+        return signature
+    }
+
+    /// Like ``isValid(_:over:publicKey:)`` for a message that may be secret.
+    package static func isValid(_ signature: [UInt8], over message: UnsafeRawBufferPointer, publicKey: [UInt8]) -> Bool
+    {
+        Sodium.require()
+        guard signature.count == 64, publicKey.count == 32 else { return false }
+        return crypto_sign_verify_detached(signature, message.octets, UInt64(message.count), publicKey) == 0
+    }
+
     /// Whether `signature` (64 bytes) is one of `publicKey` (32 bytes) over `message`.
     package static func isValid(_ signature: [UInt8], over message: [UInt8], publicKey: [UInt8]) -> Bool {
         Sodium.require()

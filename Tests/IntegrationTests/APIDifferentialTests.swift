@@ -205,6 +205,8 @@ enum AnswerComparison {
         if text.range(of: #"^[0-9a-f]{8}-[0-9a-f-]{27}$"#, options: .regularExpression) != nil { return "id" }
         if text.range(of: #"^[sb]\.[A-Za-z0-9_-]{24,}$"#, options: .regularExpression) != nil { return "token" }
         if text.range(of: #"^[A-Za-z0-9]{24}$|^[A-Za-z0-9]{36}$"#, options: .regularExpression) != nil { return "id" }
+        if text.range(of: #"^vault:v\d+:[A-Za-z0-9+/=]+$"#, options: .regularExpression) != nil { return "ciphertext" }
+        if text.range(of: #"^[A-Za-z0-9+/]{40,}=*$"#, options: .regularExpression) != nil { return "bytes" }
         if text.range(of: #"^(entity|group)_[0-9a-f]{8}"#, options: .regularExpression) != nil { return "name" }
         return nil
     }

@@ -3,6 +3,7 @@ enum APIStories {
     static let all = [
         secrets, patches, secretMetadata, secretLimits, secretsOfVersionOne, mounts, tokens, limitedTokens, batchTokens,
         tokenRoles, wrapping, cubbyhole, appRole, appRoleFields, people, teams, leases,
+        transitKeys, transitCiphertexts, transitSignatures, tools,
     ]
 
     static let secrets = APIStory(
@@ -482,6 +483,114 @@ enum APIStories {
         PUT sys/leases/revoke-prefix/nothing {}
         PUT sys/leases/revoke-prefix/nothing {"sync":false}
         PUT sys/leases/revoke-force/nothing
+        """
+    )
+
+    static let transitKeys = APIStory(
+        "keys of transit",
+        """
+        POST sys/mounts/tk {"type":"transit"}
+        LIST tk/keys
+        ~ POST tk/keys/k {}
+        ~ POST tk/keys/k {}
+        LIST tk/keys
+        POST tk/encrypt/k {"plaintext":"aGVsbG8="} -> c=data.ciphertext
+        ~ POST tk/keys/k/rotate
+        POST tk/decrypt/k {"ciphertext":"{c}"}
+        POST tk/rewrap/k {"ciphertext":"{c}"} -> c2=data.ciphertext
+        POST tk/decrypt/k {"ciphertext":"{c2}"}
+        = POST tk/keys/k/config {"min_decryption_version":9}
+        = POST tk/keys/k/config {"min_encryption_version":9}
+        ~ POST tk/keys/k/config {"min_decryption_version":2}
+        POST tk/decrypt/k {"ciphertext":"{c}"}
+        = POST tk/keys/k/config {"min_encryption_version":1}
+        = POST tk/keys/k/trim {"min_available_version":2}
+        ~ POST tk/keys/k/config {"min_encryption_version":2}
+        ~ POST tk/keys/k/trim {"min_available_version":2}
+        POST tk/decrypt/k {"ciphertext":"{c2}"}
+        = DELETE tk/keys/k
+        ~ POST tk/keys/k/config {"deletion_allowed":true}
+        DELETE tk/keys/k
+        GET tk/keys/k
+        = DELETE tk/keys/nothing
+        = POST tk/keys/nothing/rotate
+        = POST tk/keys/nothing/config {}
+        ~ POST tk/keys/bad {"type":"nothing"}
+        """
+    )
+
+    static let transitCiphertexts = APIStory(
+        "encryption as a service",
+        """
+        POST sys/mounts/te {"type":"transit"}
+        POST te/encrypt/new {"plaintext":"aGVsbG8="} -> c=data.ciphertext
+        POST te/decrypt/new {"ciphertext":"{c}"}
+        POST te/encrypt/new {"plaintext":""} -> e=data.ciphertext
+        POST te/decrypt/new {"ciphertext":"{e}"}
+        POST te/encrypt/new {"plaintext":"aGVsbG8=","associated_data":"YQ=="} -> a=data.ciphertext
+        POST te/decrypt/new {"ciphertext":"{a}","associated_data":"YQ=="}
+        = POST te/decrypt/new {"ciphertext":"{a}"}
+        = POST te/encrypt/new {}
+        POST te/encrypt/new {"plaintext":"%%"}
+        = POST te/encrypt/new {"plaintext":"aGVsbG8=","key_version":5}
+        = POST te/decrypt/new {"ciphertext":"vault:v1:aaaa"}
+        = POST te/decrypt/new {"ciphertext":"foo"}
+        = POST te/decrypt/new {"ciphertext":"vault:v9:aaaa"}
+        = POST te/decrypt/new {"ciphertext":"vault:vx:aaaa"}
+        = POST te/decrypt/new {"ciphertext":"vault:v1:!!!"}
+        = POST te/decrypt/new {"ciphertext":"vault:v1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}
+        = POST te/decrypt/new {}
+        = POST te/decrypt/nothing {"ciphertext":"vault:v1:aaaa"}
+        POST te/encrypt/new {"batch_input":[{"plaintext":"aGVsbG8="},{"plaintext":"aGVsbG8=","reference":"r1"}]} -> b=data.batch_results.0.ciphertext
+        POST te/decrypt/new {"batch_input":[{"ciphertext":"{b}","reference":"q"}]}
+        ~ POST te/decrypt/new {"batch_input":[{"ciphertext":"foo"}]}
+        = POST te/encrypt/new {"batch_input":[]}
+        POST te/datakey/plaintext/new {}
+        POST te/datakey/wrapped/new {"bits":512}
+        = POST te/datakey/wrapped/new {"bits":500}
+        = POST te/datakey/nothing/new {}
+        """
+    )
+
+    static let transitSignatures = APIStory(
+        "signatures and codes",
+        """
+        POST sys/mounts/ts {"type":"transit"}
+        ~ POST ts/keys/e {"type":"ed25519"}
+        POST ts/sign/e {"input":"aGVsbG8="} -> s=data.signature
+        POST ts/verify/e {"input":"aGVsbG8=","signature":"{s}"}
+        POST ts/verify/e {"input":"YQ==","signature":"{s}"}
+        = POST ts/verify/e {"input":"YQ==","signature":"foo"}
+        = POST ts/verify/e {"input":"YQ=="}
+        POST ts/sign/e/sha2-256 {"input":"aGVsbG8="}
+        POST ts/verify/e {"batch_input":[{"input":"aGVsbG8=","signature":"{s}"}]}
+        = POST ts/encrypt/e {"plaintext":"aGVsbG8="}
+        POST ts/hmac/e {"input":"aGVsbG8="} -> h=data.hmac
+        POST ts/verify/e {"input":"aGVsbG8=","hmac":"{h}"}
+        POST ts/verify/e {"input":"YQ==","hmac":"{h}"}
+        POST ts/hmac/e/sha2-512 {"input":"aGVsbG8="}
+        ~ POST ts/keys/k {}
+        = POST ts/sign/k {"input":"aGVsbG8="}
+        ~ POST ts/keys/h {"type":"hmac","key_size":32}
+        POST ts/hmac/h {"input":"aGVsbG8="} -> g=data.hmac
+        POST ts/verify/h {"input":"aGVsbG8=","hmac":"{g}"}
+        """
+    )
+
+    static let tools = APIStory(
+        "sums and random bytes",
+        """
+        POST sys/mounts/tt {"type":"transit"}
+        POST tt/hash {"input":"aGVsbG8="}
+        POST tt/hash/sha2-512 {"input":"aGVsbG8=","format":"base64"}
+        = POST tt/hash/foo {"input":"aGVsbG8="}
+        POST sys/tools/hash/sha2-384 {"input":"aGVsbG8="}
+        POST sys/tools/hash/sha2-224 {"input":"aGVsbG8="}
+        POST sys/tools/hash {}
+        ~ POST sys/tools/random/4 {"format":"hex"}
+        ~ POST tt/random {}
+        = POST sys/tools/random/0 {}
+        POST sys/tools/random/x {}
         """
     )
 }

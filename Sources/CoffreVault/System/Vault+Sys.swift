@@ -49,6 +49,12 @@ extension Vault {
         if rest.hasPrefix("internal/ui/mounts/") { return preflight(context, Array(rest.utf8.dropFirst(19))) }
         if let found = try mountEndpoint(context, rest) { return found }
         if let found = remountEndpoint(context, rest) { return found }
+        if rest.hasPrefix("tools/random") || rest.hasPrefix("tools/hash") {
+            let parts = rest.split(separator: "/", maxSplits: 2).map(String.init)
+            guard parts[1] == "random" || parts[1] == "hash" else { return nil }
+            guard context.verb == .write else { return .unsupported(what) }
+            return toolEndpoint(parts[1], parts.count == 3 ? parts[2] : nil, what, .sysRead)
+        }
         if rest == "storage/snapshot" { return snapshotEndpoint(context, what) }
         switch (rest, context.verb) {
         case ("capabilities-self", .write), ("capabilities", .write):

@@ -26,6 +26,8 @@ package actor Vault {
     /// Changes with every seal and unseal: an answer decided in another epoch is never released.
     var sealEpoch: UInt64 = 0
     var unsealProgress: UnsealProgress?
+    var rekey: RekeyAttempt?
+    var rootAttempt: RootAttempt?
     /// Why nothing is served although the vault is open; nil in normal work.
     var holdReason: String?
     /// A snapshot that is being taken or sent, and a restore that is being confirmed.

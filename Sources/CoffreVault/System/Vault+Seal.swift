@@ -20,7 +20,7 @@ extension Vault {
             return .change(.restoreConfirm, what, .anyone) { vault, context in try await vault.confirmRestore(context) }
         case ("sys/restore/status", .get):
             return .inquiry(.sysRead, what, .anyone) { vault, context in try await vault.restoreStatus(context) }
-        default: return nil
+        default: return rekeyEndpoint(context) ?? generateRootEndpoint(context)
         }
     }
 
@@ -162,7 +162,7 @@ extension Vault {
         }
     }
 
-    private static func decodeShare(_ text: SharedSecret) throws -> SharedSecret {
+    static func decodeShare(_ text: SharedSecret) throws -> SharedSecret {
         try text.withBytes { bytes in
             if let decoded = Hex.decodeSecret(bytes) { return SharedSecret(decoded) }
             if let decoded = Base64.decodeSecret(bytes) { return SharedSecret(decoded) }
@@ -290,12 +290,14 @@ extension Vault {
         unsealed = nil
         unsealProgress = nil
         holdReason = nil
+        rekey = nil
+        rootAttempt = nil
         barrier.seal()
     }
 }
 
 extension ResponseBody {
-    fileprivate mutating func append(list: [SharedSecret]) {
+    mutating func append(list: [SharedSecret]) {
         append(text: "[")
         for (index, secret) in list.enumerated() {
             if index > 0 { append(text: ",") }

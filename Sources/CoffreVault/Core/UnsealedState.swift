@@ -42,6 +42,8 @@ final class UnsealedState {
     /// Seconds since 1970.
     var nextScrub: Int64 = 0
     var isKeepingUp = false
+    /// The minute in which the settings of key rotation were looked at last.
+    var rotationChecked: Int64 = 0
     var reencryptedThrough: RowAddress?
     /// What is known of an older database that was put back.
     var hold: RestoreHold?

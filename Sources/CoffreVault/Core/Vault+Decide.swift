@@ -37,6 +37,10 @@ extension Vault {
         }
         let caller = try identify(context, state)
         context.caller = caller
+        if !context.request.query.isEmpty, let help = helpEndpoint(context, state) {
+            endpoint = help
+            return
+        }
         guard let found = try self.endpoint(for: context, state) else {
             let rights = caller.acl.capabilities(path: context.path)
             throw rights == ["deny"] ? VaultError.permissionDenied : VaultError(.notFound, unsupportedPath(context))

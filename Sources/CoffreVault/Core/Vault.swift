@@ -36,6 +36,10 @@ package actor Vault {
     /// Jobs whose answer somebody waits for.
     var openJobs: Set<BrokerJobID> = []
     private var budget: RefusalBudget
+    var counters = VaultCounters()
+    /// Monotonic nanoseconds.
+    let startedAt: UInt64
+    var waitingAnswers: Int { pending.count }
     private var pending: [UInt64: PendingAnswer] = [:]
     private var nextPending: UInt64 = 0
     private var people: [Principal: AuditWho] = [:]
@@ -72,6 +76,7 @@ package actor Vault {
         self.broker = broker
         self.clock = clock
         self.journal = journal
+        startedAt = clock.monotonic()
         budget = RefusalBudget(limitPerSecond: configuration.refusalsPerSecond)
     }
 
@@ -260,6 +265,8 @@ package actor Vault {
                 return
             }
         }
+        counters.count(outcome)
+        if phase == .outcome { counters.changes &+= 1 }
         if endpoint == nil { effect.what = unmatchedFacts(context) }
         let operation =
             effect.operation ?? endpoint?.operation
@@ -310,6 +317,7 @@ package actor Vault {
         guard let answer = pending.removeValue(forKey: id) else { return }
         switch result {
         case .failure(let error):
+            counters.logFailures &+= 1
             journal(true, "audit log cannot be written", ["error": "\(error)"])
             answer.completion(.logUnavailable)
         case .success(let receipt):

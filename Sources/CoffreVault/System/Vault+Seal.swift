@@ -115,6 +115,7 @@ extension Vault {
                 expect: .absent
             ),
         ]
+        mutations.append(Self.termMark(at: context.now))
         for mount in MountTable.initial() { mutations.append(.put(.mount(mount.path), mount.encoded, expect: .absent)) }
         mutations.append(contentsOf: storing(root))
         return (mutations, token)

@@ -37,6 +37,8 @@ final class UnsealedState {
     var revocationLine = Line<String>()
     var waitingRevocations: Set<String> = []
     var runningRevocations = 0
+    /// Static roles that are being rotated.
+    var runningRotations: Set<String> = []
     /// Every expiry bucket before this minute has been dealt with.
     var storedCursor: Int64 = 0
     /// Seconds since 1970.

@@ -234,6 +234,7 @@ extension Vault {
             case .token(let hash): expireToken(hash, now)
             case .lease(let id): expireLease(id, now)
             case .wrap(let hash): expireWrapped(hash, now)
+            case .rotation(let role): rotateWhenDue(role, now)
             }
         }
         upkeep(state, now)

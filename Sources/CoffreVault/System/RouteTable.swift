@@ -166,6 +166,12 @@ struct Route: Sendable {
         LIST roles : List the roles
         GET,POST,DELETE roles/{name} : A role
         GET creds/{name} : A login made for this request
+        LIST static-roles : List the static roles
+        GET,POST,DELETE static-roles/{name} : A login that is there, whose password is rotated
+        GET static-creds/{name} : Its password
+        POST rotate-role/{name} : Rotate it now
+        POST rotate-root/{name} : Rotate the administrator's password
+        POST reset/{name} : Connect anew
         """
     )
 

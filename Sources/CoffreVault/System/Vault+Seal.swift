@@ -280,7 +280,10 @@ extension Vault {
         for name in try barrier.names(in: .lease, parent: BarrierKey.unfinishedLeases) {
             revokeInBackground(String(decoding: name, as: UTF8.self))
         }
-        Task { await self.collectJobs() }
+        Task {
+            await self.collectJobs()
+            await self.settleRoots()
+        }
     }
 
     // MARK: seal

@@ -46,7 +46,11 @@ struct StaticRoleTests {
         // No statement carried a password in clear.
         let log = stage.server.log
         for secret in [first, second, third] { #expect(!log.contains(secret)) }
-        #expect(try stage.vault.records().contains { $0["op"] as? String == "rotation.start" })
+        #expect(
+            try stage.vault.records().contains {
+                ($0["what"] as? [String: Any])?["op"] as? String == "rotation.start"
+            }
+        )
         try stage.vault.verifyLog()
     }
 

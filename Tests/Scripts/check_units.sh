@@ -18,7 +18,7 @@ cp "$root/check/coffre-backup@.service" "$root/check/coffre-backup@acme.service"
 cp "$root/check/coffre-backup@.timer" "$root/check/coffre-backup@acme.timer"
 found=$(SYSTEMD_UNIT_PATH="$root/check:" systemd-analyze verify --man=no --recursive-errors=no \
     "$root"/check/{coffred,coffre-broker,coffre-backup,coffred@acme,coffre-broker@acme,coffre-backup@acme}.service \
-    "$root"/check/{coffred,coffred@acme}.socket "$root"/check/{coffre-backup,coffre-backup@acme}.timer 2>&1 | grep -F -e "$root/check" -e coffre || true)
+    "$root"/check/coffre-bridge.service "$root"/check/{coffred,coffred@acme,coffre-bridge}.socket "$root"/check/{coffre-backup,coffre-backup@acme}.timer 2>&1 | grep -F -e "$root/check" -e coffre || true)
 if [ -n "$found" ]; then
     echo "systemd-analyze verify:" >&2
     echo "$found" >&2
@@ -35,6 +35,7 @@ check coffred@acme.service 0.6
 check coffre-broker.service 2.0
 check coffre-broker@acme.service 2.0
 check coffre-backup.service 0.6
+check coffre-bridge.service 0.6
 check coffre-backup@acme.service 0.6
 if grep -nE '^(PrivateUsers|ProtectProc|ProcSubset)=' systemd/coffred*.service; then
     echo "coffred must see foreign uids and units: these settings hide them" >&2

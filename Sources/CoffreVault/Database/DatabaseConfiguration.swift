@@ -139,7 +139,8 @@ struct DatabasePlace: Sendable {
     let mount: Mount
 
     static let kinds = [
-        "static-users", "static-roles", "static-password", "static-pending", "root-pending", "roles", "password", "config",
+        "static-users", "static-roles", "static-password", "static-pending", "root-pending", "roles", "password",
+        "config",
     ]
 
     private func key(_ kind: String, _ name: String) -> BarrierKey {

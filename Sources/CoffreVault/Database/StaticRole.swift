@@ -80,7 +80,9 @@ struct StaticRole: Sendable {
             }
         }
         if body?["skip_import_rotation"]?.weakBool ?? false {
-            throw .badRequest("skip_import_rotation is not available: the vault does not know a password that it has not set")
+            throw .badRequest(
+                "skip_import_rotation is not available: the vault does not know a password that it has not set"
+            )
         }
         if let type = body?["credential_type"]?.string, type != "password", !type.isEmpty {
             throw .badRequest("credential_type \"\(type)\" is not available: use \"password\"")

@@ -40,8 +40,9 @@ extension Vault {
             throw VaultError.permissionDenied
         }
         let target = try DatabaseTarget(configuration)
-        guard try barrier.names(in: .lease, parent: BarrierKey.leaseOwnerParent(caller.owner)).count
-            < self.configuration.leasesPerOwner
+        guard
+            try barrier.names(in: .lease, parent: BarrierKey.leaseOwnerParent(caller.owner)).count
+                < self.configuration.leasesPerOwner
         else {
             throw VaultError(
                 .rateLimited,
@@ -76,7 +77,8 @@ extension Vault {
             // In turn with revocations of this lease, so that none is written over.
             let generation = try await state.locks.withLock(Array("lease/\(leaseID)".utf8)) {
                 // Revoked or sealed meanwhile: nothing becomes active.
-                guard unsealed === state, state.mounts.mount(id: place.mount.id) != nil, try self.lease(leaseID)?.state == .preparing,
+                guard unsealed === state, state.mounts.mount(id: place.mount.id) != nil,
+                    try self.lease(leaseID)?.state == .preparing,
                     try caller.token.map({ try tokenEntry($0.hash, state) != nil }) ?? true
                 else { throw VaultError.permissionDenied }
                 return try await commit([

@@ -68,7 +68,8 @@ extension Vault {
         Array("static/\(place.connectionID(name))".utf8)
     }
 
-    private func putStaticRole(_ place: DatabasePlace, _ name: String, _ context: RequestContext) async throws -> Effect {
+    private func putStaticRole(_ place: DatabasePlace, _ name: String, _ context: RequestContext) async throws -> Effect
+    {
         guard let state = unsealed else { throw VaultError.sealed }
         let isNew = try await state.locks.withLock(Array("static-roles/\(place.mount.id)".utf8)) {
             let known = try staticRole(place, name)
@@ -124,9 +125,13 @@ extension Vault {
     func rotate(_ place: DatabasePlace, _ name: String) async throws -> UInt64 {
         guard let state = unsealed else { throw VaultError.sealed }
         return try await state.locks.withLock(rotationTurn(place, name)) {
-            guard var role = try staticRole(place, name) else { throw VaultError.badRequest("no static role found for name \"\(name)\"") }
+            guard var role = try staticRole(place, name) else {
+                throw VaultError.badRequest("no static role found for name \"\(name)\"")
+            }
             let (target, administrator) = try administrator(of: place, role.connection)
-            guard let configuration = try databaseConfiguration(place, role.connection) else { throw VaultError.notFound }
+            guard let configuration = try databaseConfiguration(place, role.connection) else {
+                throw VaultError.notFound
+            }
             let pending: SharedSecret
             if let known = try barrier.get(place.pendingPassword(name))?.value {
                 pending = known

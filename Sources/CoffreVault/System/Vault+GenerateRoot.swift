@@ -88,7 +88,9 @@ extension Vault {
         let (share, nonce) = try shareAndNonce(context)
         guard var attempt = rootAttempt else { throw VaultError.badRequest("no root generation in progress") }
         guard nonce.utf8.elementsEqual(attempt.nonce.utf8) else {
-            throw VaultError.badRequest("incorrect nonce supplied; nonce for this root generation operation is \"\(attempt.nonce)\"")
+            throw VaultError.badRequest(
+                "incorrect nonce supplied; nonce for this root generation operation is \"\(attempt.nonce)\""
+            )
         }
         switch attempt.progress.submit(share) {
         case .invalid(let reason): throw VaultError.badRequest(reason)

@@ -30,7 +30,8 @@ struct KeyRotationSettings: Sendable {
             interval = seconds
         }
         if let value = body["max_operations"] {
-            guard let number = value.weakInteger, (1_000_000...Int64(Barrier.encryptionsPerTerm)).contains(number) else {
+            guard let number = value.weakInteger, (1_000_000...Int64(Barrier.encryptionsPerTerm)).contains(number)
+            else {
                 throw .badRequest("max_operations is a number from 1000000 to \(Barrier.encryptionsPerTerm)")
             }
             maximumOperations = number
@@ -74,7 +75,8 @@ extension Vault {
                 let generation = try await vault.commit([.put(.rotationConfiguration, value, expect: .any)])
                 return Effect(.noContent, generation: generation)
             }
-        case ("key-status", _), ("rotate", _), ("rotate/keyring", _), ("rotate/config", _), ("rotate/keyring/config", _):
+        case ("key-status", _), ("rotate", _), ("rotate/keyring", _), ("rotate/config", _),
+            ("rotate/keyring/config", _):
             return .unsupported(what)
         default: return nil
         }
@@ -105,7 +107,9 @@ extension Vault {
 
     /// Whether the settings ask for a new key. Looked at once a minute.
     func isRotationDue(_ now: Timestamp) -> Bool {
-        guard let settings = try? rotationSettings(), settings.isEnabled, let use = barrier.termUse else { return false }
+        guard let settings = try? rotationSettings(), settings.isEnabled, let use = barrier.termUse else {
+            return false
+        }
         if use.encryptions >= UInt64(settings.maximumOperations) { return true }
         guard settings.interval > 0, let installed = try? termInstalled() else { return false }
         return now >= installed.adding(seconds: settings.interval)

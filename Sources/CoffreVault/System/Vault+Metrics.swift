@@ -86,7 +86,9 @@ extension Vault {
         }
         return [
             Metric(
-                "requests_total", "counter", "Requests by outcome.",
+                "requests_total",
+                "counter",
+                "Requests by outcome.",
                 [
                     ("outcome=\"granted\"", "\(counters.granted)"), ("outcome=\"denied\"", "\(counters.denied)"),
                     ("outcome=\"error\"", "\(counters.failed)"),
@@ -96,15 +98,24 @@ extension Vault {
             Metric("changes_total", "counter", "Requests that changed something.", counters.changes),
             Metric("audit_records", "gauge", "Durable records of the audit log.", health.size),
             Metric("audit_writable", "gauge", "1 while the audit log can be written.", health.isWritable ? 1 : 0),
-            Metric("audit_failures_total", "counter", "Answers withheld because no record could be written.", counters.logFailures),
+            Metric(
+                "audit_failures_total",
+                "counter",
+                "Answers withheld because no record could be written.",
+                counters.logFailures
+            ),
             Metric("storage_generation", "gauge", "Number of the last durable transaction.", barrier.generation ?? 0),
             Metric("barrier_term", "gauge", "Number of the current barrier key.", barrier.termUse?.term ?? 0),
             Metric(
-                "barrier_encryptions", "gauge", "Encryptions under the current barrier key.",
+                "barrier_encryptions",
+                "gauge",
+                "Encryptions under the current barrier key.",
                 barrier.termUse?.encryptions ?? 0
             ),
             Metric(
-                "leases_unfinished", "gauge", "Leases that are being made or taken back (up to 1000 are counted).",
+                "leases_unfinished",
+                "gauge",
+                "Leases that are being made or taken back (up to 1000 are counted).",
                 [
                     ("state=\"preparing\"", "\(states[.preparing] ?? 0)"),
                     ("state=\"revoking\"", "\(states[.revoking] ?? 0)"),

@@ -74,11 +74,15 @@ extension Vault {
         return .read(.sysRead, AuditWhat(path: "sys/internal/specs/openapi"), .caller) { vault, context in
             guard let acl = context.caller?.acl, let table = vault.unsealed?.mounts else { throw VaultError.sealed }
             let mount = table.mount(of: context.path)
-            if let mount, !acl.hasAnyCapability(underMount: Array(mount.path.utf8)) { throw VaultError.permissionDenied }
+            if let mount, !acl.hasAnyCapability(underMount: Array(mount.path.utf8)) {
+                throw VaultError.permissionDenied
+            }
             let prefix = mount?.path ?? ""
             let routes = mount.map { Route.of($0) } ?? Route.system
             let first = path.dropFirst(prefix.count).split(separator: "/").first.map(String.init) ?? ""
-            let shown = routes.filter { mount != nil && first.isEmpty || ($0.path + "/").hasPrefix(mount == nil ? path : first) }
+            let shown = routes.filter {
+                mount != nil && first.isEmpty || ($0.path + "/").hasPrefix(mount == nil ? path : first)
+            }
             guard !shown.isEmpty else { throw VaultError.notFound }
             let lines = shown.map { route in
                 "    \(route.verbs.map { $0.uppercased() }.joined(separator: ",")) /\(prefix)\(route.path)\n        \(route.summary)"

@@ -98,7 +98,9 @@ extension Vault {
             for field in ["pgp_keys", "backup"] {
                 guard let value = body?[field] else { continue }
                 guard value.isArray && value.elements.isEmpty || value.weakBool == false || value.string == "" else {
-                    throw VaultError.badRequest("\(field) is not available: keys are shown once, in clear, to the operator")
+                    throw VaultError.badRequest(
+                        "\(field) is not available: keys are shown once, in clear, to the operator"
+                    )
                 }
             }
             return (
@@ -208,7 +210,9 @@ extension Vault {
             throw VaultError.badRequest("no rotation verification in progress")
         }
         guard nonce.utf8.elementsEqual(attempt.verificationNonce.utf8) else {
-            throw VaultError.badRequest("incorrect nonce supplied; nonce for verification is \"\(attempt.verificationNonce)\"")
+            throw VaultError.badRequest(
+                "incorrect nonce supplied; nonce for verification is \"\(attempt.verificationNonce)\""
+            )
         }
         switch verification.submit(share) {
         case .invalid(let reason): throw VaultError.badRequest(reason)
@@ -220,7 +224,9 @@ extension Vault {
             guard sealStore.accepts(combined: key, record) else {
                 attempt.verification = UnsealProgress(threshold: attempt.threshold)
                 rekey = attempt
-                throw VaultError.badRequest("these are not the new shares: the count starts again, the old shares still count")
+                throw VaultError.badRequest(
+                    "these are not the new shares: the count starts again, the old shares still count"
+                )
             }
             rekey = nil
             let generation = try await sealStore.adopt(record)

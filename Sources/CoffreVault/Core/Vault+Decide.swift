@@ -87,7 +87,7 @@ extension Vault {
         case .database: return try databaseEndpoint(context, mount, rest)
         case .token: return try tokenEndpoint(context, state)
         case .peer: return try peerEndpoint(context, state)
-        case .transit: return nil
+        case .transit: return try transitEndpoint(context, mount, rest)
         case .approle: return try appRoleEndpoint(context, mount, rest)
         }
     }

@@ -78,7 +78,8 @@ extension Vault {
         case .database:
             try collect(.database, DatabasePlace.kinds.map { DatabasePlace(mount: mount).parent($0) }, &found)
         case .approle: try collect(.identity, try appRoleParents(mount), &found)
-        case .transit, .token, .peer: break
+        case .transit: try collect(.transit, [TransitPlace.parent(mount)], &found)
+        case .token, .peer: break
         }
         return found
     }

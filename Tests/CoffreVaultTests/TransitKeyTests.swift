@@ -141,6 +141,11 @@ struct TransitKeyTests {
         key.minimumDecryption = 2
         let message = "ciphertext or signature version is disallowed by policy (too old)"
         #expect(refusal { _ = try LoadedTransitKey(key).decrypt(old.text, associatedData: nil) } == message)
+        key.minimumEncryption = 0
+        let unreadable = refusal { _ = try LoadedTransitKey(key).encrypt(secret("a"), associatedData: nil, version: 1) }
+        #expect(unreadable == "no such key version")
+        let tag = refusal { _ = try LoadedTransitKey(key).authenticate(secret("a"), .sha256, version: 1) }
+        #expect(tag == "no such key version")
         // Not erased yet: the minimum may go down again.
         key.minimumDecryption = 1
         #expect(text(try LoadedTransitKey(key).decrypt(old.text, associatedData: nil).plaintext) == "a")

@@ -5,7 +5,8 @@ internal import CoffreWire
 package final class LoadedTransitKey {
     package let key: TransitKey
     private var ciphers: [Int64: AESGCM] = [:]
-    private var signers: [Int64: SigningKey] = [:]
+    /// One only: each takes a page of guarded memory.
+    private var signer: (version: Int64, key: SigningKey)?
 
     package init(_ key: TransitKey) { self.key = key }
 
@@ -118,11 +119,10 @@ package final class LoadedTransitKey {
     }
 
     private func signer(_ version: Int64) throws -> SigningKey {
-        if let known = signers[version] { return known }
+        if let signer, signer.version == version { return signer.key }
         let made = try key.withBytes(.secret, of: version) { try SigningKey(seed: SecretBytes(copying: $0)) }
         guard let made else { throw TransitKey.missing(version) }
-        if signers.count >= 16 { signers.removeAll() }
-        signers[version] = made
+        signer = (version, made)
         return made
     }
 
@@ -142,9 +142,10 @@ package final class LoadedTransitKey {
             guard version < key.latest else {
                 throw VaultError.badRequest("key version does not exist; latest key version is \(key.latest)")
             }
-            guard version >= key.minimumEncryption, version >= key.first else {
+            guard version >= key.minimumEncryption else {
                 throw VaultError.badRequest("cannot generate HMAC: version is too old (disallowed by policy)")
             }
+            try key.checkReadable(version)
         }
         return (TransitText.make(version, try tag(message, algorithm, version)), version)
     }
@@ -182,10 +183,17 @@ extension TransitKey {
         guard wanted <= latest else {
             throw .badRequest("requested version for \(purpose) is higher than the latest key version")
         }
-        guard wanted >= minimumEncryption, wanted >= first else {
+        guard wanted >= minimumEncryption else {
             throw .badRequest("requested version for \(purpose) is less than the minimum encryption key version")
         }
+        try checkReadable(wanted)
         return wanted
+    }
+
+    /// What is made under a version must be readable again.
+    /// - Throws: ``VaultError`` `.badRequest`.
+    func checkReadable(_ version: Int64) throws(VaultError) {
+        guard version >= minimumDecryption, version >= first else { throw .badRequest("no such key version") }
     }
 }
 

@@ -188,7 +188,7 @@ package struct TransitKey: Sendable {
         guard case (let header, let secrets)? = parsed else { throw corrupt }
         guard let kind = header["type"]?.string.flatMap({ Kind(rawValue: $0) }),
             let size = header["size"]?.integer, (0...512).contains(size),
-            let first = header["first"]?.integer, first >= 1,
+            let first = header["first"]?.integer, (1..<1 << 40).contains(first),
             let created = header["created"]?.array?.compactMap(\.integer), !created.isEmpty,
             let decrypt = header["decrypt"]?.integer, let encrypt = header["encrypt"]?.integer,
             let available = header["available"]?.integer, let isDeletable = header["deletable"]?.bool

@@ -5,12 +5,12 @@ internal import CoffreWire
 /// The fields of one item of a transit request. Valid only while the request's body is lent.
 struct TransitItem {
     private let view: JSONView?
-    /// What stands beside `batch_input` and counts for items that do not say otherwise.
-    private let common: JSONView?
+    /// The `key_version` beside `batch_input`, which counts for items that do not say otherwise.
+    private let commonVersion: JSONView?
 
-    init(_ view: JSONView?, common: JSONView? = nil) {
+    init(_ view: JSONView?, commonVersion: JSONView? = nil) {
         self.view = view
-        self.common = common
+        self.commonVersion = commonVersion
     }
 
     func has(_ field: String) -> Bool { view?[field] != nil }
@@ -40,7 +40,7 @@ struct TransitItem {
     /// 0 when the request does not ask for one.
     var keyVersion: Int64 {
         get throws(VaultError) {
-            guard let value = view?["key_version"] ?? common?["key_version"] else { return 0 }
+            guard let value = view?["key_version"] ?? commonVersion else { return 0 }
             guard let number = value.weakInteger else {
                 throw .badRequest("error converting input for field \"key_version\": a whole number is expected")
             }
@@ -98,6 +98,8 @@ struct TransitOperation {
 
 extension Vault {
     private static let maximumItems = 1000
+    /// Statuses with a body that say nothing else to clients, such as "sealed".
+    private static let partialStatuses: Set<Int64> = Set(400...499).union([200, 201, 202, 203, 207])
 
     /// The items of a request: one without `batch_input`. Checks their form, not their values.
     private func transitItems(_ body: JSONView?, _ operation: TransitOperation) throws(VaultError) -> [TransitItem]? {
@@ -121,7 +123,8 @@ extension Vault {
                 throw .badRequest("failed to parse batch input: '[\(index)].reference' expected type 'string'")
             }
         }
-        return elements.map { TransitItem($0, common: body) }
+        let version = body?["key_version"]
+        return elements.map { TransitItem($0, commonVersion: version) }
     }
 
     /// Whether some item of the request can be carried out, before something is made for it.
@@ -208,7 +211,7 @@ extension Vault {
         guard failed > 0, operation.failsWhole else { return Effect(reply, what: what) }
         reply.status = 400
         if failed < items.count, let code = body?["partial_failure_response_code"] {
-            if let code = code.weakInteger, (200...599).contains(code) {
+            if let code = code.weakInteger, Self.partialStatuses.contains(code) {
                 reply.status = Int(code)
             } else {
                 reply.warnings.append(

@@ -13,8 +13,11 @@ extension Vault {
     func transitKeyList(_ context: RequestContext, _ mount: Mount) -> Endpoint {
         let what = AuditWhat(path: mount.path + "keys")
         guard context.verb == .list else { return .unsupported(what, .read) }
-        return .read(.engineRead, what, .capability(.list)) { vault, _ in
-            try vault.listing(.transit, TransitPlace.parent(mount))
+        return .read(.engineRead, what, .capability(.list)) { vault, context in
+            let names = try vault.barrier.names(in: .transit, parent: TransitPlace.parent(mount))
+            let page = try vault.page(names.map { String(decoding: $0, as: UTF8.self) }, context)
+            guard !page.isEmpty else { throw VaultError.notFound }
+            return Effect(.data(["keys": .strings(page)]))
         }
     }
 

@@ -105,6 +105,20 @@ struct TransitTests: TransitSuite {
         #expect(try call("POST", "decrypt/contended", ["ciphertext": texts[0]]).errors == ["encryption key not found"])
     }
 
+    @Test func manyWhoEncryptFirstShareOneKey() throws {
+        let (vault, root) = (try vault, try root)
+        let workers: [@Sendable () throws -> String] = (0..<12).map { _ in
+            {
+                let body = #"{"plaintext":"aGVsbG8="}"#
+                let made = try vault.request("POST", "transit/encrypt/first-come", token: root, body: body)
+                #expect(made.status == 200, "\(made.text)")
+                return made.data["ciphertext"] as? String ?? ""
+            }
+        }
+        for text in try onThreads(workers) { #expect(try decrypt("first-come", text) == "hello") }
+        #expect(try call("GET", "keys/first-come").data["latest_version"] as? Int == 1)
+    }
+
     @Test func aDataKeyMayBeWrappedForSomebodyElse() throws {
         _ = try encrypt("wrapping", "x")
         let wrapped = try vault.request(

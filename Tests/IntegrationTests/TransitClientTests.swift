@@ -37,6 +37,21 @@ struct TransitClientTests: TransitSuite {
         #expect(Data(base64Encoded: key["plaintext"] as? String ?? "")?.count == 32)
     }
 
+    /// The line of the README: what is encrypted comes over a pipe, never as an argument.
+    @Test func coffreEncryptsWhatIsPipedIn() throws {
+        let environment = ["COFFRE_SOCKET": try vault.socket, "BAO_TOKEN": try root, "HOME": try vault.folder.path]
+        let piped = Data(repeating: 0x41, count: 200).base64EncodedString(options: [.lineLength76Characters])
+        let made = try RunningProcess.run(
+            try CoffredProcess.program("coffre"),
+            ["write", "transit/encrypt/ck", "plaintext=-"],
+            environment: environment,
+            input: piped + "\n"
+        )
+        try #require(made.status == 0, "\(made.output)")
+        let found = try #require(made.output.firstMatch(of: /vault:v1:[A-Za-z0-9+\/=]+/), "\(made.output)")
+        #expect(try decrypt("ck", String(found.output)) == String(repeating: "A", count: 200))
+    }
+
     @Test func hvacUsesTransit() throws {
         let script = """
             import base64, os, urllib.parse, hvac, requests_unixsocket

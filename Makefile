@@ -64,7 +64,7 @@ install: ## put everything in place below DESTDIR
 	install -s -m 755 $(RELEASE)/coffre "$(DESTDIR)$(PREFIX)/bin/coffre"
 	install -s -m 755 $(RELEASE)/coffred "$(DESTDIR)$(PREFIX)/sbin/coffred"
 	install -s -m 755 $(RELEASE)/coffre-broker "$(DESTDIR)$(PREFIX)/sbin/coffre-broker"
-	install -m 644 systemd/*.service systemd/*.socket "$(DESTDIR)$(UNITDIR)/"
+	install -m 644 systemd/*.service systemd/*.socket systemd/*.timer "$(DESTDIR)$(UNITDIR)/"
 	install -m 644 systemd/coffre.sysusers.conf "$(DESTDIR)$(PREFIX)/lib/sysusers.d/coffre.conf"
 	install -m 644 systemd/coffre.tmpfiles.conf "$(DESTDIR)$(PREFIX)/lib/tmpfiles.d/coffre.conf"
 	for file in coffre.toml broker.toml; do \

@@ -100,7 +100,7 @@ let package = Package(
         ),
         .executableTarget(
             name: "coffre",
-            dependencies: ["CoffreClient", "CoffreAudit", "CoffreWire", arguments],
+            dependencies: ["CoffreClient", "CoffreAudit", "CoffreStorage", "CoffreCrypto", "CoffreWire", arguments],
             exclude: ["coffre.1"],
             // The optimiser of Swift 6.3.1 crashes on these coroutines; a command line has no use for it.
             swiftSettings: base + [.unsafeFlags(["-Onone"], .when(configuration: .release))]
@@ -109,7 +109,7 @@ let package = Package(
         .target(name: "CoffreTestSupport", path: "Tests/CoffreTestSupport", swiftSettings: base),
     ]
         + [
-            ("CoffreWireTests", ["CoffreWire"]),
+            ("CoffreWireTests", ["CoffreWire", "CoffreCrypto"]),
             ("CoffreCryptoTests", ["CoffreCrypto"]),
             ("CoffreStorageTests", ["CoffreStorage", "CoffreCrypto"]),
             ("CoffreAuditTests", ["CoffreAudit", "CoffreCrypto", "CCoffreShims"]),
@@ -125,7 +125,7 @@ let package = Package(
             ("CoffreClientTests", ["CoffreClient", "CoffreWire"]),
             ("CoffreConnectorsTests", ["CoffreConnectors", "CoffreWire", "CoffreCrypto", "CoffreHost"]),
             ("PackageTests", []),
-            ("IntegrationTests", ["CoffreWire"]),
+            ("IntegrationTests", ["CoffreWire", "CoffreCrypto", "CoffreVault"]),
         ].map { (name: String, dependencies: [Target.Dependency]) in
             .testTarget(
                 name: name,

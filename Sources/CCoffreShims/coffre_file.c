@@ -69,3 +69,7 @@ int coffre_lock_exclusive(int fd) {
     lock.l_whence = SEEK_SET;
     return fcntl(fd, F_OFD_SETLK, &lock) == 0 ? 0 : errno;
 }
+
+int coffre_exchange_files(const char *left, const char *right) {
+    return (int)syscall(SYS_renameat2, AT_FDCWD, left, AT_FDCWD, right, 2 /* RENAME_EXCHANGE */);
+}

@@ -38,6 +38,8 @@ package final class AuditLog: Sendable {
     private let keys: LogKeys
     private let keyLocation: AuditHealth.KeyLocation
     private let deliver: AuditLogConfiguration.Delivery
+    /// Reads the log's records back.
+    package let history: LogHistory
     /// Held until the log is closed, even after a failure.
     private let lock: Mutex<(any LogFile)?>
 
@@ -48,6 +50,7 @@ package final class AuditLog: Sendable {
         keys = opened.keys
         keyLocation = configuration.keys.location
         deliver = configuration.deliver
+        history = LogHistory(files: configuration.fileSystem)
         lock = Mutex(opened.lock)
         subjects = try SubjectTable(files: configuration.fileSystem, keys: opened.keys)
         thread = try WriterThread(opened.writer, configuration: configuration)

@@ -103,4 +103,22 @@ extension CoffreClient {
     public func deletePolicy(_ name: String) async throws(ClientError) {
         _ = try await delete("sys/policies/acl/\(name)")
     }
+
+    /// `sys/policies/who-can`: which policies grant a capability on a path, and who holds them. Needs `sudo`.
+    public func whoCan(_ capability: String, on path: String) async throws(ClientError) -> Answer {
+        let body = JSONValue.object(["path": .string(path), "capability": .string(capability)])
+        return try await send(.put, "sys/policies/who-can", json: body)
+    }
+
+    /// `sys/policies/why`: which rule decides about a capability on a path, and which others lose to it.
+    /// - Parameter accessor: of another's token, which needs `sudo`; nil asks about the caller.
+    public func why(
+        _ capability: String,
+        on path: String,
+        accessor: String? = nil
+    ) async throws(ClientError) -> Answer {
+        var members: [JSONValue.Member] = [.init("path", .string(path)), .init("capability", .string(capability))]
+        if let accessor { members.append(.init("accessor", .string(accessor))) }
+        return try await send(.put, "sys/policies/why", json: .object(members))
+    }
 }

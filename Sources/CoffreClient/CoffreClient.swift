@@ -134,7 +134,7 @@ public struct CoffreClient: Sendable {
         }
     }
 
-    private func head(_ method: Method, _ uri: String, _ body: [UInt8]?) -> HTTPRequestHead {
+    func head(_ method: Method, _ uri: String, _ body: [UInt8]?) -> HTTPRequestHead {
         var headers: HTTPHeaders = ["Host": "localhost", "Connection": "close", "X-Vault-Request": "true"]
         if let token = configuration.token { headers.add(name: "X-Vault-Token", value: token.value) }
         if let body {
@@ -152,7 +152,7 @@ public struct CoffreClient: Sendable {
         )
     }
 
-    private static func uri(
+    static func uri(
         _ path: String,
         _ query: [(name: String, value: String)]
     ) throws(ClientError) -> String {
@@ -167,7 +167,7 @@ public struct CoffreClient: Sendable {
         return ClientError(status: raw.status, errors: errors)
     }
 
-    private static func connectionFailure(_ error: any Error, _ path: String) -> ClientError {
+    static func connectionFailure(_ error: any Error, _ path: String) -> ClientError {
         switch error {
         case let error as IOError where error.errnoCode == ENOENT:
             ClientError(.unreachable, "\(path) does not exist: is coffred running?")

@@ -16,6 +16,7 @@ package struct PostgresJobs: Sendable {
             case .create: return try create(view)
             case .revoke: return try revoke(view)
             case .renew: return try renew(view)
+            case .setPassword: return try setPassword(view)
             }
         } catch {
             return .failed(error)
@@ -100,6 +101,19 @@ package struct PostgresJobs: Sendable {
         let connection = try administrator(view)
         if !view.job.statements.isEmpty { try transaction(view.job.statements, connection) }
         if let end = view.job.validUntil { try PostgresLogin(login, connection).prolong(to: end) }
+        return done(connection)
+    }
+
+    private func setPassword(_ view: BrokerJobView) throws(BrokerFailure) -> BrokerAnswer {
+        guard let login = view.job.login, let loginPassword = view.loginPassword else {
+            throw BrokerFailure(.malformed)
+        }
+        let connection = try administrator(view)
+        guard try PostgresLogin(login, connection).exists() else {
+            throw BrokerFailure(.statement, sqlState: "42704")
+        }
+        try transaction(view.job.statements, connection)
+        try prove(login, loginPassword, view)
         return done(connection)
     }
 

@@ -106,5 +106,5 @@ package final class AESGCM: Sendable {
 }
 
 extension UnsafeRawBufferPointer {
-    fileprivate var bytePointer: UnsafePointer<UInt8>? { baseAddress?.assumingMemoryBound(to: UInt8.self) }
+    var bytePointer: UnsafePointer<UInt8>? { baseAddress?.assumingMemoryBound(to: UInt8.self) }
 }

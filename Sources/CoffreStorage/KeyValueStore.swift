@@ -82,4 +82,6 @@ package enum MetaKey: Int64, Sendable, CaseIterable {
     case seal = 2
     /// The keyring, wrapped by the root key.
     case keyring = 3
+    /// The manifest of the snapshot that was restored, until an operator has confirmed it; empty otherwise.
+    case restored = 4
 }

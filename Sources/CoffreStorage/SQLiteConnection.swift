@@ -27,6 +27,9 @@ final class SQLiteConnection {
         sqlite3_close_v2(handle)
     }
 
+    /// The library's own handle, for calls that are in no statement.
+    var raw: OpaquePointer? { handle }
+
     /// Runs statements that return nothing.
     func execute(_ sql: String) throws(StorageError) {
         let code = sqlite3_exec(handle, sql, nil, nil, nil)

@@ -19,7 +19,9 @@ package final class SQLiteStore: KeyValueStore {
         var cache = RowCache()
     }
 
-    private let path: String
+    /// The state folder.
+    let folder: String
+    private var path: String { folder + "/coffre.db" }
     private let reader: ReaderBox
     private let writer: StorageWriter
 
@@ -43,9 +45,14 @@ package final class SQLiteStore: KeyValueStore {
         maximumPages: Int? = nil,
         deliver: @escaping Delivery = { run in run() }
     ) throws(StorageError) {
-        path = folder + "/coffre.db"
+        let path = folder + "/coffre.db"
+        self.folder = folder
         let folder = try StateFolder(folder)
         try folder.check("coffre.db")
+        // What a crash in the middle of a snapshot or of a restore leaves.
+        for name in [Self.snapshotName, DatabaseReplacement.incomingName] {
+            for end in ["", "-journal", "-wal", "-shm"] { unlink(self.folder + "/" + name + end) }
+        }
         let mask = umask(0o077)
         defer { umask(mask) }
         let connection = try Self.openWriter(path, maximumPages: maximumPages)
@@ -68,16 +75,17 @@ package final class SQLiteStore: KeyValueStore {
         try connection.execute("PRAGMA mmap_size=0")
         try connection.execute("PRAGMA trusted_schema=OFF")
         if let maximumPages { try connection.execute("PRAGMA max_page_count=\(maximumPages)") }
-        try connection.execute(
-            """
-            CREATE TABLE IF NOT EXISTS row (ns INTEGER NOT NULL, parent BLOB NOT NULL, name BLOB NOT NULL,
-            version INTEGER NOT NULL, label BLOB NOT NULL, value BLOB NOT NULL, PRIMARY KEY (ns, parent, name))
-            WITHOUT ROWID;
-            CREATE TABLE IF NOT EXISTS meta (key INTEGER PRIMARY KEY, value BLOB NOT NULL);
-            """
-        )
+        try connection.execute(schema)
         return connection
     }
+
+    /// The tables; nothing else belongs into the file.
+    static let schema = """
+        CREATE TABLE IF NOT EXISTS row (ns INTEGER NOT NULL, parent BLOB NOT NULL, name BLOB NOT NULL,
+        version INTEGER NOT NULL, label BLOB NOT NULL, value BLOB NOT NULL, PRIMARY KEY (ns, parent, name))
+        WITHOUT ROWID;
+        CREATE TABLE IF NOT EXISTS meta (key INTEGER PRIMARY KEY, value BLOB NOT NULL);
+        """
 
     /// Finishes what is queued, then closes.
     package func close() {
@@ -191,7 +199,7 @@ package final class SQLiteStore: KeyValueStore {
         return (address, row)
     }
 
-    private static func meta(_ key: MetaKey, _ connection: SQLiteConnection) throws(StorageError) -> [UInt8]? {
+    static func meta(_ key: MetaKey, _ connection: SQLiteConnection) throws(StorageError) -> [UInt8]? {
         let statement = try connection.statement("SELECT value FROM meta WHERE key=?1")
         statement.bind(1, key.rawValue)
         defer { statement.reset() }

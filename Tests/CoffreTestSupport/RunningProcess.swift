@@ -40,14 +40,20 @@ package final class RunningProcess: @unchecked Sendable {  // Output is guarded 
         } else {
             process.standardInput = FileHandle.nullDevice
         }
-        // Weak, or nobody would ever let go of the process and end it.
-        pipe.fileHandleForReading.readabilityHandler = { [weak self] handle in
-            let data = handle.availableData
-            if data.isEmpty { handle.readabilityHandler = nil }
-            self?.append(data)
-        }
         process.terminationHandler = { [weak self] _ in self?.change { $0.hasEnded = true } }
         try process.run()
+        // A thread of its own: a dispatch source of a handle that is let go of in its own handler can crash the tests.
+        let reader = pipe.fileHandleForReading
+        // Weak, or nobody would ever let go of the process and end it.
+        Thread.detachNewThread { [weak self] in
+            var chunk = [UInt8](repeating: 0, count: 65_536)
+            while true {
+                let count = read(reader.fileDescriptor, &chunk, chunk.count)
+                if count < 0, errno == EINTR { continue }
+                self?.append(Data(chunk[..<max(0, count)]))
+                guard count > 0 else { return }
+            }
+        }
     }
 
     deinit { if process.isRunning { kill(process.processIdentifier, SIGKILL) } }

@@ -95,12 +95,32 @@ package struct UnixHTTP {
                 in: .whitespaces
             )
         }
+        let status = Int(lines[0].split(separator: " ").dropFirst().first ?? "") ?? 0
+        if hasBody, headers["transfer-encoding"] == "chunked" {
+            buffered.removeFirst(end)
+            return Answer(status: status, headers: headers, body: try receiveChunks())
+        }
         let length = hasBody ? Int(headers["content-length"] ?? "0") ?? 0 : 0
         while buffered.count < end + length { try fill() }
         let body = Data(buffered[end..<end + length])
         buffered.removeFirst(end + length)
-        let status = Int(lines[0].split(separator: " ").dropFirst().first ?? "") ?? 0
         return Answer(status: status, headers: headers, body: body)
+    }
+
+    // RFC 9112 §7.1, without trailers.
+    private mutating func receiveChunks() throws -> Data {
+        var body = Data()
+        while true {
+            guard let end = buffered.firstRange(of: Array("\r\n".utf8)) else {
+                try fill()
+                continue
+            }
+            let size = Int(String(decoding: buffered[..<end.lowerBound], as: UTF8.self), radix: 16) ?? 0
+            while buffered.count < end.upperBound + size + 2 { try fill() }
+            body.append(contentsOf: buffered[end.upperBound..<end.upperBound + size])
+            buffered.removeFirst(end.upperBound + size + 2)
+            if size == 0 { return body }
+        }
     }
 
     /// One request on this connection.

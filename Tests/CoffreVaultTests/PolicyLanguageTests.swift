@@ -1,4 +1,5 @@
 import CoffreVault
+import CoffreWire
 import Testing
 
 /// The policy language as Vault defines it: what is accepted, what is refused, and which rule decides.

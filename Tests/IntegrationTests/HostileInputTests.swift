@@ -201,7 +201,7 @@ struct HostileInputTests {
 }
 
 /// A tmpfs of a few megabytes.
-private final class SmallDisk {
+final class SmallDisk {
     let path: String
     private let folder: TestFolder
 

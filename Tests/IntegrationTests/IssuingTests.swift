@@ -223,7 +223,7 @@ struct IssuingTests {
 }
 
 /// True once.
-private final class Once: @unchecked Sendable {  // Guarded by the lock.
+final class Once: @unchecked Sendable {  // Guarded by the lock.
     private let lock = NSLock()
     private var used = false
 

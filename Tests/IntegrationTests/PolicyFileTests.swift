@@ -17,7 +17,7 @@ struct PolicyFileTests {
         let files = try FileManager.default.contentsOfDirectory(atPath: CoffredProcess.packageFolder + "/policies")
         #expect(
             Set(files) == [
-                "administrator-without-secrets.hcl", "compliance-officer.hcl", "connector-operator.hcl",
+                "administrator-without-secrets.hcl", "backup.hcl", "compliance-officer.hcl", "connector-operator.hcl",
                 "service-reader.hcl",
             ]
         )
@@ -51,6 +51,20 @@ struct PolicyFileTests {
                 GET database/creds/app
                 POST database/config/pg
                 LIST secret/metadata/services
+                """
+        ),
+        Case(
+            file: "backup",
+            allowed: """
+                GET sys/storage/snapshot
+                """,
+            refused: """
+                POST sys/storage/snapshot
+                GET secret/data/services/x
+                GET sys/mounts
+                LIST sys/policies/acl
+                POST auth/token/create
+                PUT sys/seal
                 """
         ),
         Case(

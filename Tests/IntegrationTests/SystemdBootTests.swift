@@ -9,11 +9,13 @@ struct SystemdBootTests {
         "daemon-active", "init", "unseal", "unit-reads-a-secret", "other-unit-is-refused",
         "record-names-uid-and-unit", "client-has-no-log", "client-has-no-state", "client-has-no-broker",
         "stranger-has-no-socket", "officer-reads-the-log", "audit-folder-mode", "state-folder-mode",
-        "no-network-interface", "own-network-namespace", "no-network-socket", "seccomp-is-on", "memory-is-locked",
+        "backup-unit-takes-a-snapshot", "snapshot-is-whole", "client-has-no-snapshot", "no-network-interface",
+        "own-network-namespace", "no-network-socket", "seccomp-is-on", "memory-is-locked",
         "no-core-file", "instance-starts", "instance-unseals-by-credential", "instance-state-is-closed-to-the-other",
         "instance-log-is-closed-to-the-other", "instance-broker-is-closed-to-the-other",
         "instance-log-belongs-to-its-officers", "instance-stops", "watchdog-is-fed",
-        "watchdog-restarts-a-hanging-daemon", "stop-is-clean", "log-verifies", "no-canary-anywhere", "broker-stops",
+        "watchdog-restarts-a-hanging-daemon", "stop-is-clean", "log-verifies", "no-canary-anywhere",
+        "root-restores-for-the-daemon", "a-restored-vault-holds-then-serves", "broker-stops",
     ]
 
     @Test func theInstalledUnitsKeepTheirPromises() throws {

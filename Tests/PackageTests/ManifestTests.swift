@@ -25,7 +25,7 @@ struct ManifestTests {
             "CoffreConnectors", "CoffreCrypto", "CoffreWire", "CoffreHost", "Logging", "ServiceLifecycle",
             "UnixSignals", "ArgumentParser", "TOMLKit",
         ],
-        "coffre": ["CoffreClient", "CoffreAudit", "CoffreWire", "ArgumentParser"],
+        "coffre": ["CoffreClient", "CoffreAudit", "CoffreStorage", "CoffreCrypto", "CoffreWire", "ArgumentParser"],
     ]
 
     /// Who alone may list what: the doors to the outside.

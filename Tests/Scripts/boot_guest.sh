@@ -72,6 +72,16 @@ check officer-reads-the-log officer_reads
 check audit-folder-mode test "$(stat -c '%a %U %G' /var/lib/coffre-audit)" = "2750 coffre coffre-audit"
 check state-folder-mode test "$(stat -c '%a %U' /var/lib/coffre)" = "700 coffre"
 
+# Snapshots, by the unit of the timer, whose user may do nothing else.
+policy=$(python3 -c 'import json; print(json.dumps({"policy": open("/usr/share/coffre/policies/backup.hcl").read()}))')
+api PUT sys/policies/acl/backup "$policy" "$token" > /dev/null
+api PUT auth/peer/role/backup "{\"bound_units\":[\"coffre-backup.service\"],\"bound_uids\":[$(id -u coffre-backup)],\"policies\":[\"backup\"]}" "$token" > /dev/null
+takes() { systemctl start coffre-backup.service || { journalctl --no-pager -o cat -u coffre-backup.service | tail -n 5; return 1; }; }
+check backup-unit-takes-a-snapshot takes
+whole() { coffre operator snapshot inspect /var/lib/coffre-backup/coffre-*.tar && [ "$(stat -c '%a %U' /var/lib/coffre-backup)" = "700 coffre-backup" ]; }
+check snapshot-is-whole whole
+check client-has-no-snapshot denied payroll /var/lib/coffre-backup
+
 pid=$(systemctl show -P MainPID coffred.service)
 only_loopback() { [ "$(tail -n +3 /proc/$pid/net/dev | sed 's/:.*//' | tr -d ' ')" = lo ]; }
 check no-network-interface only_loopback
@@ -157,7 +167,16 @@ stops() { systemctl stop coffred.service coffred.socket && [ "$(systemctl show -
 check stop-is-clean stops
 verifies() { python3 /usr/local/lib/verify_log.py /var/lib/coffre-audit | grep -q '"valid": true' && coffre audit verify /var/lib/coffre-audit; }
 check log-verifies verifies
-no_canary() { ! grep -rqs canary-in-the-vault /var/lib/coffre /var/lib/coffre-audit /var/lib/coffre-broker /var/log/journal /run/log/journal; }
+no_canary() { ! grep -rqs canary-in-the-vault /var/lib/coffre /var/lib/coffre-backup /var/lib/coffre-audit /var/lib/coffre-broker /var/log/journal /run/log/journal; }
 check no-canary-anywhere no_canary
+restores() { coffre operator restore --state-directory /var/lib/coffre /var/lib/coffre-backup/coffre-*.tar && [ "$(stat -c '%a %U' /var/lib/coffre/coffre.db)" = "600 coffre" ]; }
+check root-restores-for-the-daemon restores
+holds() {
+    systemctl start coffred.socket || return 1
+    for index in 0 1; do api PUT sys/unseal "{\"key\":\"$(echo "$init" | field "[\"keys\"][$index]")\"}" > /dev/null; done
+    [ "$(api GET sys/restore/status | field '["data"]["hold"]')" = True ] && coffre operator restore-confirm && run payroll.service payroll \
+        curl -s --max-time 20 --unix-socket $COFFRE_SOCKET http://localhost/v1/secret/data/payroll | grep -q canary-in-the-vault
+}
+check a-restored-vault-holds-then-serves holds
 check broker-stops systemctl stop coffre-broker.service
 say "done"

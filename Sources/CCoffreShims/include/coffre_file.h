@@ -13,4 +13,8 @@ int coffre_open_folder(const char *_Nonnull path);
 /// Takes an exclusive open-file-description lock on the whole file without waiting (fcntl(2), F_OFD_SETLK, variadic).
 /// Returns 0 or an errno; EAGAIN or EACCES when somebody else holds it.
 int coffre_lock_exclusive(int fd);
+
+/// Exchanges two files in one step (renameat2(2), RENAME_EXCHANGE). Returns 0, or -1 with errno; EINVAL when the file
+/// system cannot do it.
+int coffre_exchange_files(const char *_Nonnull left, const char *_Nonnull right);
 #endif

@@ -9,6 +9,8 @@ package struct APIServerConfiguration: Sendable {
     package var progressTimeout: Duration = .seconds(30)
     /// From the end of the head to the end of the body.
     package var bodyTimeout: Duration = .seconds(300)
+    /// The longest time for an answer that is sent from a file, however steadily it is read: it holds disk space.
+    package var streamTimeout: Duration = .seconds(21_600)
     /// How long an idle connection stays.
     package var idleTimeout: Duration = .seconds(600)
     /// How long a refused client may go on sending before the connection is cut.

@@ -37,6 +37,10 @@ final class Connection: ChannelDuplexHandler {
     private var closesAfterAnswer = false
     private var requests: UInt64 = 0
     private var reservation: BodyReservation?
+    /// What is left of an answer that is too large for memory.
+    private var outgoing: StreamedBody?
+    /// When it must have left.
+    private var outgoingEnd = UInt64.max
     private var isHead = false
     private var isVersion10 = false
     /// Whether the framing is lost, so that the current answer is the last.
@@ -243,15 +247,40 @@ final class Connection: ChannelDuplexHandler {
             closes: closesAfterAnswer,
             isVersion10: isVersion10
         )
+        outgoing = ResponseWriter.rest(of: answer, isHead: isHead)
+        outgoingEnd = MonotonicTime.now() + shared.streamNanoseconds
+        send(buffer, proof: answer.proof, context)
+    }
+
+    private func send(_ buffer: ByteBuffer, proof: ReleasedAnswer.Proof, _ context: ChannelHandlerContext) {
         let promise = context.eventLoop.makePromise(of: Void.self)
-        let proof = answer.proof
         promise.futureResult.assumeIsolated().whenComplete { result in
             switch result {
+            case .success where self.outgoing != nil: self.sendNext(proof)
             case .success: self.delivered()
             case .failure: self.undelivered(proof)
             }
         }
         context.writeAndFlush(wrapOutboundOut(buffer), promise: promise)
+    }
+
+    /// The next piece goes when the one before has left, and after what others wait for on this loop.
+    private func sendNext(_ proof: ReleasedAnswer.Proof) {
+        guard let bound else { return }
+        deadline = min(MonotonicTime.now() + shared.progressNanoseconds, outgoingEnd)
+        context?.eventLoop.execute {
+            let connection = bound.value
+            guard case .writing = connection.state, let context = connection.context else {
+                connection.shared.performer.deliveryFailed(proof, as: connection.principal)
+                return
+            }
+            guard let piece = connection.outgoing?.next() else {
+                connection.undelivered(proof)
+                return
+            }
+            if connection.outgoing?.isEmpty ?? true { connection.outgoing = nil }
+            connection.send(piece, proof: proof, context)
+        }
     }
 
     private func undelivered(_ proof: ReleasedAnswer.Proof) {
@@ -328,6 +357,7 @@ final class Connection: ChannelDuplexHandler {
         parser.abandon()
         reservation?.release()
         reservation = nil
+        outgoing = nil
         input = nil
         shared.table.remove(self)
         shared.connectionEnded()

@@ -10,6 +10,7 @@ final class ConnectionShared {
     let headNanoseconds: UInt64
     let progressNanoseconds: UInt64
     let bodyNanoseconds: UInt64
+    let streamNanoseconds: UInt64
     let idleNanoseconds: UInt64
     let lingerNanoseconds: UInt64
     /// Requests that the vault has and has not answered.
@@ -25,6 +26,7 @@ final class ConnectionShared {
         bodyMemory = BodyMemory(limitBytes: configuration.bodyMemoryBytes)
         headNanoseconds = configuration.headTimeout.wholeNanoseconds
         progressNanoseconds = configuration.progressTimeout.wholeNanoseconds
+        streamNanoseconds = configuration.streamTimeout.wholeNanoseconds
         bodyNanoseconds = configuration.bodyTimeout.wholeNanoseconds
         idleNanoseconds = configuration.idleTimeout.wholeNanoseconds
         lingerNanoseconds = configuration.lingerTimeout.wholeNanoseconds

@@ -2,8 +2,11 @@ internal import CoffreCrypto
 internal import CoffreVault
 internal import NIOCore
 
-/// Serialises an answer into one wiped buffer, so that it leaves in one write.
+/// Serialises an answer into one wiped buffer, so that it leaves in one write; only files are left to be sent in pieces.
 enum ResponseWriter {
+    /// Most bytes of a file that are in memory at a time, for one connection.
+    static let pieceBytes = 65_536
+
     static let continueLine: StaticString = "HTTP/1.1 100 Continue\r\n\r\n"
 
     /// - Parameters:
@@ -11,7 +14,8 @@ enum ResponseWriter {
     ///   - isVersion10: the client speaks HTTP/1.0 and must be told when the connection stays.
     static func write(_ answer: ReleasedAnswer, isHead: Bool, closes: Bool, isVersion10: Bool) -> ByteBuffer {
         let hasBody = answer.status != 204 && answer.status != 304
-        var buffer = ByteBufferAllocator.wiping.buffer(capacity: 256 + (hasBody && !isHead ? answer.body.count : 0))
+        let inMemory = hasBody && !isHead ? answer.body.pieces.prefix { !$0.isFile }.reduce(0) { $0 + $1.count } : 0
+        var buffer = ByteBufferAllocator.wiping.buffer(capacity: 256 + inMemory)
         if answer.status == 200 {
             buffer.writeStaticString("HTTP/1.1 200 OK\r\nCache-Control: no-store\r\n")
         } else {
@@ -39,19 +43,25 @@ enum ResponseWriter {
             buffer.writeStaticString("Content-Length: ")
             buffer.writeDecimal(answer.body.count)
             buffer.writeStaticString("\r\n\r\n")
-            if !isHead { writeBody(answer.body, to: &buffer) }
+            if !isHead { for piece in answer.body.pieces.prefix(while: { !$0.isFile }) { write(piece, to: &buffer) } }
         } else {
             buffer.writeStaticString("\r\n")
         }
         return buffer
     }
 
-    private static func writeBody(_ body: ResponseBody, to buffer: inout ByteBuffer) {
-        for piece in body.pieces {
-            switch piece {
-            case .clear(let bytes): buffer.writeBytes(bytes)
-            case .secret(let secret): secret.withBytes { _ = buffer.writeBytes($0) }
-            }
+    /// What ``write(_:isHead:closes:isVersion10:)`` has left to be sent: from the first file of the body on.
+    static func rest(of answer: ReleasedAnswer, isHead: Bool) -> StreamedBody? {
+        guard !isHead, answer.status != 204, answer.status != 304 else { return nil }
+        let pieces = answer.body.pieces.drop { !$0.isFile }
+        return pieces.isEmpty ? nil : StreamedBody(pieces)
+    }
+
+    fileprivate static func write(_ piece: ResponseBody.Piece, to buffer: inout ByteBuffer) {
+        switch piece {
+        case .clear(let bytes): buffer.writeBytes(bytes)
+        case .secret(let secret): secret.withBytes { _ = buffer.writeBytes($0) }
+        case .file: break
         }
     }
 
@@ -88,6 +98,57 @@ enum ResponseWriter {
         case 503: "Service Unavailable"
         case 505: "HTTP Version Not Supported"
         default: "Status"
+        }
+    }
+}
+
+/// The part of a body that is sent piece by piece, each when the one before has left.
+struct StreamedBody {
+    private var pieces: ArraySlice<ResponseBody.Piece>
+    private var offset = 0
+
+    init(_ pieces: ArraySlice<ResponseBody.Piece>) { self.pieces = pieces }
+
+    /// Whether everything has been handed out.
+    var isEmpty: Bool { pieces.isEmpty }
+
+    /// The next bytes, at most ``ResponseWriter/pieceBytes`` of a file.
+    /// - Returns: nil when a file cannot be read to its end: the answer cannot be completed.
+    mutating func next() -> ByteBuffer? {
+        var buffer = ByteBufferAllocator.wiping.buffer(capacity: ResponseWriter.pieceBytes)
+        while let piece = pieces.first {
+            guard case .file(let file) = piece else {
+                ResponseWriter.write(piece, to: &buffer)
+                pieces.removeFirst()
+                continue
+            }
+            guard buffer.readableBytes == 0 else { return buffer }
+            var read: Int?
+            buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: ResponseWriter.pieceBytes) { target in
+                let room = UnsafeMutableRawBufferPointer(rebasing: target[..<ResponseWriter.pieceBytes])
+                read = file.read(at: offset, into: room)
+                return read ?? 0
+            }
+            guard let read else { return nil }
+            offset += read
+            if offset == file.count {
+                pieces.removeFirst()
+                offset = 0
+            }
+            return buffer
+        }
+        return buffer
+    }
+}
+
+extension ResponseBody.Piece {
+    fileprivate var isFile: Bool { if case .file = self { true } else { false } }
+
+    fileprivate var count: Int {
+        switch self {
+        case .clear(let bytes): bytes.count
+        case .secret(let secret): secret.count
+        case .file(let file): file.count
         }
     }
 }

@@ -96,6 +96,24 @@ struct RecordForm: Sendable {
         return nil
     }
 
+    /// The text `<group>.<name>` of the line read last, nil when absent or not text.
+    func text(_ group: StaticString, _ name: StaticString, in line: UnsafeRawBufferPointer) -> String? {
+        for member in parser.members where member.depth == 3 && member.kind == .string {
+            let parent = parser.members[member.parent]
+            guard Self.equals(line, member.key, name), Self.equals(line, parent.key, group) else { continue }
+            return ExactName(unescaping: UnsafeRawBufferPointer(rebasing: line[member.value])).text
+        }
+        return nil
+    }
+
+    /// The first number of `ref` of the line read last.
+    func firstReference(in line: UnsafeRawBufferPointer) -> UInt64? {
+        for member in parser.members where member.depth == 3 && member.kind == .integer {
+            if Self.equals(line, parser.members[member.parent].key, "ref") { return Self.number(line, member.value) }
+        }
+        return nil
+    }
+
     /// Why a genesis record does not belong to `identity`; nil when it does, and for every other record.
     func genesisDefect(_ line: UnsafeRawBufferPointer, _ identity: LogIdentity) -> String? {
         guard operation == .genesis else { return nil }

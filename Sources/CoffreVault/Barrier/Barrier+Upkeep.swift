@@ -6,6 +6,14 @@ extension Barrier {
     /// Whether the current term has been used enough.
     package var needsRotation: Bool { opened.withLock { ($0?.state.encryptions ?? 0) >= Self.encryptionsPerTerm } }
 
+    /// The current term and how often it has encrypted; nil while sealed.
+    package var termUse: (term: UInt32, encryptions: UInt64)? {
+        opened.withLock { opened in
+            guard let opened, let keyring = try? opened.vault.keyring() else { return nil }
+            return (keyring.currentTerm, opened.state.encryptions)
+        }
+    }
+
     /// Whether rows may lie under older terms.
     package var hasOldTerms: Bool { opened.withLock { ((try? $0?.vault.keyring().terms.count) ?? 0) > 1 } }
 

@@ -285,12 +285,15 @@ package final class Barrier: Sendable {
     }
 
     /// Takes over from an older copy: the next generation lies past everything that the audit log has seen.
-    package func advanceGeneration(past seen: UInt64) async throws(BarrierError) -> UInt64 {
+    package func advanceGeneration(
+        past seen: UInt64,
+        with mutations: [BarrierMutation] = []
+    ) async throws(BarrierError) -> UInt64 {
         opened.withLock { opened in
             guard let generation = opened?.state.generation, generation < seen else { return }
             opened?.state.generation = seen
         }
-        return try await commit([])
+        return try await commit(mutations)
     }
 }
 

@@ -56,6 +56,12 @@ final class Keyring: Sendable {
         self.secret = secret
     }
 
+    /// Authenticates the manifests of snapshots. Derived from the set key, so that it does not rotate either.
+    var snapshotKey: HMACKey {
+        let set = secret.withBytes { SecretBytes.key(copying: UnsafeRawBufferPointer(rebasing: $0[32..<64])) }
+        return HMACKey(KeyDerivation.subkey(from: set, context: "coffre snapshot 1"))
+    }
+
     func cipher(_ term: UInt32) -> AESGCM? { ciphers[term] }
 
     /// The same keys and one more term.

@@ -27,6 +27,7 @@ extension Vault {
         let privateKey = keys.privateKey.withBytes { SharedSecret(copying: $0) }
         _ = try await commit([.put(BrokerKey.row(id), privateKey, expect: .absent)])
         openJobs.insert(id)
+        counters.jobs &+= 1
         defer { openJobs.remove(id) }
         let answer: BrokerAnswer
         do {
@@ -36,6 +37,7 @@ extension Vault {
             }
             answer = opened
         } catch {
+            counters.failedJobs &+= 1
             journal(
                 true,
                 "the broker did not do a job",
@@ -49,7 +51,10 @@ extension Vault {
         }
         await broker.acknowledge(id)
         _ = try await commit([.delete(BrokerKey.row(id), expect: .any)])
-        if case .failed(let failure) = answer { throw Self.error(failure) }
+        if case .failed(let failure) = answer {
+            counters.failedJobs &+= 1
+            throw Self.error(failure)
+        }
         return answer
     }
 

@@ -8,6 +8,8 @@ struct Reply: Sendable {
         case envelope(ResponseBody?)
         /// The envelope, with the members of `data` repeated at top level.
         case doubled([JSONValue.Member])
+        /// The same for an object that holds secrets, already written.
+        case doubledBody(ResponseBody)
         /// The envelope, with an `auth` block.
         case auth(ResponseBody)
         /// The envelope with `wrap_info` alone, made from a record and its token.
@@ -29,6 +31,7 @@ struct Reply: Sendable {
     var warnings: [String] = []
     /// Of a login, for the `wrap_info` that may hide it.
     var wrappedAccessor = ""
+    var headers: [ReleasedAnswer.Header] = []
 
     private init(status: Int, content: Content) {
         self.status = status
@@ -46,6 +49,8 @@ struct Reply: Sendable {
     }
 
     static func doubled(_ members: [JSONValue.Member]) -> Reply { Reply(status: 200, content: .doubled(members)) }
+
+    static func doubledBody(_ body: ResponseBody) -> Reply { Reply(status: 200, content: .doubledBody(body)) }
 
     static func auth(_ body: ResponseBody) -> Reply { Reply(status: 200, content: .auth(body)) }
 
@@ -76,7 +81,7 @@ struct Reply: Sendable {
         switch content {
         case .envelope(let data): return data != nil || !leaseID.isEmpty
         case .doubled, .auth: return true
-        case .wrapped, .raw, .errors, .none: return false
+        case .wrapped, .raw, .doubledBody, .errors, .none: return false
         }
     }
 
@@ -101,6 +106,8 @@ struct Reply: Sendable {
         case .errors(let errors):
             body.append(JSONValue.object(["errors": .strings(errors)]).encoded())
         case .envelope(let data): appendEnvelope(to: &body, requestID: requestID, data: data, auth: nil, extra: [])
+        case .doubledBody(let data):
+            appendEnvelope(to: &body, requestID: requestID, data: data, auth: nil, repeated: data, extra: [])
         case .auth(let auth): appendEnvelope(to: &body, requestID: requestID, data: nil, auth: auth, extra: [])
         case .wrapped(let info):
             appendEnvelope(to: &body, requestID: requestID, data: nil, auth: nil, wrap: info, extra: [])
@@ -108,7 +115,9 @@ struct Reply: Sendable {
             let data = ResponseBody(JSONValue.object(members).encoded())
             appendEnvelope(to: &body, requestID: requestID, data: data, auth: nil, extra: members)
         }
-        return AnswerDraft(status: status, body: body)
+        var draft = AnswerDraft(status: status, body: body)
+        draft.headers = headers
+        return draft
     }
 
     private func appendEnvelope(
@@ -117,6 +126,7 @@ struct Reply: Sendable {
         data: ResponseBody?,
         auth: ResponseBody?,
         wrap: ResponseBody? = nil,
+        repeated: ResponseBody? = nil,
         extra: [JSONValue.Member]
     ) {
         var head = Array(#"{"request_id":""#.utf8)
@@ -145,8 +155,14 @@ struct Reply: Sendable {
             end.append(0x3a)
             member.value.encode(into: &end)
         }
-        end.append(0x7d)
-        body.append(end)
+        guard let repeated else {
+            end.append(0x7d)
+            body.append(end)
+            return
+        }
+        // The members of the object follow as they are: its first byte is the brace that opens it.
+        body.append([0x2c])
+        body.append(repeated.droppingFirst())
     }
 }
 
@@ -163,6 +179,27 @@ extension ResponseBody {
 }
 
 extension ResponseBody {
+    /// Without its first byte, which lies in a clear piece.
+    func droppingFirst() -> ResponseBody {
+        var result = ResponseBody()
+        for (index, piece) in pieces.enumerated() {
+            if index == 0, case .clear(let bytes) = piece {
+                result.append(Array(bytes.dropFirst()))
+            } else {
+                result.append(piece)
+            }
+        }
+        return result
+    }
+
+    private mutating func append(_ piece: Piece) {
+        switch piece {
+        case .clear(let bytes): append(bytes)
+        case .secret(let secret): append(secret)
+        case .file(let file): append(file)
+        }
+    }
+
     /// All of it as one secret.
     func joined() -> SharedSecret {
         SharedSecret(
@@ -177,6 +214,8 @@ extension ResponseBody {
                     switch piece {
                     case .clear(let bytes): bytes.withUnsafeBytes { copy($0) }
                     case .secret(let secret): secret.withBytes { copy($0) }
+                    // Files are bare objects, which are never wrapped.
+                    case .file: break
                     }
                 }
             }

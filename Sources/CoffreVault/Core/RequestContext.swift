@@ -1,5 +1,6 @@
 internal import CoffreAudit
 internal import CoffreCrypto
+internal import CoffreWire
 
 /// What is known of a request while it is decided and carried out.
 struct RequestContext: Sendable {
@@ -23,6 +24,10 @@ struct RequestContext: Sendable {
 
     /// Whether each request with this token counts.
     var usesLimitedToken: Bool { (caller?.token?.usesLeft ?? 0) != 0 }
+    /// The durable intent record of a change.
+    var intent: AuditReceipt?
+    /// What the deciding rule leaves of a list; nil for all of it.
+    var listing: ListingLimits?
 
     init(_ request: VaultRequest, principal: Principal, now: Timestamp) {
         (requestID, correlation) = Self.makeID()
@@ -45,6 +50,8 @@ struct RequestContext: Sendable {
         caller = other.caller
         why = other.why
         wrapTTL = other.wrapTTL
+        intent = other.intent
+        listing = other.listing
         self.verb = verb
     }
 
@@ -160,6 +167,8 @@ struct Endpoint: Sendable {
     enum Work: Sendable {
         /// Decides and reads at once; recorded as one record.
         case read(@Sendable (isolated Vault, RequestContext) throws -> Effect)
+        /// Reads what takes longer; recorded as one record.
+        case inquiry(@Sendable (isolated Vault, RequestContext) async throws -> Effect)
         /// Changes something: an intent record before, an outcome record after.
         case change(@Sendable (isolated Vault, RequestContext) async throws -> Effect)
     }
@@ -175,6 +184,13 @@ struct Endpoint: Sendable {
         _ access: Access,
         _ body: @escaping @Sendable (isolated Vault, RequestContext) throws -> Effect
     ) -> Endpoint { Endpoint(operation: operation, what: what, access: access, work: .read(body)) }
+
+    static func inquiry(
+        _ operation: AuditOperation,
+        _ what: AuditWhat,
+        _ access: Access,
+        _ body: @escaping @Sendable (isolated Vault, RequestContext) async throws -> Effect
+    ) -> Endpoint { Endpoint(operation: operation, what: what, access: access, work: .inquiry(body)) }
 
     static func change(
         _ operation: AuditOperation,

@@ -1,6 +1,7 @@
 internal import CoffreAudit
 internal import CoffreCrypto
 internal import CoffreStorage
+internal import CoffreWire
 
 /// What exists only while the vault is open. Confined to the vault's executor.
 final class UnsealedState {
@@ -33,12 +34,22 @@ final class UnsealedState {
     var childrenInFlight: [Digest: Int] = [:]
     let locks = KeyedLocks()
     let leases = LeaseSchedule()
+    /// Leases that wait for their revocation, in order and as a set.
+    var revocationLine = Line<String>()
+    var waitingRevocations: Set<String> = []
+    var runningRevocations = 0
+    /// Static roles that are being rotated.
+    var runningRotations: Set<String> = []
     /// Every expiry bucket before this minute has been dealt with.
     var storedCursor: Int64 = 0
     /// Seconds since 1970.
     var nextScrub: Int64 = 0
     var isKeepingUp = false
+    /// The minute in which the settings of key rotation were looked at last.
+    var rotationChecked: Int64 = 0
     var reencryptedThrough: RowAddress?
+    /// What is known of an older database that was put back.
+    var hold: RestoreHold?
 
     init(
         tokenKey: HMACKey,
@@ -122,5 +133,25 @@ final class KeyedLocks {
         let next = queue.removeFirst()
         waiting[key] = queue
         next.resume()
+    }
+}
+
+/// First in, first out, without moving what waits.
+struct Line<Element> {
+    private var elements: [Element?] = []
+    private var head = 0
+
+    mutating func append(_ element: Element) { elements.append(element) }
+
+    mutating func popFirst() -> Element? {
+        guard head < elements.count else { return nil }
+        let element = elements[head]
+        elements[head] = nil
+        head += 1
+        if head == elements.count || head > 4096 && head > elements.count / 2 {
+            elements.removeFirst(head)
+            head = 0
+        }
+        return element
     }
 }

@@ -21,6 +21,10 @@ extension Vault {
             return
         }
         guard let state = unsealed else { throw VaultError.sealed }
+        if let reason = holdReason {
+            context.caller = try? identify(context, state)
+            throw VaultError(.restored, reason)
+        }
         if let found = try openEndpoint(context, state) {
             context.caller = try? identify(context, state)
             endpoint = found
@@ -33,7 +37,10 @@ extension Vault {
         }
         let caller = try identify(context, state)
         context.caller = caller
-        if let reason = holdReason { throw VaultError(.restored, reason) }
+        if !context.request.query.isEmpty, let help = helpEndpoint(context, state) {
+            endpoint = help
+            return
+        }
         guard let found = try self.endpoint(for: context, state) else {
             let rights = caller.acl.capabilities(path: context.path)
             throw rights == ["deny"] ? VaultError.permissionDenied : VaultError(.notFound, unsupportedPath(context))
@@ -57,6 +64,7 @@ extension Vault {
         let decision = caller.acl.decide(capability, path: path)
         context.why = why(of: decision)
         guard decision.isAllowed, !needsSudo || decision.hasSudo else { throw VaultError.permissionDenied }
+        if decision.hasLimits { try checkLimits(decision, capability, &context) }
     }
 
     private func unsupportedPath(_ context: RequestContext) -> String {
@@ -73,7 +81,7 @@ extension Vault {
     }
 
     /// Mount by mount: the longest mount path that the request's path lies under.
-    private func endpoint(for context: RequestContext, _ state: UnsealedState) throws -> Endpoint? {
+    func endpoint(for context: RequestContext, _ state: UnsealedState) throws -> Endpoint? {
         let path = context.path
         if path.starts(with: "sys/".utf8) { return try systemEndpoint(context, state) }
         if path.starts(with: "identity/".utf8) { return try identityEndpoint(context, state) }

@@ -1,4 +1,5 @@
 internal import CoffreAudit
+internal import CoffreStorage
 
 /// Waiting for disks without leaving the vault's executor.
 extension Vault {
@@ -20,5 +21,12 @@ extension Vault {
             audit.append(draft) { continuation.resume(returning: $0) }
         }
         return try result.get()
+    }
+
+    /// Runs what blocks for long on a thread of its own.
+    func onThread<R: Sendable>(_ body: @escaping @Sendable () -> R) async -> R {
+        await withCheckedContinuation { continuation in
+            WorkerThread.start { continuation.resume(returning: body()) }
+        }
     }
 }

@@ -26,11 +26,20 @@ package actor Vault {
     /// Changes with every seal and unseal: an answer decided in another epoch is never released.
     var sealEpoch: UInt64 = 0
     var unsealProgress: UnsealProgress?
+    var rekey: RekeyAttempt?
+    var rootAttempt: RootAttempt?
     /// Why nothing is served although the vault is open; nil in normal work.
     var holdReason: String?
+    /// A snapshot that is being taken or sent, and a restore that is being confirmed.
+    var snapshots = SnapshotSlot()
+    var isConfirmingRestore = false
     /// Jobs whose answer somebody waits for.
     var openJobs: Set<BrokerJobID> = []
     private var budget: RefusalBudget
+    var counters = VaultCounters()
+    /// Monotonic nanoseconds.
+    let startedAt: UInt64
+    var waitingAnswers: Int { pending.count }
     private var pending: [UInt64: PendingAnswer] = [:]
     private var nextPending: UInt64 = 0
     private var people: [Principal: AuditWho] = [:]
@@ -67,6 +76,7 @@ package actor Vault {
         self.broker = broker
         self.clock = clock
         self.journal = journal
+        startedAt = clock.monotonic()
         budget = RefusalBudget(limitPerSecond: configuration.refusalsPerSecond)
     }
 
@@ -87,12 +97,16 @@ package actor Vault {
             try decide(&context, &endpoint)
             guard let endpoint else { throw VaultError.notFound }
             if case .read(let body) = endpoint.work, context.wrapTTL == 0, !context.usesLimitedToken {
-                let effect = try body(self, context)
+                let effect = try listed(body(self, context), context)
                 release(context, endpoint, .success(effect), .single, [], completion)
                 return
             }
             let context = context
-            Task { await self.change(context, endpoint, completion) }
+            if case .inquiry(let body) = endpoint.work, context.wrapTTL == 0, !context.usesLimitedToken {
+                Task { await self.inquire(context, endpoint, body, completion) }
+            } else {
+                Task { await self.change(context, endpoint, completion) }
+            }
         } catch {
             let error = VaultError(mapping: error)
             guard context.usesLimitedToken else {
@@ -162,6 +176,20 @@ package actor Vault {
         audit.append(record) { _ in }
     }
 
+    private func inquire(
+        _ context: RequestContext,
+        _ endpoint: Endpoint,
+        _ body: @Sendable (isolated Vault, RequestContext) async throws -> Effect,
+        _ completion: @escaping @Sendable (ReleasedAnswer) -> Void
+    ) async {
+        do {
+            let effect = try await body(self, context)
+            release(context, endpoint, .success(effect), .single, [], completion)
+        } catch {
+            release(context, endpoint, .failure(VaultError(mapping: error)), .single, [], completion)
+        }
+    }
+
     private func change(
         _ context: RequestContext,
         _ endpoint: Endpoint,
@@ -194,14 +222,15 @@ package actor Vault {
             if let token = context.caller?.token, let state = unsealed, try !isAlive(token, state) {
                 throw VaultError.permissionDenied
             }
+            context.intent = intent
             if let used = try await consumeUse(of: context) {
                 context.caller = context.caller?.replacing(token: used)
                 completion = ending(used, completion)
             }
             var effect: Effect
             switch endpoint.work {
-            case .read(let body): effect = try body(self, context)
-            case .change(let body): effect = try await body(self, context)
+            case .read(let body): effect = try listed(body(self, context), context)
+            case .inquiry(let body), .change(let body): effect = try await body(self, context)
             }
             if context.wrapTTL > 0 { effect = try await wrap(effect, context) }
             release(context, endpoint, .success(effect), .outcome, [intent.index], completion)
@@ -236,6 +265,8 @@ package actor Vault {
                 return
             }
         }
+        counters.count(outcome)
+        if phase == .outcome { counters.changes &+= 1 }
         if endpoint == nil { effect.what = unmatchedFacts(context) }
         let operation =
             effect.operation ?? endpoint?.operation
@@ -286,6 +317,7 @@ package actor Vault {
         guard let answer = pending.removeValue(forKey: id) else { return }
         switch result {
         case .failure(let error):
+            counters.logFailures &+= 1
             journal(true, "audit log cannot be written", ["error": "\(error)"])
             answer.completion(.logUnavailable)
         case .success(let receipt):

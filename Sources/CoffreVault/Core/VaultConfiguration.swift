@@ -24,6 +24,9 @@ package struct VaultConfiguration: Sendable {
     /// Refused requests that one uid may cause in a second before it is answered 429: 500.
     package let refusalsPerSecond: Int
 
+    /// Leases that one caller may hold at a time: 10,000.
+    package let leasesPerOwner: Int
+
     /// The gid of a group by name, for `bound_groups`.
     package let groupID: @Sendable (String) -> UInt32?
 
@@ -35,6 +38,7 @@ package struct VaultConfiguration: Sendable {
         maximumLeaseTTL: Int64 = 86_400,
         maximumTokenTTL: Int64 = 2_764_800,
         refusalsPerSecond: Int = 500,
+        leasesPerOwner: Int = 10_000,
         groupID: @escaping @Sendable (String) -> UInt32? = { _ in nil }
     ) {
         self.seal = seal
@@ -44,6 +48,7 @@ package struct VaultConfiguration: Sendable {
         self.maximumLeaseTTL = maximumLeaseTTL
         self.maximumTokenTTL = maximumTokenTTL
         self.refusalsPerSecond = refusalsPerSecond
+        self.leasesPerOwner = leasesPerOwner
         self.groupID = groupID
     }
 }

@@ -11,6 +11,10 @@ struct DatabaseConfiguration: Sendable {
     let allowedRoles: [String]
     /// PEM certificates to trust instead of the system's.
     let rootCertificate: String?
+    /// How the administrator's own password is changed; empty for the default.
+    var rotationStatements: [String] = []
+    /// Which password policy makes the passwords of logins; empty for 32 letters and digits.
+    var passwordPolicy = ""
 
     func allows(_ role: String) -> Bool { allowedRoles.contains("*") || allowedRoles.contains(role) }
 
@@ -18,8 +22,9 @@ struct DatabaseConfiguration: Sendable {
         [
             "allowed_roles": .strings(allowedRoles),
             "connection_details": ["connection_url": .string(connectionURL), "username": .string(username)],
-            "password_policy": "", "plugin_name": .string(Self.plugin), "plugin_version": "",
-            "root_credentials_rotate_statements": .array([]), "skip_static_role_import_rotation": .bool(false),
+            "password_policy": .string(passwordPolicy), "plugin_name": .string(Self.plugin), "plugin_version": "",
+            "root_credentials_rotate_statements": .strings(rotationStatements),
+            "skip_static_role_import_rotation": .bool(false),
         ]
     }
 
@@ -29,6 +34,8 @@ struct DatabaseConfiguration: Sendable {
             .init("roles", .strings(allowedRoles)),
         ]
         if let rootCertificate { members.append(.init("ca", .string(rootCertificate))) }
+        if !rotationStatements.isEmpty { members.append(.init("rotate", .strings(rotationStatements))) }
+        if !passwordPolicy.isEmpty { members.append(.init("password_policy", .string(passwordPolicy))) }
         return SharedSecret(copying: JSONValue.object(members).encoded())
     }
 
@@ -53,6 +60,8 @@ struct DatabaseConfiguration: Sendable {
             allowedRoles: value["roles"]?.array?.compactMap(\.string) ?? [],
             rootCertificate: value["ca"]?.string
         )
+        rotationStatements = value["rotate"]?.array?.compactMap(\.string) ?? []
+        passwordPolicy = value["password_policy"]?.string ?? ""
     }
 }
 
@@ -129,7 +138,10 @@ extension JSONValue {
 struct DatabasePlace: Sendable {
     let mount: Mount
 
-    static let kinds = ["config", "password", "roles", "static-roles"]
+    static let kinds = [
+        "static-users", "static-roles", "static-password", "static-pending", "root-pending", "roles", "password",
+        "config",
+    ]
 
     private func key(_ kind: String, _ name: String) -> BarrierKey {
         BarrierKey(namespace: .database, parent: parent(kind), name: Array(name.utf8))
@@ -140,6 +152,13 @@ struct DatabasePlace: Sendable {
     func configuration(_ name: String) -> BarrierKey { key("config", name) }
     func password(_ name: String) -> BarrierKey { key("password", name) }
     func role(_ name: String) -> BarrierKey { key("roles", name) }
+    func staticRole(_ name: String) -> BarrierKey { key("static-roles", name) }
+    func staticPassword(_ name: String) -> BarrierKey { key("static-password", name) }
+    /// A password that may be the one in force already.
+    func pendingPassword(_ name: String) -> BarrierKey { key("static-pending", name) }
+    func pendingRoot(_ name: String) -> BarrierKey { key("root-pending", name) }
+    /// Which static role a login of a database belongs to.
+    func staticUser(_ connection: String, _ user: String) -> BarrierKey { key("static-users", "\(connection)/\(user)") }
 
     /// What leases remember of a configuration: unique across mounts.
     func connectionID(_ name: String) -> String { "\(mount.id)/\(name)" }

@@ -13,7 +13,7 @@ extension Vault {
         let name = parts.count == 2 ? parts[1] : nil
         if let name, !isName(name) { return nil }
         switch (kind, name) {
-        case ("config", nil), ("roles", nil):
+        case ("config", nil), ("roles", nil), ("static-roles", nil):
             guard context.verb == .list else { return .unsupported(what, .list) }
             return .read(.engineRead, what, .capability(.list)) { vault, _ in
                 let names = try vault.barrier.names(in: .database, parent: place.parent(kind))
@@ -25,8 +25,37 @@ extension Vault {
         case ("creds", let name?):
             guard context.verb == .get else { return .unsupported(what, .read) }
             return credentialsEndpoint(context, place, name, what)
+        case ("static-roles", let name?): return try staticRoleEndpoint(context, place, name, what)
+        case ("static-creds", let name?):
+            guard context.verb == .get else { return .unsupported(what, .read) }
+            return staticCredentialsEndpoint(place, name, what)
+        case ("rotate-role", let name?):
+            guard context.verb == .write else { return .unsupported(what) }
+            return .change(.rotationStart, what, .capability(.update)) { vault, _ in
+                Effect(.noContent, generation: try await vault.rotate(place, name))
+            }
+        case ("rotate-root", let name?):
+            guard context.verb == .write else { return .unsupported(what) }
+            return .change(.rotationStart, what, .capability(.update)) { vault, _ in
+                Effect(.noContent, generation: try await vault.rotateRoot(place, name))
+            }
+        case ("reset", let name?):
+            guard context.verb == .write else { return .unsupported(what) }
+            return .change(.engineChange, what, .capability(.update)) { vault, _ in
+                let (target, password) = try vault.administrator(of: place, name)
+                try await vault.verifyDatabase(target, password: password)
+                return Effect(.noContent)
+            }
         default: return nil
         }
+    }
+
+    /// Where a configuration's server is, and its administrator's password.
+    func administrator(of place: DatabasePlace, _ name: String) throws -> (DatabaseTarget, SharedSecret) {
+        guard let configuration = try databaseConfiguration(place, name),
+            let password = try barrier.get(place.password(name))?.value
+        else { throw VaultError.badRequest("failed to find entry for connection with name: \"\(name)\"") }
+        return (try DatabaseTarget(configuration), password)
     }
 
     func databaseConfiguration(_ place: DatabasePlace, _ name: String) throws -> DatabaseConfiguration? {
@@ -74,6 +103,10 @@ extension Vault {
         let live = try barrier.names(in: .lease, parent: leases).count
         guard live == 0 else {
             throw VaultError.badRequest("\(live) leases still need this configuration: revoke them first")
+        }
+        let roles = try staticRoles(of: place, connection: name).count
+        guard roles == 0 else {
+            throw VaultError.badRequest("\(roles) static roles still need this configuration: delete them first")
         }
     }
 
@@ -197,13 +230,25 @@ private enum DatabaseInput {
             else { throw .badRequest("tls_ca takes certificates in PEM, at most 128 KiB") }
             certificate = text.isEmpty ? nil : text
         }
-        let configuration = DatabaseConfiguration(
+        var configuration = DatabaseConfiguration(
             name: name,
             connectionURL: url,
             username: username,
             allowedRoles: roles,
             rootCertificate: certificate
         )
+        configuration.rotationStatements = known?.rotationStatements ?? []
+        if let value = body?["root_rotation_statements"] ?? body?["root_credentials_rotate_statements"] {
+            let texts = value.isArray ? value.elements.compactMap(\.string) : [value.string ?? ""]
+            configuration.rotationStatements = texts.filter { !$0.isEmpty }
+            guard texts.count <= 64, texts.allSatisfy({ $0.utf8.count <= 16_384 }) else {
+                throw .badRequest("root_rotation_statements takes up to 64 SQL texts of 16 KiB")
+            }
+        }
+        configuration.passwordPolicy = body?["password_policy"]?.string ?? known?.passwordPolicy ?? ""
+        if let template = body?["username_template"]?.string, !template.isEmpty {
+            throw .badRequest("username_template is not available: names are coffre_<role>_<random>")
+        }
         return (configuration, password, body?["verify_connection"]?.weakBool ?? true)
     }
 }

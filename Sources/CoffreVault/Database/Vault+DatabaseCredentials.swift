@@ -40,7 +40,16 @@ extension Vault {
             throw VaultError.permissionDenied
         }
         let target = try DatabaseTarget(configuration)
-        let lifetime = lifetime(of: role)
+        guard
+            try barrier.names(in: .lease, parent: BarrierKey.leaseOwnerParent(caller.owner)).count
+                < self.configuration.leasesPerOwner
+        else {
+            throw VaultError(
+                .rateLimited,
+                "there are \(self.configuration.leasesPerOwner) leases of this caller already: revoke some, or use those that there are"
+            )
+        }
+        let lifetime = lifetime(of: role, place.mount)
         let username = Self.makeUsername(role: roleName)
         var lease = LeaseRecord(
             id: leaseID,
@@ -53,15 +62,14 @@ extension Vault {
             revocationStatements: role.revocation,
             renewStatements: role.renewal
         )
-        let login = try NewLogin(username: username, expires: lease.expires)
+        let login = try NewLogin(
+            username: username,
+            password: try makePassword(configuration),
+            expires: lease.expires
+        )
+        guard state.mounts.mount(id: place.mount.id) != nil else { throw VaultError.notFound }
         let item = LeaseSchedule.Item.lease(leaseID)
-        _ = try await commit([
-            .put(.lease(leaseID), lease.encoded, expect: .absent),
-            .put(.unfinishedLease(leaseID), LeaseSchedule.marker, expect: .any),
-            .put(item.key(at: lease.expires), LeaseSchedule.marker, expect: .any),
-            .put(.leaseOwner(lease.owner, leaseID), LeaseSchedule.marker, expect: .any),
-            .put(.leaseConnection(lease.connection, leaseID), LeaseSchedule.marker, expect: .any),
-        ])
+        _ = try await commit(storing(lease))
         do {
             try await createLogin(login, statements: role.creation, target, password: password)
             lease.state = .active
@@ -69,7 +77,8 @@ extension Vault {
             // In turn with revocations of this lease, so that none is written over.
             let generation = try await state.locks.withLock(Array("lease/\(leaseID)".utf8)) {
                 // Revoked or sealed meanwhile: nothing becomes active.
-                guard unsealed === state, try self.lease(leaseID)?.state == .preparing,
+                guard unsealed === state, state.mounts.mount(id: place.mount.id) != nil,
+                    try self.lease(leaseID)?.state == .preparing,
                     try caller.token.map({ try tokenEntry($0.hash, state) != nil }) ?? true
                 else { throw VaultError.permissionDenied }
                 return try await commit([
@@ -89,12 +98,16 @@ extension Vault {
         }
     }
 
-    private func lifetime(of role: DatabaseRole) -> (ttl: Int64, maximum: Int64) {
-        let maximum = min(
-            role.maximumTTL > 0 ? role.maximumTTL : configuration.maximumLeaseTTL,
-            configuration.maximumLeaseTTL
-        )
-        let ttl = role.defaultTTL > 0 ? role.defaultTTL : configuration.defaultLeaseTTL
+    /// A password of the configuration's policy, or of 32 letters and digits.
+    func makePassword(_ configuration: DatabaseConfiguration) throws -> SharedSecret {
+        configuration.passwordPolicy.isEmpty
+            ? Random.secretBase62(32) : try generatePassword(policy: configuration.passwordPolicy)
+    }
+
+    private func lifetime(of role: DatabaseRole, _ mount: Mount) -> (ttl: Int64, maximum: Int64) {
+        let limits = self.lifetime(of: mount)
+        let maximum = min(role.maximumTTL > 0 ? role.maximumTTL : limits.maximum, limits.maximum)
+        let ttl = role.defaultTTL > 0 ? role.defaultTTL : limits.standard
         return (min(ttl, maximum), maximum)
     }
 
@@ -114,10 +127,10 @@ struct NewLogin: Sendable {
     let verifier: String
     let expires: Timestamp
 
-    init(username: String, expires: Timestamp) throws(VaultError) {
+    init(username: String, password: SharedSecret, expires: Timestamp) throws(VaultError) {
         self.username = username
         self.expires = expires
-        password = Random.secretBase62(32)
+        self.password = password
         do throws(CryptoError) {
             verifier = try ScramVerifier.make(password: password)
         } catch {
@@ -128,7 +141,7 @@ struct NewLogin: Sendable {
     var answer: ResponseBody {
         var body = ResponseBody()
         body.append(text: #"{"password":"#)
-        body.append(quotedSecret: password)
+        body.append(password.asJSONText)
         body.append(text: #","username":"\#(username)"}"#)
         return body
     }

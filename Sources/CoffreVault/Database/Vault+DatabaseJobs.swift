@@ -29,12 +29,15 @@ struct DatabaseTarget: Sendable {
             && target.database.utf8.elementsEqual(other.target.database.utf8)
     }
 
+    var administrator: String { user }
+
     func isSameUser(as other: DatabaseTarget) -> Bool { user.utf8.elementsEqual(other.user.utf8) }
 
     var isWithoutTLS: Bool { target.tls == .disable }
 
     func job(
         _ kind: BrokerJob.Kind,
+        as other: String? = nil,
         login: String? = nil,
         statements: [String] = [],
         validUntil: Int64? = nil
@@ -44,7 +47,7 @@ struct DatabaseTarget: Sendable {
             host: target.host,
             port: target.port,
             database: target.database,
-            user: user,
+            user: other ?? user,
             tls: target.tls,
             minimumTLS: target.minimumTLS,
             rootCertificate: rootCertificate,

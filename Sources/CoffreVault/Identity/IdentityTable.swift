@@ -125,3 +125,27 @@ final class IdentityTable {
         }
     }
 }
+
+extension Vault {
+    /// Whom the templates of policies speak of.
+    func subject(of entity: IdentityEntity, _ state: UnsealedState) -> PolicySubject {
+        var aliases: [String: PolicySubject.Alias] = [:]
+        for alias in entity.aliases {
+            aliases[alias.mountAccessor] = PolicySubject.Alias(
+                id: alias.id,
+                name: alias.name,
+                metadata: alias.metadata,
+                customMetadata: alias.customMetadata
+            )
+        }
+        return PolicySubject(
+            id: entity.id,
+            name: entity.name,
+            metadata: entity.metadata,
+            aliases: aliases,
+            groups: state.identity.allGroups(of: entity.id).map {
+                PolicySubject.Group(id: $0.id, name: $0.name, metadata: $0.metadata)
+            }
+        )
+    }
+}

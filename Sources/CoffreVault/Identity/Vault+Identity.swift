@@ -137,7 +137,11 @@ extension Vault {
     /// The rights of these policies together; a policy that does not exist gives none.
     func acl(of names: [String], _ entity: IdentityEntity?, _ state: UnsealedState) -> ACL {
         if names.contains("root") { return .root }
-        return ACL(policies: names.compactMap { state.policies[$0] }, now: clock.now().seconds)
+        return ACL(
+            policies: names.compactMap { state.policies[$0] },
+            subject: entity.map { subject(of: $0, state) },
+            now: clock.now().seconds
+        )
     }
 
     // MARK: facts for the record

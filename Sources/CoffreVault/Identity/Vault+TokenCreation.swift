@@ -120,7 +120,9 @@ extension Vault {
         let policies = Set(wanted.policies).sorted()
         var warnings: [String] = []
         let ttl = lifetime(wanted, isRoot: policies.contains("root"), path: path, state, &warnings)
-        for name in policies where name != "root" && state.policies[name] == nil {
+        // Who logs in cannot do anything about it; who makes a token can.
+        for name in policies
+        where path.hasPrefix("auth/token/create") && name != "root" && state.policies[name] == nil {
             warnings.append("Policy \"\(name)\" does not exist")
         }
         let isBatch = wanted.isBatch ?? false

@@ -1,3 +1,4 @@
+internal import CoffreAudit
 internal import CoffreCrypto
 
 extension Vault {
@@ -79,12 +80,17 @@ extension Vault {
         }
     }
 
-    /// Every token that was made at a path that begins with `prefix`.
-    func revokeTokens(issuedBelow prefix: [UInt8]) async throws {
-        for path in try barrier.names(in: .token, parent: BarrierKey.issuingPaths) where path.starts(with: prefix) {
+    /// Every token that was made at `folder` or below, each with its own records.
+    func revokeTokens(issuedBelow folder: [UInt8]) async throws {
+        let folder = Array(folder.last == 0x2f ? folder.dropLast() : folder[...])
+        for path in try barrier.names(in: .token, parent: BarrierKey.issuingPaths)
+        where path == folder || path.starts(with: folder + [0x2f]) {
             for name in try barrier.names(in: .token, parent: BarrierKey.issuedParent(path)) {
-                guard let hash = Digest(name) else { continue }
-                _ = try await revoke(tokenTree: hash)
+                guard let state = unsealed else { throw VaultError.sealed }
+                guard let hash = Digest(name), let entry = try tokenEntry(hash, state) else { continue }
+                var what = AuditWhat(path: String(decoding: path, as: UTF8.self))
+                what.details = [("accessor", .text(entry.accessor))]
+                try await recorded(.tokenRevoke, what) { _ = try await revoke(tokenTree: hash) }
             }
         }
     }

@@ -34,7 +34,7 @@ extension Vault {
             }
         case ("create", .write), ("create-orphan", .write):
             let isOrphan = action == "create-orphan"
-            return .change(.tokenIssue, what, isOrphan ? .sudo(.update) : .capability(.update)) { vault, context in
+            return .change(.tokenIssue, what, .capability(.update)) { vault, context in
                 try await vault.createToken(context, isOrphanRoute: isOrphan, role: nil)
             }
         case (let path, .write) where path.hasPrefix("create/"):
@@ -117,6 +117,10 @@ extension Vault {
             } catch let error as VaultError where action == "revoke" && error.code == .permissionDenied {
                 // What is gone already counts as revoked.
                 return Effect(.noContent)
+            } catch let error as VaultError where action == "revoke-accessor" && error.message == "invalid accessor" {
+                var reply = Reply.empty()
+                reply.warnings = ["No token found with this accessor"]
+                return Effect(reply)
             }
             var effect: Effect
             if isRenewal {
@@ -269,22 +273,23 @@ extension Vault {
         body.append(text: #"{"client_token":"#)
         if let token { body.append(quotedSecret: token) } else { body.append(text: #""""#) }
         let inherited = identityPolicies(of: entry)
-        let members: [JSONValue.Member] = [
+        var members: [JSONValue.Member] = [
             .init("accessor", .string(entry.accessor)),
             .init("policies", .strings(Set(entry.policies + inherited).sorted())),
-            .init("token_policies", .strings(entry.policies)), .init("identity_policies", .orNull(inherited)),
+            .init("token_policies", .strings(entry.policies)),
             .init("metadata", entry.meta.isEmpty ? .null : metaJSON(entry)),
             .init("lease_duration", .integer(entry.remaining(at: context.now))),
             .init("renewable", .bool(entry.isRenewable)), .init("entity_id", .string(entry.entityID)),
             .init("token_type", .string(entry.kind.rawValue)), .init("orphan", .bool(entry.isOrphan)),
             .init("mfa_requirement", .null), .init("num_uses", .integer(entry.usesLeft)),
         ]
+        if !inherited.isEmpty { members.append(.init("identity_policies", .strings(inherited))) }
         body.append([0x2c] + Array(JSONValue.object(members).encoded().dropFirst()))
         return body
     }
 
     /// What the entity behind a token adds to its policies.
-    private func identityPolicies(of entry: TokenEntry) -> [String] {
+    func identityPolicies(of entry: TokenEntry) -> [String] {
         guard let table = unsealed?.identity, let entity = table.entities[entry.entityID] else { return [] }
         return table.policies(of: entity)
     }

@@ -5,7 +5,7 @@ internal import CoffreWire
 extension Vault {
     func kvEndpoint(_ context: RequestContext, _ mount: Mount, _ rest: [UInt8]) throws -> Endpoint? {
         guard mount.isVersioned else { return try kvVersionOneEndpoint(context, mount, rest) }
-        guard let slash = rest.firstIndex(of: 0x2f) ?? (rest.isEmpty ? nil : rest.endIndex) else { return nil }
+        let slash = rest.firstIndex(of: 0x2f) ?? rest.endIndex
         let verb = String(decoding: rest[..<slash], as: UTF8.self)
         let place = KVPlace(mount: mount, path: slash < rest.endIndex ? Array(rest[(slash + 1)...]) : [])
         var what = AuditWhat()
@@ -103,12 +103,15 @@ extension Vault {
         return metadata
     }
 
-    /// - Parameter show: what to give of the value, and under which name; the value itself when nil.
+    /// - Parameters:
+    ///   - show: what to give of the value, and under which name; the value itself when nil.
+    ///   - attempts: how often to look again when writers drop the version between its description and its value.
     func readSecret(
         _ place: KVPlace,
         _ what: AuditWhat,
         _ context: RequestContext,
-        show: ((SharedSecret) throws -> (String, ResponseBody))? = nil
+        show: (name: String, body: (SharedSecret) throws -> ResponseBody)? = nil,
+        attempts: Int = 16
     ) throws -> Effect {
         guard let metadata = try kvMetadata(place) else { throw VaultError.notFound }
         var number = metadata.current
@@ -121,19 +124,20 @@ extension Vault {
         what.version = Int(version.number)
         let description = metadata.description(of: version)
         var body = ResponseBody()
-        body.append(text: #"{"data":"#)
+        body.append(text: "{\"\(show?.name ?? "data")\":")
         guard version.isReadable(at: context.now) else {
             body.append(Array("null,\"metadata\":".utf8) + description + [0x7d])
             return Effect(.data(body, status: 404), what: what, failure: "deleted")
         }
         guard let row = try barrier.get(place.value(version.number)) else {
+            unsealed?.kvMetadata[place.key] = nil
+            if attempts > 0, let newer = try kvMetadata(place), newer.current > metadata.current {
+                return try readSecret(place, what, context, show: show, attempts: attempts - 1)
+            }
             throw VaultError(.storageCorrupt, "version \(version.number) of this secret is missing from the storage")
         }
         if let show {
-            let (name, shown) = try show(row.value)
-            body = ResponseBody()
-            body.append(text: "{\"\(name)\":")
-            body.append(shown)
+            body.append(try show.body(row.value))
         } else {
             body.append(row.value)
         }

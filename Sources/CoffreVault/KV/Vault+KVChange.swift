@@ -1,3 +1,5 @@
+internal import CoffreWire
+
 /// Metadata that has been queued for writing and is not durable yet. Readers never see it; the next writer builds on it.
 struct PendingMetadata {
     /// Which row of writers this is. One failure ends it: what was built on the failed write fails too, and the next writer

@@ -44,7 +44,7 @@ extension Vault {
             if (known != nil) != expectedToExist { try self.decideAgain(known != nil ? .update : .create, context) }
             var metadata = known ?? KVMetadata(created: context.now)
             metadata.updated = context.now
-            metadata.changes += known == nil ? 0 : 1
+            metadata.changes += 1
             change.apply(to: &metadata)
             return (metadata, place.folders.map { .insertIfAbsent($0.entry, LeaseSchedule.marker) }, Effect(.noContent))
         }
@@ -92,6 +92,7 @@ extension Vault {
         if let after = context.query("after"), !after.isEmpty {
             names = names.filter { Array($0.utf8).isAfter(after.utf8) }
         }
+        if context.query("limit") == "max" { return names }
         if let limit = try context.number("limit", in: -1...Int64(Int32.max)), limit > 0 {
             names = Array(names.prefix(Int(limit)))
         }

@@ -112,10 +112,11 @@ extension Vault {
         guard !place.path.isEmpty, context.verb == .get else { return .unsupported(what) }
         return .read(.secretRead, what, .capability(.read)) { vault, context in
             let depth = try context.number("depth", in: 0...64) ?? 0
-            return try vault.readSecret(place, what, context) { value in
+            let names: (SharedSecret) throws -> ResponseBody = { value in
                 let names = try value.withBytes { Self.subkeys(try JSONView($0), depth: depth == 0 ? .max : depth) }
-                return ("subkeys", ResponseBody(names.encoded()))
+                return ResponseBody(names.encoded())
             }
+            return try vault.readSecret(place, what, context, show: ("subkeys", names))
         }
     }
 

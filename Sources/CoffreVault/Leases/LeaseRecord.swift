@@ -106,6 +106,22 @@ extension BarrierKey {
         )
     }
 
+    /// The parent of the leases and folders of a path.
+    static func leaseFolder(_ folder: some Collection<UInt8>) -> [UInt8] { Array("id/".utf8) + folder }
+
+    /// Folder entries of a lease from the top down: each with the row that lists it, and the parent of its own children.
+    static func leaseFolders(_ id: String) -> [(entry: BarrierKey, children: [UInt8])] {
+        let bytes = Array(id.utf8)
+        return bytes.indices.filter { bytes[$0] == 0x2f }.map { slash in
+            let start = bytes[..<slash].lastIndex(of: 0x2f).map { $0 + 1 } ?? 0
+            let parent = leaseFolder(start == 0 ? [] : bytes[..<(start - 1)])
+            return (
+                BarrierKey(namespace: .lease, parent: parent, name: Array(bytes[start...slash])),
+                leaseFolder(bytes[..<slash])
+            )
+        }
+    }
+
     static func leaseOwnerParent(_ owner: String) -> [UInt8] { Array("owner/\(owner)".utf8) }
 
     static func leaseOwner(_ owner: String, _ id: String) -> BarrierKey {

@@ -9,6 +9,8 @@ final class LeaseSchedule {
         case lease(String)
         /// A wrapping token, or the trace of one.
         case wrap(Digest)
+        /// A static role whose password is due: mount id and name.
+        case rotation(String)
 
         init?(name: [UInt8]) {
             switch name.first {
@@ -18,6 +20,7 @@ final class LeaseSchedule {
             case 0x77:
                 guard let digest = Digest(name.dropFirst()) else { return nil }
                 self = .wrap(digest)
+            case 0x72: self = .rotation(String(decoding: name.dropFirst(), as: UTF8.self))
             case 0x6c: self = .lease(String(decoding: name.dropFirst(), as: UTF8.self))
             default: return nil
             }
@@ -27,6 +30,7 @@ final class LeaseSchedule {
             switch self {
             case .token(let hash): [0x74] + hash.bytes
             case .wrap(let hash): [0x77] + hash.bytes
+            case .rotation(let role): [0x72] + Array(role.utf8)
             case .lease(let id): [0x6c] + Array(id.utf8)
             }
         }

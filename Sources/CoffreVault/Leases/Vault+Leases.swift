@@ -4,9 +4,11 @@ internal import CoffreWire
 
 extension Vault {
     func leaseEndpoint(_ context: RequestContext, _ rest: String) throws -> Endpoint? {
+        if rest == "leases" { return stuckLeasesEndpoint(context) }
         let parts = rest.dropFirst("leases/".utf8.count).split(separator: "/", maxSplits: 1).map(String.init)
         guard let action = parts.first else { return nil }
         let inPath = parts.count > 1 ? parts[1] : nil
+        if let found = leasePrefixEndpoint(context, action, inPath) { return found }
         guard ["lookup", "renew", "revoke"].contains(action) else { return nil }
         var what = AuditWhat()
         what.path = "sys/leases/" + action
@@ -34,7 +36,7 @@ extension Vault {
         default:
             return .change(.leaseRevoke, what, .capability(.update)) { vault, context in
                 let isSync = try vault.withBody(context) { $0?["sync"]?.weakBool ?? true }
-                guard try vault.lease(id) != nil else { return Effect(isSync ? .noContent : .empty(status: 202)) }
+                guard try vault.lease(id) != nil else { return Effect(isSync ? .noContent : .bare(status: 202)) }
                 _ = try vault.ownedLease(id, context, missing: "lease not found")
                 let generation = try await vault.beginRevocation(id)
                 if isSync {
@@ -42,7 +44,7 @@ extension Vault {
                     return Effect(.noContent, generation: generation)
                 }
                 vault.revokeInBackground(id)
-                return Effect(.empty(status: 202), generation: generation)
+                return Effect(.bare(status: 202), generation: generation)
             }
         }
     }
@@ -133,13 +135,31 @@ extension Vault {
                 scheduleRetry(id, attempts: lease.attempts)
                 throw error
             }
-            _ = try await commit([
-                .delete(.lease(id), expect: .any), .delete(.unfinishedLease(id), expect: .any),
-                .delete(LeaseSchedule.Item.lease(id).key(at: lease.expires), expect: .any),
-                .delete(.leaseOwner(lease.owner, id), expect: .any),
-                .delete(.leaseConnection(lease.connection, id), expect: .any),
-            ])
+            _ = try await commit(forgetting(lease))
         }
+    }
+
+    /// The rows of a new lease, `preparing`.
+    func storing(_ lease: LeaseRecord) -> [BarrierMutation] {
+        [
+            .put(.lease(lease.id), lease.encoded, expect: .absent),
+            .put(.unfinishedLease(lease.id), LeaseSchedule.marker, expect: .any),
+            .put(LeaseSchedule.Item.lease(lease.id).key(at: lease.expires), LeaseSchedule.marker, expect: .any),
+            .put(.leaseOwner(lease.owner, lease.id), LeaseSchedule.marker, expect: .any),
+            .put(.leaseConnection(lease.connection, lease.id), LeaseSchedule.marker, expect: .any),
+        ] + BarrierKey.leaseFolders(lease.id).map { .insertIfAbsent($0.entry, LeaseSchedule.marker) }
+    }
+
+    /// The rows of a lease that is over; folders that are left empty go with it.
+    func forgetting(_ lease: LeaseRecord) -> [BarrierMutation] {
+        [
+            .delete(.lease(lease.id), expect: .any), .delete(.unfinishedLease(lease.id), expect: .any),
+            .delete(LeaseSchedule.Item.lease(lease.id).key(at: lease.expires), expect: .any),
+            .delete(.leaseOwner(lease.owner, lease.id), expect: .any),
+            .delete(.leaseConnection(lease.connection, lease.id), expect: .any),
+        ]
+            + BarrierKey.leaseFolders(lease.id).reversed()
+            .map { .deleteIfChildless($0.entry, namespace: .lease, parent: $0.children) }
     }
 
     func revokeLeases(ownedBy owner: String) async throws {
@@ -150,45 +170,38 @@ extension Vault {
         }
     }
 
+    /// Revocations that run at the same time; the others wait in line.
+    private static let concurrentRevocations = 8
+
     /// Revokes on the vault's own account, with records of its own.
     func revokeInBackground(_ id: String) {
-        Task { await self.revokeRecorded(id) }
+        guard let state = unsealed, state.waitingRevocations.insert(id).inserted else { return }
+        state.revocationLine.append(id)
+        startRevocations(state)
     }
 
-    private func revokeRecorded(_ id: String) async {
-        var what = AuditWhat()
-        what.lease = id
-        let start = clock.monotonic()
-        func record(_ phase: AuditDraft.Phase, _ outcome: AuditDraft.Outcome, _ error: String?, _ references: [UInt64])
-            -> AuditDraft
-        {
-            AuditDraft(
-                .leaseRevoke,
-                phase: phase,
-                outcome: outcome,
-                error: error,
-                correlation: Random.base62(16),
-                references: references,
-                generation: phase == .outcome ? barrier.generation : nil,
-                acceptedAt: start,
-                who: AuditWho.system,
-                what: what
-            )
-        }
-        do {
-            let intent = try await appendRecord(record(.intent, .granted, nil, []))
-            var failure: VaultError?
-            do {
-                _ = try await beginRevocation(id)
-                try await finishRevocation(id)
-            } catch {
-                failure = VaultError(mapping: error)
+    private func startRevocations(_ state: UnsealedState) {
+        while state.runningRevocations < Self.concurrentRevocations, let id = state.revocationLine.popFirst() {
+            state.runningRevocations += 1
+            state.waitingRevocations.remove(id)
+            Task {
+                do {
+                    try await self.revokeRecorded(id)
+                } catch {
+                    // What the target system refused is scheduled already; what could not be recorded waits as well.
+                    if try self.lease(id)?.attempts ?? 0 == 0 { self.scheduleRetry(id, attempts: 4) }
+                }
+                state.runningRevocations -= 1
+                if self.unsealed === state { self.startRevocations(state) }
             }
-            let outcome = failure == nil ? AuditDraft.Outcome.granted : .error
-            _ = try await appendRecord(record(.outcome, outcome, failure?.code.rawValue, [intent.index]))
-        } catch {
-            journal(true, "a revocation could not be recorded and waits", ["lease": id])
-            scheduleRetry(id, attempts: 4)
+        }
+    }
+
+    /// - Throws: ``VaultError``; the lease stays `revoking` and is tried again.
+    func revokeRecorded(_ id: String) async throws {
+        try await recorded(.leaseRevoke, AuditWhat(lease: id)) {
+            _ = try await beginRevocation(id)
+            try await finishRevocation(id)
         }
     }
 
@@ -213,11 +226,15 @@ extension Vault {
         } catch {
             journal(true, "expired leases cannot be read", ["error": "\(error)"])
         }
-        while let item = state.leases.popDue(at: now) {
+        // A flood of things that end at once is dealt with over several ticks.
+        var budget = 2000
+        while budget > 0, let item = state.leases.popDue(at: now) {
+            budget -= 1
             switch item {
             case .token(let hash): expireToken(hash, now)
             case .lease(let id): expireLease(id, now)
             case .wrap(let hash): expireWrapped(hash, now)
+            case .rotation(let role): rotateWhenDue(role, now)
             }
         }
         upkeep(state, now)

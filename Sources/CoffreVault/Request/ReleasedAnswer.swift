@@ -1,11 +1,14 @@
 package import CoffreAudit
 package import CoffreCrypto
+internal import Glibc
 
 /// Bytes of an answer, in order: clear pieces and secret ones. The writer wipes what it copied of the latter.
 package struct ResponseBody: Sendable {
     package enum Piece: Sendable {
         case clear([UInt8])
         case secret(SharedSecret)
+        /// Bytes of a file, read while they are sent.
+        case file(BodyFile)
     }
 
     package private(set) var pieces: [Piece] = []
@@ -26,6 +29,11 @@ package struct ResponseBody: Sendable {
         guard secret.count > 0 else { return }
         pieces.append(.secret(secret))
         count += secret.count
+    }
+
+    package mutating func append(_ file: BodyFile) {
+        pieces.append(.file(file))
+        count += file.count
     }
 
     package mutating func append(_ other: ResponseBody) {
@@ -94,5 +102,33 @@ package struct AnswerDraft: Sendable {
     package init(status: Int, body: ResponseBody) {
         self.status = status
         self.body = body
+    }
+}
+
+/// A file that is part of an answer. It is closed when the answer has been sent, or its connection has gone.
+package final class BodyFile: Sendable {
+    /// Length in bytes.
+    package let count: Int
+    private let descriptor: Int32
+    private let owner: any Sendable
+
+    /// - Parameters:
+    ///   - descriptor: open for reading, as long as `owner` lives.
+    ///   - count: how many bytes of it are sent.
+    package init(descriptor: Int32, count: Int, owner: any Sendable) {
+        self.descriptor = descriptor
+        self.count = count
+        self.owner = owner
+    }
+
+    /// Reads at `offset` (pread(2)).
+    /// - Returns: how many bytes; nil when the file ends too early or cannot be read.
+    package func read(at offset: Int, into target: UnsafeMutableRawBufferPointer) -> Int? {
+        let wanted = min(target.count, count - offset)
+        while true {
+            let read = withExtendedLifetime(owner) { pread(descriptor, target.baseAddress, wanted, off_t(offset)) }
+            if read < 0, errno == EINTR { continue }
+            return read > 0 ? read : nil
+        }
     }
 }

@@ -75,6 +75,9 @@ package struct SealRecord: Sendable, Equatable {
 package final class SealStore: Sendable {
     private let barrier: Barrier
     private let record: Mutex<SealRecord?>
+    /// The unseal key of `credential`, once it has opened or made the vault.
+    private let known = Mutex<SharedSecret?>(nil)
+    private var credential: SharedSecret? { known.withLock { $0 } }
 
     /// Reads the seal record, if there is one.
     /// - Throws: ``BarrierError`` `.corrupt`, `.storage`.
@@ -139,6 +142,7 @@ package final class SealStore: Sendable {
             throw error
         }
         record.withLock { $0 = new }
+        known.withLock { $0 = credential }
         return parts
     }
 
@@ -161,6 +165,72 @@ package final class SealStore: Sendable {
             throw BarrierError(.wrongKey, "this vault was made with the shamir seal: set [seal] type accordingly")
         }
         try open(record, key, record.wrappedRoot, isRecovery: false)
+        known.withLock { $0 = key }
+    }
+
+    // MARK: new shares
+
+    /// A seal record with new shares of a new key around the same root key.
+    /// - Parameter old: the key that the present shares give: the unseal key, or the recovery key.
+    /// - Returns: the record, which counts from ``adopt(_:)`` on, and its shares.
+    /// - Throws: ``BarrierError`` `.wrongKey`, `.corrupt`.
+    func newShares(
+        combined old: SharedSecret,
+        shares: Int,
+        threshold: Int
+    ) throws(BarrierError) -> (SealRecord, [SharedSecret]) {
+        guard let record = status else { throw BarrierError(.corrupt, "Vault is not initialized") }
+        let isRecovery = record.wrappedForRecovery != nil
+        let root = try rootKey(record, old, record.wrappedForRecovery ?? record.wrappedRoot, isRecovery: isRecovery)
+        let split = SharedSecret(SecretBytes.randomKey(count: 32))
+        do throws(CryptoError) {
+            let wrapping = try split.withSecret { key throws(CryptoError) in
+                try WrappingKey(key, vault: record.vaultID)
+            }
+            let context = SealRecord.context(record.type, shares: shares, threshold: threshold, recovery: isRecovery)
+            let wrapped = try root.withBytes { root throws(CryptoError) in try wrapping.wrap(root, context: context) }
+            var wrappedRoot = wrapped
+            if isRecovery {
+                // The credential stays: what it opens is bound to the new numbers as well.
+                guard let credential else {
+                    throw CryptoError(.authenticationFailed, "the credential is not at hand")
+                }
+                let own = try credential.withSecret { key throws(CryptoError) in
+                    try WrappingKey(key, vault: record.vaultID)
+                }
+                let context = SealRecord.context(record.type, shares: shares, threshold: threshold, recovery: false)
+                wrappedRoot = try root.withBytes { root throws(CryptoError) in try own.wrap(root, context: context) }
+            }
+            let new = SealRecord(
+                type: record.type,
+                vaultID: record.vaultID,
+                shares: shares,
+                threshold: threshold,
+                wrappedRoot: wrappedRoot,
+                wrappedForRecovery: isRecovery ? wrapped : nil
+            )
+            return (new, split.withSecret { ShamirSharing.split($0, shares: shares, threshold: threshold) })
+        } catch {
+            throw BarrierError(.corrupt, "new shares cannot be made: \(error.message)")
+        }
+    }
+
+    /// From here on the new shares open the vault, and the old ones no longer do: one durable transaction.
+    func adopt(_ new: SealRecord) async throws(BarrierError) -> UInt64 {
+        let generation = try await barrier.commit([], meta: [.seal: new.encoded])
+        record.withLock { $0 = new }
+        return generation
+    }
+
+    /// Whether `key`, which shares gave, is the one that `record` was made with.
+    func accepts(combined key: SharedSecret, _ record: SealRecord) -> Bool {
+        let wrapped = record.wrappedForRecovery ?? record.wrappedRoot
+        do throws(BarrierError) {
+            _ = try rootKey(record, key, wrapped, isRecovery: record.wrappedForRecovery != nil)
+            return true
+        } catch {
+            return false
+        }
     }
 
     private func open(
@@ -169,19 +239,26 @@ package final class SealStore: Sendable {
         _ wrapped: [UInt8],
         isRecovery: Bool
     ) throws(BarrierError) {
+        try barrier.open(rootKey: rootKey(record, key, wrapped, isRecovery: isRecovery), vault: record.vaultID)
+    }
+
+    private func rootKey(
+        _ record: SealRecord,
+        _ key: SharedSecret,
+        _ wrapped: [UInt8],
+        isRecovery: Bool
+    ) throws(BarrierError) -> SecretBytes {
         let context = SealRecord.context(
             record.type,
             shares: record.shares,
             threshold: record.threshold,
             recovery: isRecovery
         )
-        let root: SecretBytes
         do throws(CryptoError) {
             let wrapping = try key.withSecret { key throws(CryptoError) in try WrappingKey(key, vault: record.vaultID) }
-            root = try wrapping.unwrap(wrapped, context: context)
+            return try wrapping.unwrap(wrapped, context: context)
         } catch {
             throw BarrierError(.wrongKey, "the key does not open this vault")
         }
-        try barrier.open(rootKey: root, vault: record.vaultID)
     }
 }

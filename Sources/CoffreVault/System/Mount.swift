@@ -38,7 +38,7 @@ struct Mount: Sendable {
     }
 
     /// Whether secrets here have versions.
-    var isVersioned: Bool { type == .kv && tuning.options["version"] != "1" }
+    var isVersioned: Bool { type == .kv && tuning.options["version"] == "2" }
 
     // MARK: storage form
 

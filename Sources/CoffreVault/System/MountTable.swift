@@ -3,6 +3,8 @@ internal import CoffreCrypto
 extension BarrierKey {
     static let tokenKey = BarrierKey(namespace: .system, parent: [], name: Array("token-key".utf8))
     static let expiryCursor = BarrierKey(namespace: .system, parent: [], name: Array("expiry-cursor".utf8))
+    /// There from the moment a restore is confirmed until everything that was revoked since is revoked again.
+    static let restoreMarker = BarrierKey(namespace: .system, parent: [], name: Array("restore".utf8))
 
     static func mount(_ path: String) -> BarrierKey {
         BarrierKey(namespace: .mount, parent: [], name: Array(path.utf8))
@@ -58,8 +60,10 @@ struct MountTable: Sendable {
         ]
     }
 
-    /// The mount that `path` lies under.
-    func mount(of path: [UInt8]) -> Mount? { mounts.first { path.starts(with: $0.path.utf8) } }
+    /// The mount that `path` lies under, or is without its slash.
+    func mount(of path: [UInt8]) -> Mount? {
+        mounts.first { path.starts(with: $0.path.utf8) || path.elementsEqual($0.path.utf8.dropLast()) }
+    }
 
     func mount(at path: String) -> Mount? { mounts.first { $0.path.utf8.elementsEqual(path.utf8) } }
 

@@ -73,7 +73,7 @@ extension Vault {
             tuning.description,
             mount.accessor,
             mount.id,
-            mount.isBuiltIn || tuning.options.isEmpty ? .null : options,
+            mount.isBuiltIn ? .null : options,
             config: config
         )
     }
@@ -185,7 +185,7 @@ extension Vault {
             tuning.options[member.key] = text
         }
         if name == "kv-v2" || name == "generic" {
-            tuning.options["version"] = name == "kv-v2" ? "2" : "1"
+            tuning.options["version"] = name == "kv-v2" ? "2" : nil
             name = "kv"
         }
         guard let type = Mount.Kind(rawValue: name), type.isAuth == isAuth, type != .token, type != .peer else {
@@ -193,8 +193,7 @@ extension Vault {
             throw .badRequest("plugin not found in the catalog: \(name) (there are: \(kinds))")
         }
         if type == .kv {
-            tuning.options["version"] = tuning.options["version"] ?? "1"
-            guard ["1", "2"].contains(tuning.options["version"]) else {
+            guard ["1", "2", nil].contains(tuning.options["version"]) else {
                 throw .badRequest("a kv mount has version 1 or 2")
             }
         }
@@ -216,7 +215,7 @@ extension Vault {
                 guard let body else { return [] }
                 for member in body["options"]?.members ?? [] {
                     let wanted = member.value.string ?? member.value.numberText
-                    guard member.key == "version", wanted == mount.tuning.options["version"] else {
+                    guard member.key == "version", wanted == mount.tuning.options["version"] ?? "1" else {
                         throw VaultError.badRequest(
                             "options cannot be changed: make another mount and copy the secrets"
                         )

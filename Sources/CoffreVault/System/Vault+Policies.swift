@@ -75,13 +75,7 @@ extension Vault {
             guard let text = (body?["policy"] ?? body?["rules"])?.string, !text.isEmpty else {
                 throw VaultError.badRequest("'policy' parameter not supplied or empty")
             }
-            // A text in base64 is accepted, as clients may send one.
-            if !text.utf8.contains(0x7b), let decoded = Base64.decode(Array(text.utf8)),
-                let plain = String(validating: decoded, as: UTF8.self)
-            {
-                return plain
-            }
-            return text
+            return Self.decodedPolicy(text)
         }
         guard let state = unsealed else { throw VaultError.sealed }
         return try await state.locks.withLock(Array("policy/\(name)".utf8)) {
@@ -92,7 +86,13 @@ extension Vault {
             var what = AuditWhat()
             what.path = "sys/policies/acl/" + name
             what.version = Int(policy.version)
-            return Effect(.noContent, generation: generation, what: what)
+            var reply = Reply.noContent
+            let linter = PolicyLinter(
+                kvMounts: state.mounts.mounts.filter(\.isVersioned).map(\.path),
+                now: context.now.seconds
+            )
+            reply.warnings = linter.warnings(about: policy).map(\.text)
+            return Effect(reply, generation: generation, what: what)
         }
     }
 

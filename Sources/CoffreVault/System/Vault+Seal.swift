@@ -17,8 +17,10 @@ extension Vault {
         case ("sys/unseal", .write):
             return .change(.unseal, what, .anyone) { vault, context in try await vault.submitShare(context) }
         case ("sys/restore/confirm", .write):
-            return .change(.restoreConfirm, what, .anyone) { vault, _ in try await vault.confirmRestore() }
-        default: return nil
+            return .change(.restoreConfirm, what, .anyone) { vault, context in try await vault.confirmRestore(context) }
+        case ("sys/restore/status", .get):
+            return .inquiry(.sysRead, what, .anyone) { vault, context in try await vault.restoreStatus(context) }
+        default: return rekeyEndpoint(context) ?? generateRootEndpoint(context)
         }
     }
 
@@ -113,6 +115,7 @@ extension Vault {
                 expect: .absent
             ),
         ]
+        mutations.append(Self.termMark(at: context.now))
         for mount in MountTable.initial() { mutations.append(.put(.mount(mount.path), mount.encoded, expect: .absent)) }
         mutations.append(contentsOf: storing(root))
         return (mutations, token)
@@ -148,6 +151,7 @@ extension Vault {
                 try opened()
             } catch {
                 barrier.seal()
+                if let damage = error as? VaultError, damage.code == .storageCorrupt { throw damage }
                 throw VaultError(
                     .badRequest,
                     "these shares do not open the vault: the count starts again",
@@ -159,7 +163,7 @@ extension Vault {
         }
     }
 
-    private static func decodeShare(_ text: SharedSecret) throws -> SharedSecret {
+    static func decodeShare(_ text: SharedSecret) throws -> SharedSecret {
         try text.withBytes { bytes in
             if let decoded = Hex.decodeSecret(bytes) { return SharedSecret(decoded) }
             if let decoded = Base64.decodeSecret(bytes) { return SharedSecret(decoded) }
@@ -192,6 +196,7 @@ extension Vault {
         } catch {
             barrier.seal()
             _ = try await appendRecord(record(.outcome, .error, [intent.index]))
+            if let damage = error as? VaultError, damage.code == .storageCorrupt { throw damage }
             throw VaultError(
                 .badRequest,
                 "the credential does not open this vault: restore it, or unseal with the recovery shares",
@@ -228,6 +233,7 @@ extension Vault {
         let mounts = try barrier.entries(in: .mount, parent: [], limit: 1000).map { name, entry in
             try Mount(path: String(decoding: name, as: UTF8.self), decoding: entry.value)
         }
+        let hold = try findHold()
         let state = UnsealedState(
             tokenKey: key,
             batchKey: batchKey,
@@ -247,9 +253,10 @@ extension Vault {
         unsealed = state
         sealEpoch &+= 1
         unsealProgress = nil
-        holdReason = rollbackReason()
+        state.hold = hold
+        holdReason = hold?.reason
         if let holdReason {
-            journal(true, "hold mode: the database is older than the audit log", ["reason": holdReason])
+            journal(true, "hold mode: an older copy of the database was put back", ["reason": holdReason])
         } else {
             try finishInterrupted()
         }
@@ -269,11 +276,14 @@ extension Vault {
     }
 
     /// Leases that a crash left half-made or half-revoked are revoked now.
-    private func finishInterrupted() throws {
+    func finishInterrupted() throws {
         for name in try barrier.names(in: .lease, parent: BarrierKey.unfinishedLeases) {
             revokeInBackground(String(decoding: name, as: UTF8.self))
         }
-        Task { await self.collectJobs() }
+        Task {
+            await self.collectJobs()
+            await self.settleRoots()
+        }
     }
 
     // MARK: seal
@@ -284,31 +294,14 @@ extension Vault {
         unsealed = nil
         unsealProgress = nil
         holdReason = nil
+        rekey = nil
+        rootAttempt = nil
         barrier.seal()
-    }
-
-    // MARK: rollback
-
-    /// Why the database cannot be the newest one, or nil.
-    private func rollbackReason() -> String? {
-        guard let stored = barrier.generation, let logged = audit.lastGeneration, stored < logged else { return nil }
-        return "an older copy of the database was put back (generation \(stored), the audit log has seen \(logged)): "
-            + "nothing is served until an operator confirms with `coffre write -f sys/restore/confirm`"
-    }
-
-    private func confirmRestore() async throws -> Effect {
-        guard unsealed != nil else { throw VaultError.sealed }
-        guard holdReason != nil else { throw VaultError.badRequest("the vault is not in hold mode") }
-        let logged = audit.lastGeneration ?? 0
-        let generation = try await barrier.advanceGeneration(past: logged)
-        holdReason = nil
-        try finishInterrupted()
-        return Effect(.noContent, generation: generation)
     }
 }
 
 extension ResponseBody {
-    fileprivate mutating func append(list: [SharedSecret]) {
+    mutating func append(list: [SharedSecret]) {
         append(text: "[")
         for (index, secret) in list.enumerated() {
             if index > 0 { append(text: ",") }

@@ -41,14 +41,28 @@ extension Vault {
         if rest.hasPrefix("policies/acl") || rest == "policy" || rest.hasPrefix("policy/") {
             return policyEndpoint(context, rest, state)
         }
-        if rest.hasPrefix("leases/") { return try leaseEndpoint(context, rest) }
+        if rest == "policies/password" || rest.hasPrefix("policies/password/") {
+            return passwordPolicyEndpoint(context, rest)
+        }
+        if rest.hasPrefix("policies/") { return policyQuestionEndpoint(context, rest) }
+        if rest == "leases" || rest.hasPrefix("leases/") { return try leaseEndpoint(context, rest) }
         if rest.hasPrefix("internal/ui/mounts/") { return preflight(context, Array(rest.utf8.dropFirst(19))) }
         if let found = try mountEndpoint(context, rest) { return found }
         if let found = remountEndpoint(context, rest) { return found }
+        if rest.hasPrefix("tools/random") || rest.hasPrefix("tools/hash") {
+            let parts = rest.split(separator: "/").map(String.init)
+            guard parts.count <= 4, ["random", "hash"].contains(parts[1]) else { return nil }
+            guard context.verb == .write else { return .unsupported(what) }
+            return toolEndpoint(parts[1], Array(parts[2...]), what, .sysRead)
+        }
+        if let found = keyEndpoint(context, rest) { return found }
+        if rest == "internal/specs/openapi" { return openAPIEndpoint(context) }
+        if rest == "metrics" { return metricsEndpoint(context) }
+        if rest == "storage/snapshot" { return snapshotEndpoint(context, what) }
         switch (rest, context.verb) {
-        case ("capabilities-self", .write), ("capabilities", .write):
+        case ("capabilities-self", .write), ("capabilities", .write), ("capabilities-accessor", .write):
             return .read(.sysRead, what, .capability(.update)) { vault, context in
-                try vault.capabilities(context, ofSelf: rest == "capabilities-self")
+                try vault.capabilities(context, ofSelf: rest == "capabilities-self", byAccessor: rest.hasSuffix("r"))
             }
         case ("internal/ui/resultant-acl", .get):
             return .read(.sysRead, what, .capability(.read)) { _, context in
@@ -68,6 +82,43 @@ extension Vault {
                 ])
                 return Effect(.doubled([.init("coffre/", device)]))
             }
+        case (let path, .write) where path.hasPrefix("audit-hash/"):
+            return .read(.auditRead, what, .capability(.update)) { vault, context in
+                guard path.dropFirst(11).split(separator: "/") == ["coffre"] else {
+                    throw VaultError.badRequest("unknown audit backend: the one that there is, is called coffre/")
+                }
+                let digest = try vault.withBody(context) { body -> String in
+                    guard let input = body?["input"], let count = input.stringCount, count > 0 else {
+                        throw VaultError.badRequest("the \"input\" parameter is empty")
+                    }
+                    return SecretBytes(count: count) { input.decodeString(into: $0) }
+                        .withBytes { vault.audit.keyedDigest($0, domain: "path") }
+                }
+                return Effect(.doubled([.init("hash", .string("hmac-sha256:" + digest))]))
+            }
+        case (let path, .write) where path.hasPrefix("audit/"), (let path, .delete) where path.hasPrefix("audit/"):
+            return .read(.sysWrite, what, .sudo(context.verb == .delete ? .delete : .update)) { _, _ in
+                throw VaultError.badRequest(
+                    "cannot enable or disable \(path) by the API: the audit log is set in coffre.toml and always on"
+                )
+            }
+        case ("ha-status", .get):
+            return .read(.sysRead, what, .capability(.read)) { vault, _ in
+                let node: JSONValue = [
+                    "hostname": "localhost", "api_address": "", "cluster_address": "", "active_node": .bool(true),
+                    "last_echo": .null, "version": .string(vault.configuration.version),
+                ]
+                return Effect(.doubled([.init("nodes", .array([node]))]))
+            }
+        case ("version-history", .list):
+            return .read(.sysRead, what, .capability(.list)) { vault, _ in
+                let version = vault.configuration.version
+                return Effect(.data(["keys": .strings([version]), "key_info": .object([.init(version, .object([]))])]))
+            }
+        case ("config/cors", .get):
+            return .read(.sysRead, what, .sudo(.read)) { _, _ in Effect(.doubled([.init("enabled", .bool(false))])) }
+        case ("config/auditing/request-headers", .get):
+            return .read(.sysRead, what, .sudo(.read)) { _, _ in Effect(.doubled([.init("headers", .object([]))])) }
         case ("audit/status", .get):
             return .read(.auditRead, what, .capability(.read)) { vault, _ in Effect(.data(vault.auditStatus())) }
         case ("capabilities-self", _), ("capabilities", _), ("seal", _), ("audit", _):
@@ -117,13 +168,22 @@ extension Vault {
 
     // MARK: capabilities
 
-    private func capabilities(_ context: RequestContext, ofSelf: Bool) throws -> Effect {
+    private func capabilities(_ context: RequestContext, ofSelf: Bool, byAccessor: Bool) throws -> Effect {
         guard let state = unsealed, let caller = context.caller else { throw VaultError.permissionDenied }
         let (paths, acl) = try withBody(context) { body -> ([String], ACL) in
             let paths = (body?["paths"] ?? body?["path"])?.stringList ?? []
             guard !paths.isEmpty else { throw VaultError.badRequest("paths must be supplied") }
             guard paths.count <= 1000 else { throw VaultError.badRequest("at most 1000 paths at once") }
             if ofSelf { return (paths, caller.acl) }
+            if byAccessor {
+                let accessor = body?["accessor"]?.string ?? ""
+                let hash = try barrier.get(.tokenAccessor(accessor))?.value.withBytes { Digest(Array($0)) }
+                guard let hash, let entry = try tokenEntry(hash, state), !entry.isExpired(at: context.now) else {
+                    throw VaultError.badRequest("invalid accessor")
+                }
+                let entity = state.identity.entities[entry.entityID]
+                return (paths, self.acl(of: entry.policies + identityPolicies(of: entry), entity, state))
+            }
             guard let token = body?["token"], let count = token.stringCount,
                 (1...Self.maximumTokenBytes).contains(count)
             else {

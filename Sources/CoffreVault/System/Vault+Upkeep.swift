@@ -12,13 +12,19 @@ extension Vault {
         let minute = now.seconds / 60
         let movesCursor = minute >= state.storedCursor + 2 * Self.cursorLag
         let scrubs = now.seconds >= state.nextScrub
-        guard movesCursor || scrubs || barrier.needsRotation || barrier.hasOldTerms else { return }
+        var isDue = false
+        if minute != state.rotationChecked {
+            state.rotationChecked = minute
+            isDue = isRotationDue(now)
+        }
+        let rotates = isDue
+        guard movesCursor || scrubs || barrier.needsRotation || barrier.hasOldTerms || isDue else { return }
         state.isKeepingUp = true
         Task {
             if scrubs { self.startScrub(state, now) }
             do {
                 if movesCursor { try await self.moveCursor(state, to: minute - Self.cursorLag) }
-                if self.barrier.needsRotation { try await self.barrier.rotate() }
+                if self.barrier.needsRotation || rotates { try await self.rotateBarrier() }
                 if self.barrier.hasOldTerms {
                     state.reencryptedThrough = try await self.barrier.reencryptStep(
                         after: state.reencryptedThrough,

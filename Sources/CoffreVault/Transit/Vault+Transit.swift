@@ -11,8 +11,10 @@ extension Vault {
         guard let verb = parts.first else { return nil }
         switch (verb, parts.count) {
         case ("keys", 1): return transitKeyList(context, mount)
-        case ("random", 1...3): return transitRandom(context, mount, Array(parts.dropFirst()))
-        case ("hash", 1...2): return transitHash(context, mount, parts.dropFirst().first)
+        case ("random", 1...3), ("hash", 1...2):
+            let what = AuditWhat(path: mount.path + verb)
+            guard context.verb == .write else { return .unsupported(what) }
+            return toolEndpoint(verb, Array(parts.dropFirst()), what, .transitUse)
         case ("datakey", 3):
             return transitUse(context, mount, verb, name: parts[2]) { transitDataKey($0, $1, kind: parts[1]) }
         case ("keys", 2...3):

@@ -54,6 +54,7 @@ extension Vault {
         state.leases.schedule(item, at: record.expires)
         effect.reply = .wrapped(record, token: token)
         var what = effect.what ?? AuditWhat(path: record.path)
+        if let old { what.details.append(("replaced_wrap_accessor", .text(old.record.accessor))) }
         what.details += [("wrap_accessor", .text(record.accessor)), ("wrap_ttl", .int(record.ttl))]
         effect.what = what
         return effect
@@ -81,7 +82,9 @@ extension Vault {
         guard context.verb == .write || (action == "lookup" && context.verb == .get) else { return .unsupported(what) }
         if action == "wrap" {
             return .read(.wrap, what, .capability(.update)) { vault, context in
-                guard context.wrapTTL > 0 else { throw VaultError.badRequest("endpoint requires response wrapping") }
+                guard context.wrapTTL > 0 else {
+                    throw VaultError.badRequest("endpoint requires response wrapping to be used")
+                }
                 let data = try vault.withBody(context) { body in
                     body.map { SharedSecret(copying: $0.raw) } ?? SharedSecret(copying: Array("{}".utf8))
                 }
@@ -170,7 +173,7 @@ extension Vault {
                 return try await storeWrapped(
                     body,
                     again,
-                    Effect(.noContent, what: what),
+                    Effect(.noContent),
                     replacing: (hash, record, row.version)
                 )
             }

@@ -79,7 +79,7 @@ extension BrokerJob {
         loginPassword: UnsafeRawBufferPointer?,
         kind: Kind
     ) throws(BrokerWireError) {
-        guard (loginPassword != nil) == (kind == .create) else {
+        guard (loginPassword != nil) == (kind == .create || kind == .setPassword) else {
             throw BrokerWireError(.invalidField, "a creation carries the new login's password, other jobs none")
         }
         guard adminPassword.count <= Limit.password, loginPassword?.count ?? 0 <= Limit.password else {

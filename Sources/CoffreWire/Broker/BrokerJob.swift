@@ -13,6 +13,8 @@ public struct BrokerJob: Sendable, Equatable {
         case revoke = 3
         /// Prolong the login.
         case renew = 4
+        /// Run the statements, which give a login that is there another password, then prove it by using it.
+        case setPassword = 5
     }
 
     /// How the connection is protected.
@@ -143,8 +145,10 @@ public struct BrokerJob: Sendable, Equatable {
         switch kind {
         case .verify:
             guard statements.isEmpty else { throw BrokerWireError(.invalidField, "a verification has no statements") }
-        case .create:
-            guard !statements.isEmpty else { throw BrokerWireError(.invalidField, "a creation needs statements") }
+        case .create, .setPassword:
+            guard !statements.isEmpty else {
+                throw BrokerWireError(.invalidField, "a creation and a new password need statements")
+            }
         case .revoke: break
         case .renew:
             guard !statements.isEmpty || validUntil != nil else {

@@ -5,8 +5,11 @@ import CoffreWire
 struct OperatorCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "operator",
-        abstract: "Initialise, unseal and seal the vault.",
-        subcommands: [Initialize.self, Unseal.self, Seal.self]
+        abstract: "Initialise, unseal and seal the vault; back it up, restore it, rehearse that.",
+        subcommands: [
+            Initialize.self, Unseal.self, Seal.self, Backup.self, Restore.self, RestoreStatus.self, RestoreConfirm.self,
+            Drill.self, Snapshot.self,
+        ]
     )
 
     struct Initialize: CoffreCommand {

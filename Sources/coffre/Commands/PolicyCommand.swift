@@ -5,8 +5,10 @@ import CoffreWire
 struct PolicyCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "policy",
-        abstract: "List, read, write and delete policies.",
-        subcommands: [List.self, Read.self, Write.self, Delete.self]
+        abstract: "List, read, write, delete, check and question policies.",
+        subcommands: [
+            List.self, Read.self, Write.self, Delete.self, Lint.self, WhoCan.self, Why.self,
+        ]
     )
 
     struct List: CoffreCommand {

@@ -6,8 +6,14 @@ enum ChildProcess {
     ///   - command: found by `PATH` unless it has a slash, and its arguments.
     ///   - adding: variables that replace or complete the inherited ones.
     ///   - removing: variables that the child does not inherit.
+    ///   - output: a descriptor for its standard output and error; nil passes on those of this process.
     /// - Throws: ``Failure`` with 127 when there is no such command, 126 when it cannot be executed.
-    static func spawn(_ command: [String], adding: [(String, String)], removing: Set<String>) throws -> pid_t {
+    static func spawn(
+        _ command: [String],
+        adding: [(String, String)],
+        removing: Set<String>,
+        output: Int32? = nil
+    ) throws -> pid_t {
         let names = removing.union(adding.map(\.0))
         var environment: [UnsafeMutablePointer<CChar>?] = []
         var inherited = environ
@@ -38,8 +44,15 @@ enum ChildProcess {
         posix_spawnattr_setsigdefault(&attributes, &defaults)
         posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
 
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        if let output {
+            posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO)
+            posix_spawn_file_actions_adddup2(&actions, output, STDERR_FILENO)
+        }
         var pid: pid_t = 0
-        let code = posix_spawnp(&pid, command[0], nil, &attributes, arguments + [nil], environment + [nil])
+        let code = posix_spawnp(&pid, command[0], &actions, &attributes, arguments + [nil], environment + [nil])
         guard code == 0 else {
             let reason = String(cString: strerror(code))
             let status: ExitStatus = code == ENOENT ? .commandNotFound : .cannotExecute

@@ -3,7 +3,7 @@ package struct PolicyError: Error, Sendable, Equatable {
     /// Says what is allowed; starts with the line where it is known.
     package let message: String
 
-    init(_ message: String, line: Int? = nil) {
+    package init(_ message: String, line: Int? = nil) {
         self.message = line.map { "line \($0): \(message)" } ?? message
     }
 }

@@ -68,30 +68,29 @@ struct PolicyParser {
             let start = line
             let key = try parseKey()
             let value = try parseAssigned(depth: depth)
-            members.append(PolicyNode.Member(key: key, value: value, line: start))
+            members.append(PolicyNode.Member(key: key, value: value, line: start, endLine: line))
             try skipSpace()
             if current == 0x2c { advance() }
         }
     }
 
-    // What follows a key: `= value`, `: value`, `{ … }`, or one or more labels and `{ … }`.
-    private mutating func parseAssigned(depth: Int) throws(PolicyError) -> PolicyNode {
+    // What follows a key: `= value`, `{ … }`, or one or more labels and `{ … }`.
+    private mutating func parseAssigned(depth: Int, isLabelled: Bool = false) throws(PolicyError) -> PolicyNode {
         guard depth < Self.maximumDepth else { throw failure("nested too deeply") }
         try skipSpace()
         switch current {
-        case 0x3d, 0x3a:
+        case 0x3d where !isLabelled:
             advance()
             return try parseValue(depth: depth + 1)
         case 0x7b:
             advance()
             return .object(try parseBody(depth: depth + 1, isTop: false))
-        case 0x22:
+        case let byte? where byte == 0x22 || Self.isIdentifier(byte):
             let start = line
-            let label = try parseString()
-            let inner = try parseAssigned(depth: depth + 1)
-            guard case .object = inner else { throw failure("a label is followed by a block") }
-            return .object([PolicyNode.Member(key: label, value: inner, line: start)])
-        default: throw failure("expected =, a label in quotes or {")
+            let label = try parseKey()
+            let inner = try parseAssigned(depth: depth + 1, isLabelled: true)
+            return .object([PolicyNode.Member(key: label, value: inner, line: start, endLine: line)])
+        default: throw failure(isLabelled ? "a label is followed by {" : "expected =, a label in quotes or {")
         }
     }
 
@@ -106,6 +105,11 @@ struct PolicyParser {
     private static func isIdentifier(_ byte: UInt8) -> Bool {
         (0x30...0x39).contains(byte) || (0x41...0x5a).contains(byte) || (0x61...0x7a).contains(byte) || byte == 0x5f
             || byte == 0x2d || byte == 0x2e
+    }
+
+    private static func isNumber(_ word: String) -> Bool {
+        let digits = word.utf8.first == 0x2d ? word.dropFirst() : word[...]
+        return digits.utf8.first.map { (0x30...0x39).contains($0) } == true && Double(word) != nil
     }
 
     private mutating func parseValue(depth: Int) throws(PolicyError) -> PolicyNode {
@@ -124,7 +128,7 @@ struct PolicyParser {
             let start = position
             while let byte = current, Self.isIdentifier(byte) { advance() }
             let word = String(decoding: text[start..<position], as: UTF8.self)
-            guard word == "true" || word == "false" || Double(word) != nil else {
+            guard word == "true" || word == "false" || Self.isNumber(word) else {
                 throw failure("\"\(word)\" is no value: texts stand in quotes")
             }
             return .literal(word)

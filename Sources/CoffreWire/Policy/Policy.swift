@@ -1,35 +1,15 @@
-internal import CoffreWire
-
-/// One rule: a pattern and what it grants.
-struct PolicyRule: Sendable {
-    enum Pattern: Sendable {
-        case exact
-        /// Ended in `*`, which is not part of the bytes.
-        case prefix
-        /// Holds `+` segments; `endsInGlob` when it also ended in `*`.
-        case segments(endsInGlob: Bool)
-    }
-
-    let pattern: Pattern
-    /// Without a leading slash and without the final `*`.
-    let path: [UInt8]
-    let capabilities: Capability
-    /// Seconds since 1970; from then on the rule counts as absent.
-    let expires: Int64?
-}
-
 /// A named set of rules in Vault's language.
 package struct Policy: Sendable {
     /// Largest accepted text in bytes.
     package static let maximumBytes = 262_144
-    static let maximumRules = 10_000
+    package static let maximumRules = 10_000
 
     package let name: String
     /// As it was written.
     package let text: String
     /// Counts the writes of this policy, from 1; records name it.
     package let version: UInt64
-    let rules: [PolicyRule]
+    package let rules: [PolicyRule]
 
     /// Parses HCL or JSON.
     /// - Throws: ``PolicyError``: unknown keys, unknown capabilities, what this version does not enforce.
@@ -38,17 +18,7 @@ package struct Policy: Sendable {
         self.name = name
         self.text = text
         self.version = version
-        let root: PolicyNode
-        if text.utf8.first(where: { $0 != 0x20 && $0 != 0x09 && $0 != 0x0a && $0 != 0x0d }) == 0x7b {
-            do throws(JSONError) {
-                root = PolicyNode(try JSONValue(parsing: text.utf8))
-            } catch {
-                throw PolicyError(error.message)
-            }
-        } else {
-            root = try PolicyParser.parse(text)
-        }
-        rules = try PolicyReader.rules(root)
+        rules = try PolicyReader.rules(try PolicyNode(parsing: text))
         guard rules.count <= Self.maximumRules else {
             throw PolicyError("a policy has at most \(Self.maximumRules) rules")
         }

@@ -1,5 +1,3 @@
-package import CoffreWire
-
 /// Durations as Vault clients write them: whole seconds, or Go's `1h30m`, plus `d` for days.
 package enum GoDuration {
     /// Seconds in `text`, nil when it is not a duration, negative, or beyond a century.
@@ -55,17 +53,17 @@ package enum GoDuration {
 
 extension JSONView {
     /// A truth value as Go's weak decoding accepts it: `true`, `"true"`, `1`.
-    var weakBool: Bool? {
+    package var weakBool: Bool? {
         if let bool { return bool }
         if let integer { return integer != 0 }
         return string.flatMap { GoBool.parse($0) }
     }
 
     /// An integer, also when it arrives as a string.
-    var weakInteger: Int64? { integer ?? string.flatMap { Int64($0) } }
+    package var weakInteger: Int64? { integer ?? string.flatMap { Int64($0) } }
 
     /// A list of strings: an array of strings, or one comma-separated text. Nil for anything else.
-    var stringList: [String]? {
+    package var stringList: [String]? {
         if isArray {
             let texts = elements.map { $0.string }
             return texts.contains { $0 == nil } ? nil : texts.compactMap { $0 }

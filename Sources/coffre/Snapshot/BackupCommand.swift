@@ -1,0 +1,155 @@
+import ArgumentParser
+import CoffreClient
+import CoffreWire
+import Glibc
+import Synchronization
+
+extension OperatorCommand {
+    struct Backup: CoffreCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "backup",
+            abstract: "Write a consistent snapshot of the running vault into a file.",
+            discussion: """
+                The vault goes on serving. The snapshot is encrypted as the database is: without the unseal key it \
+                opens nothing. The file gets its name when it is whole, verified and on the disk. The audit log and \
+                the unseal key are not in it.
+
+                EXAMPLES
+                  coffre operator backup /media/backup/coffre.tar
+                  coffre operator backup --keep 14 /var/lib/coffre-backup
+                  coffre operator backup - | ssh vault-backup 'cat > coffre.tar'
+                """
+        )
+        @OptionGroup var options: CommonOptions
+        @Flag(help: "Replace the file if it exists.")
+        var force = false
+        @Option(help: "FILE is a folder: write coffre-TIME.tar there and keep this many of the newest.")
+        var keep: Int?
+        @Argument(help: "The file, or - for standard output.", completion: .file())
+        var file: String
+
+        func validate() throws {
+            guard keep.map({ (1...10_000).contains($0) }) ?? true else {
+                throw ValidationError("--keep takes 1 to 10000")
+            }
+            guard keep == nil || (file != "-" && !force) else {
+                throw ValidationError("--keep takes a folder, and replaces nothing")
+            }
+        }
+
+        func perform(_ context: Context) async throws {
+            let console = context.console
+            if file == "-" {
+                guard isatty(STDOUT_FILENO) == 0 else {
+                    throw Failure(
+                        "standard output is a terminal: redirect it, or name a file",
+                        "la sortie standard est un terminal : redirigez-la ou nommez un fichier",
+                        .usage
+                    )
+                }
+                _ = try await fetch(context) { bytes in
+                    guard writeAll(Array(bytes), to: STDOUT_FILENO) else {
+                        let reason = String(cString: strerror(errno))
+                        throw Failure(
+                            "standard output cannot be written: \(reason)",
+                            "écriture impossible sur la sortie standard : \(reason)"
+                        )
+                    }
+                }
+                return
+            }
+            let target = keep == nil ? file : try SnapshotFolder(file).newName()
+            let partial = try PartialFile(target, overwrites: force)
+            let ending: SnapshotReader.Ending
+            do {
+                ending = try await fetch(context) { try partial.write($0) }
+                try partial.commit()
+            } catch {
+                partial.discard()
+                throw error
+            }
+            let removed = try keep.map { try SnapshotFolder(file).prune(keeping: $0, and: target) } ?? []
+            let manifest = ending.manifest
+            if console.format == .json {
+                console.json(["file": .string(target), "manifest": manifest.json, "removed": .strings(removed)])
+            }
+            console.confirm(
+                Message(
+                    "\(target): generation \(manifest.generation), \(manifest.databaseBytes) bytes, verified",
+                    "\(target) : génération \(manifest.generation), \(manifest.databaseBytes) octets, vérifié"
+                )
+            )
+        }
+
+        /// Streams a snapshot into `sink` and checks it on the way.
+        private func fetch(
+            _ context: Context,
+            _ sink: @escaping @Sendable (UnsafeRawBufferPointer) throws -> Void
+        ) async throws -> SnapshotReader.Ending {
+            let meter = TransferMeter(context.console.language)
+            defer { meter.clear() }
+            let box = CheckerBox()
+            do {
+                try await context.client().download(
+                    "sys/storage/snapshot",
+                    silence: .seconds(max(options.timeout, 600)),
+                    started: { meter.start($0) },
+                    to: { bytes in
+                        try box.feed(bytes)
+                        try sink(bytes)
+                        meter.add(bytes.count)
+                    }
+                )
+                return try box.finish()
+            } catch let error as SnapshotError {
+                throw Failure(
+                    "what the daemon sent is not a whole snapshot: \(error.reason)",
+                    "ce que le démon a envoyé n'est pas un instantané complet : \(error.reason)"
+                )
+            }
+        }
+    }
+}
+
+/// A checker that the network library's thread feeds and the command finishes.
+private final class CheckerBox: Sendable {
+    private let checker = Mutex(SnapshotChecker())
+
+    func feed(_ bytes: UnsafeRawBufferPointer) throws { try checker.withLock { try $0.feed(bytes) } }
+
+    func finish() throws -> SnapshotReader.Ending { try checker.withLock { try $0.finish() } }
+}
+
+/// One line on a terminal's standard error, written over at most ten times a second.
+private final class TransferMeter: Sendable {
+    private struct State {
+        var expected = 0
+        var done = 0
+        var last: ContinuousClock.Instant?
+    }
+    private let language: Language
+    private let isShown = isatty(STDERR_FILENO) == 1
+    private let state = Mutex(State())
+
+    init(_ language: Language) { self.language = language }
+
+    func start(_ bytes: Int) { state.withLock { $0.expected = bytes } }
+
+    func add(_ bytes: Int) {
+        let now = ContinuousClock.now
+        let (done, expected, isDue) = state.withLock { state in
+            state.done += bytes
+            let isDue = state.last.map { $0.duration(to: now) >= .milliseconds(100) } ?? true
+            if isDue { state.last = now }
+            return (state.done, state.expected, isDue)
+        }
+        guard isShown, isDue else { return }
+        let text = Message("\(done >> 20) of \(expected >> 20) MiB", "\(done >> 20) sur \(expected >> 20) Mio")
+        _ = writeAll(Array("\r\u{1b}[K\(text.text(language))".utf8), to: STDERR_FILENO)
+    }
+
+    func clear() {
+        guard isShown, state.withLock({ $0.last != nil }) else { return }
+        _ = writeAll(Array("\r\u{1b}[K".utf8), to: STDERR_FILENO)
+    }
+}

@@ -130,12 +130,6 @@ package enum Base64 {
         }
     }
 
-    /// Like ``decodeSecret(_:)``, to be kept and shared.
-    package static func decodeShared(_ text: UnsafeRawBufferPointer) -> SharedSecret? {
-        guard let decoded = decodeSecret(text) else { return nil }
-        return SharedSecret(decoded)
-    }
-
     private static func encodedBytes(_ source: UnsafeRawBufferPointer) -> [UInt8] {
         let length = (source.count + 2) / 3 * 4
         var output = [CChar](repeating: 0, count: length + 1)

@@ -1,59 +1,56 @@
 internal import COpenSSL
 
-/// The SHA-2 family (FIPS 180-4) in one call, and HMAC (RFC 2104) with it.
+/// Hash functions that a caller may choose, by the names that Vault clients use (FIPS 180-4, FIPS 202).
 package enum HashAlgorithm: String, Sendable, CaseIterable {
     case sha224 = "sha2-224"
     case sha256 = "sha2-256"
     case sha384 = "sha2-384"
     case sha512 = "sha2-512"
+    case sha3Bits224 = "sha3-224"
+    case sha3Bits256 = "sha3-256"
+    case sha3Bits384 = "sha3-384"
+    case sha3Bits512 = "sha3-512"
 
-    private var type: OpaquePointer? {
+    private var function: OpaquePointer? {
         switch self {
         case .sha224: EVP_sha224()
         case .sha256: EVP_sha256()
         case .sha384: EVP_sha384()
         case .sha512: EVP_sha512()
+        case .sha3Bits224: EVP_sha3_224()
+        case .sha3Bits256: EVP_sha3_256()
+        case .sha3Bits384: EVP_sha3_384()
+        case .sha3Bits512: EVP_sha3_512()
         }
     }
 
-    /// Length of a digest in bytes.
-    package var count: Int {
-        switch self {
-        case .sha224: 28
-        case .sha256: 32
-        case .sha384: 48
-        case .sha512: 64
-        }
-    }
-
-    /// - Throws: ``CryptoError`` `.libraryFailure`.
+    /// The digest of `bytes`: 28, 32, 48 or 64 bytes.
+    /// - Throws: ``CryptoError`` `.libraryFailure` when libcrypto lacks the function.
     package func hash(_ bytes: UnsafeRawBufferPointer) throws(CryptoError) -> [UInt8] {
-        var digest = [UInt8](repeating: 0, count: count)
-        var length: UInt32 = 0
-        guard EVP_Digest(bytes.baseAddress, bytes.count, &digest, &length, type, nil) == 1, Int(length) == count else {
-            throw CryptoError(.libraryFailure, "libcrypto has no \(rawValue)")
+        var output = [UInt8](repeating: 0, count: Int(EVP_MAX_MD_SIZE))
+        var written: UInt32 = 0
+        guard EVP_Digest(bytes.baseAddress, bytes.count, &output, &written, function, nil) == 1 else {
+            throw CryptoError(.libraryFailure, "libcrypto does not have this hash function")
         }
-        return digest
+        return Array(output.prefix(Int(written)))
     }
 
-    /// - Throws: ``CryptoError`` `.libraryFailure`.
+    /// The HMAC of `bytes` (RFC 2104), as long as ``hash(_:)``.
+    /// - Parameter key: any length.
+    /// - Throws: ``CryptoError`` `.libraryFailure` when libcrypto lacks the function.
     package func authenticate(_ bytes: UnsafeRawBufferPointer, key: UnsafeRawBufferPointer) throws(CryptoError)
         -> [UInt8]
     {
-        var code = [UInt8](repeating: 0, count: count)
-        var length: UInt32 = 0
-        let done = HMAC(
-            type,
-            key.baseAddress,
-            Int32(key.count),
-            bytes.bytePointer,
-            bytes.count,
-            &code,
-            &length
-        )
-        guard done != nil, Int(length) == count else {
-            throw CryptoError(.libraryFailure, "libcrypto has no HMAC with \(rawValue)")
+        var output = [UInt8](repeating: 0, count: Int(EVP_MAX_MD_SIZE))
+        var written: UInt32 = 0
+        let start = bytes.baseAddress?.assumingMemoryBound(to: UInt8.self)
+        // HMAC(3) takes a null key for "the key of the call before".
+        var none: UInt8 = 0
+        let made = withUnsafeMutablePointer(to: &none) { none in
+            HMAC(function, key.baseAddress ?? .init(none), Int32(key.count), start, bytes.count, &output, &written)
+                != nil
         }
-        return code
+        guard made else { throw CryptoError(.libraryFailure, "libcrypto does not have this hash function") }
+        return Array(output.prefix(Int(written)))
     }
 }

@@ -40,13 +40,17 @@ package final class SigningKey: Sendable {
     }
 
     /// A 64-byte signature over `message`.
-    package func sign(_ message: [UInt8]) -> [UInt8] {
+    package func sign(_ message: [UInt8]) -> [UInt8] { message.withUnsafeBytes { sign($0) } }
+
+    /// A 64-byte signature over `message`, which stays where it lies.
+    package func sign(_ message: UnsafeRawBufferPointer) -> [UInt8] {
         var signature = [UInt8](repeating: 0, count: 64)
         _ = secret.withBytes { secret in
+            // Nothing is read of an empty message, but libsodium wants a valid pointer.
             crypto_sign_detached(
                 &signature,
                 nil,
-                message,
+                message.isEmpty ? secret.octets : message.octets,
                 UInt64(message.count),
                 secret.octets
             )
@@ -54,27 +58,22 @@ package final class SigningKey: Sendable {
         return signature
     }
 
-    /// A 64-byte signature over `message`, which may be secret.
-    package func sign(_ message: UnsafeRawBufferPointer) -> [UInt8] {
-        var signature = [UInt8](repeating: 0, count: 64)
-        _ = secret.withBytes { secret in
-            crypto_sign_detached(&signature, nil, message.octets, UInt64(message.count), secret.octets)
-        }
-        return signature
-    }
-
-    /// Like ``isValid(_:over:publicKey:)`` for a message that may be secret.
-    package static func isValid(_ signature: [UInt8], over message: UnsafeRawBufferPointer, publicKey: [UInt8]) -> Bool
-    {
-        Sodium.require()
-        guard signature.count == 64, publicKey.count == 32 else { return false }
-        return crypto_sign_verify_detached(signature, message.octets, UInt64(message.count), publicKey) == 0
-    }
-
     /// Whether `signature` (64 bytes) is one of `publicKey` (32 bytes) over `message`.
     package static func isValid(_ signature: [UInt8], over message: [UInt8], publicKey: [UInt8]) -> Bool {
+        message.withUnsafeBytes { isValid(signature, over: $0, publicKey: publicKey) }
+    }
+
+    /// The same over a message that stays where it lies.
+    package static func isValid(
+        _ signature: [UInt8],
+        over message: UnsafeRawBufferPointer,
+        publicKey: [UInt8]
+    ) -> Bool {
         Sodium.require()
         guard signature.count == 64, publicKey.count == 32 else { return false }
-        return crypto_sign_verify_detached(signature, message, UInt64(message.count), publicKey) == 0
+        return publicKey.withUnsafeBytes { key in
+            let start = message.isEmpty ? key.octets : message.octets
+            return crypto_sign_verify_detached(signature, start, UInt64(message.count), key.octets) == 0
+        }
     }
 }

@@ -14,6 +14,7 @@ package enum StorageNamespace: UInt8, Sendable, CaseIterable {
     case identity = 10
     case mount = 11
     case other = 12
+    case transit = 13
 }
 
 /// A place in clear, known above the barrier only.

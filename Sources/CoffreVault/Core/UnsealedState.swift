@@ -21,7 +21,8 @@ final class UnsealedState {
     var callers = BoundedCache<CallerKey, Caller>(limit: 10_000)
     var kvMetadata = BoundedCache<[UInt8], KVMetadata>(limit: 20_000)
     var kvConfigurations: [String: KVConfiguration] = [:]
-    var transitKeys = BoundedCache<[UInt8], TransitKey>(limit: 1000)
+    /// Each holds a page of guarded memory at least.
+    var transitKeys = BoundedCache<BarrierKey, LoadedTransitKey>(limit: 256)
     var kvPending: [[UInt8]: PendingMetadata] = [:]
     private var chains: UInt64 = 0
     var reasons = BoundedCache<RuleKey, AuditWhy>(limit: 10_000)

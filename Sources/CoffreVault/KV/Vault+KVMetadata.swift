@@ -86,7 +86,7 @@ extension Vault {
 
     /// A page of sorted names.
     /// - Throws: ``VaultError`` `.notFound` when there is nothing, `.badRequest`.
-    private func page(_ names: [String], _ context: RequestContext) throws -> [String] {
+    func page(_ names: [String], _ context: RequestContext) throws -> [String] {
         guard !names.isEmpty else { throw VaultError.notFound }
         var names = names
         if let after = context.query("after"), !after.isEmpty {

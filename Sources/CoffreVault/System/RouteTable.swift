@@ -186,8 +186,11 @@ struct Route: Sendable {
         POST decrypt/{name} : Decrypt
         POST rewrap/{name} : Encrypt anew under the newest version
         POST sign/{name} : Sign
+        POST sign/{name}/{algorithm} : Sign
         POST verify/{name} : Verify a signature or code
+        POST verify/{name}/{algorithm} : Verify a signature or code
         POST hmac/{name} : An authentication code
+        POST hmac/{name}/{algorithm} : An authentication code
         POST datakey/{kind}/{name} : A key for use elsewhere
         POST random : Random bytes
         POST random/{bytes} : Random bytes

@@ -78,7 +78,7 @@ extension Vault {
         case .database:
             try collect(.database, DatabasePlace.kinds.map { DatabasePlace(mount: mount).parent($0) }, &found)
         case .approle: try collect(.identity, try appRoleParents(mount), &found)
-        case .transit: try collect(.other, [TransitPlace(mount: mount).parent], &found)
+        case .transit: try collect(.transit, [TransitPlace.parent(mount)], &found)
         case .token, .peer: break
         }
         return found

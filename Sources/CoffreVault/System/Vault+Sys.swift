@@ -50,10 +50,10 @@ extension Vault {
         if let found = try mountEndpoint(context, rest) { return found }
         if let found = remountEndpoint(context, rest) { return found }
         if rest.hasPrefix("tools/random") || rest.hasPrefix("tools/hash") {
-            let parts = rest.split(separator: "/", maxSplits: 2).map(String.init)
-            guard parts[1] == "random" || parts[1] == "hash" else { return nil }
+            let parts = rest.split(separator: "/").map(String.init)
+            guard parts.count <= 4, ["random", "hash"].contains(parts[1]) else { return nil }
             guard context.verb == .write else { return .unsupported(what) }
-            return toolEndpoint(parts[1], parts.count == 3 ? parts[2] : nil, what, .sysRead)
+            return toolEndpoint(parts[1], Array(parts[2...]), what, .sysRead)
         }
         if let found = keyEndpoint(context, rest) { return found }
         if rest == "internal/specs/openapi" { return openAPIEndpoint(context) }

@@ -1,272 +1,237 @@
-internal import CoffreCrypto
-internal import CoffreWire
+package import CoffreCrypto
+package import CoffreWire
 
-/// A named key of `transit/`, with all of its versions.
-struct TransitKey: Sendable {
-    enum Kind: String, Sendable {
-        case aes256 = "aes256-gcm96"
+/// A named key of a transit mount: what it may do, and the secrets of all of its versions.
+package struct TransitKey: Sendable {
+    /// By the names that clients use.
+    package enum Kind: String, Sendable {
+        case aes = "aes256-gcm96"
         case ed25519
         case hmac
+
+        var encrypts: Bool { self == .aes }
+        var signs: Bool { self == .ed25519 }
     }
 
-    /// One version: what it encrypts or signs with, and what it authenticates with.
-    final class Version: Sendable {
-        let number: Int64
-        let created: Timestamp
-        /// 64 bytes: key (or seed) and key of HMAC.
-        let material: SharedSecret
-        private let cipher: AESGCM?
-        let signing: SigningKey?
+    /// Versions that are kept at most; older ones must be trimmed first.
+    package static let maximumVersions = 4096
 
-        /// - Throws: ``VaultError`` `.internalError`.
-        init(number: Int64, created: Timestamp, material: SharedSecret, kind: Kind) throws(VaultError) {
-            self.number = number
-            self.created = created
-            self.material = material
-            let key = material.withBytes { material in
-                SecretBytes.key(copying: UnsafeRawBufferPointer(rebasing: material[..<32]))
-            }
-            do throws(CryptoError) {
-                cipher = kind == .aes256 ? try AESGCM(key: key) : nil
-                signing = kind == .ed25519 ? try SigningKey(seed: key) : nil
-            } catch {
-                throw VaultError(.internalError, "internal error", cause: error)
-            }
-        }
-
-        /// nonce(12) ‖ ciphertext ‖ tag(16).
-        func encrypt(_ plaintext: SharedSecret, aad: [UInt8]) throws(CryptoError) -> [UInt8] {
-            guard let cipher else { throw CryptoError(.libraryFailure, "no cipher") }
-            var output = Random.bytes(12) + [UInt8](repeating: 0, count: plaintext.count + 16)
-            let nonce = Array(output[..<12])
-            let target = UnsafeMutableRawBufferPointer.allocate(byteCount: plaintext.count + 16, alignment: 16)
-            defer { target.deallocate() }
-            try plaintext.withBytes { plaintext throws(CryptoError) in
-                try nonce.withRawBytes { nonce throws(CryptoError) in
-                    try aad.withRawBytes { aad throws(CryptoError) in
-                        try cipher.encrypt(plaintext, nonce: nonce, aad: aad, into: target)
-                    }
-                }
-            }
-            output.replaceSubrange(12..., with: target)
-            return output
-        }
-
-        func decrypt(_ sealed: [UInt8], aad: [UInt8]) throws(CryptoError) -> SharedSecret {
-            guard let cipher else { throw CryptoError(.libraryFailure, "no cipher") }
-            return try sealed.withRawBytes { sealed throws(CryptoError) in
-                try aad.withRawBytes { aad throws(CryptoError) in
-                    SharedSecret(
-                        try SecretBytes(count: sealed.count - 28) { target throws(CryptoError) in
-                            try cipher.decrypt(
-                                UnsafeRawBufferPointer(rebasing: sealed[12...]),
-                                nonce: UnsafeRawBufferPointer(rebasing: sealed[..<12]),
-                                aad: aad,
-                                into: target
-                            )
-                        }
-                    )
-                }
-            }
-        }
-
-        /// Keys of type `hmac` authenticate with the key itself, others with one of their own.
-        func authenticate(_ input: SharedSecret, _ algorithm: HashAlgorithm, kind: Kind) throws(CryptoError) -> [UInt8]
-        {
-            let range = kind == .hmac ? 0..<32 : 32..<64
-            return try material.withBytes { material throws(CryptoError) in
-                let key = UnsafeRawBufferPointer(rebasing: material[range])
-                return try input.withBytes { input throws(CryptoError) in
-                    try algorithm.authenticate(input, key: key)
-                }
-            }
-        }
-    }
-
-    let name: String
     let kind: Kind
-    private(set) var versions: [Int64: Version] = [:]
-    private(set) var latest: Int64 = 0
-    var minimumDecryption: Int64 = 1
-    var minimumEncryption: Int64 = 0
+    /// Bytes of each version of an `hmac` key, 32...512; 0 for others.
+    let keySize: Int
+    /// Number of the oldest version that is still here.
+    private(set) var first: Int64 = 1
+    /// When each version was made, oldest first.
+    package private(set) var created: [Timestamp] = []
+    /// The versions' secrets one after the other, in guarded pages; ``stride`` bytes each.
+    private(set) var material = SharedSecret(SecretBytes.key(count: 0) { _ in })
+    /// Oldest version that may decrypt and verify, from 1.
+    package var minimumDecryption: Int64 = 1
+    /// 0 means the latest only by default, any that can decrypt on request.
+    package var minimumEncryption: Int64 = 0
     private(set) var minimumAvailable: Int64 = 0
-    var isDeletionAllowed = false
+    var isDeletable = false
+    /// Version of the row that holds this; 0 before the first write. Not stored.
+    var rowVersion: UInt64 = 0
 
-    /// A key without versions; see ``rotate(at:)``.
-    init(name: String, kind: Kind) {
-        self.name = name
+    /// Number of the newest version.
+    package var latest: Int64 { first + Int64(created.count) - 1 }
+
+    /// A new key with its first version.
+    /// - Parameter keySize: bytes of an `hmac` key, 32...512; 0 for others.
+    package init(_ kind: Kind, keySize: Int, at now: Timestamp) {
         self.kind = kind
+        self.keySize = keySize
+        appendVersion(at: now)
     }
 
-    /// Adds the next version.
-    mutating func rotate(at now: Timestamp) throws(VaultError) {
-        latest += 1
-        let material = SharedSecret(SecretBytes.randomKey(count: 64))
-        versions[latest] = try Version(number: latest, created: now, material: material, kind: kind)
+    /// Adds a random version, from now on the latest.
+    package mutating func appendVersion(at now: Timestamp) {
+        let (old, length, kind) = (material, stride, kind)
+        material = SharedSecret(
+            SecretBytes.key(count: old.count + length) { target in
+                old.withBytes { target.copyMemory(from: $0) }
+                let version = UnsafeMutableRawBufferPointer(rebasing: target[old.count...])
+                Random.fill(version)
+                if kind == .ed25519 {
+                    let pair = SigningKey()
+                    pair.withSeed { version.copyMemory(from: $0) }
+                    UnsafeMutableRawBufferPointer(rebasing: version[32...]).copyBytes(from: pair.publicKey)
+                }
+            }
+        )
+        created.append(now)
     }
 
     /// Erases every version below `version`.
-    mutating func trim(to version: Int64) {
+    package mutating func trim(below version: Int64) {
         minimumAvailable = version
-        for number in versions.keys where number < version { versions[number] = nil }
+        let count = Int(min(max(version - first, 0), Int64(created.count) - 1))
+        guard count > 0 else { return }
+        let dropped = count * stride
+        material = material.withBytes { bytes in
+            SharedSecret(SecretBytes.key(copying: UnsafeRawBufferPointer(rebasing: bytes[dropped...])))
+        }
+        created.removeFirst(count)
+        first += Int64(count)
     }
 
-    /// The version to encrypt or sign with; 0 asks for the newest.
-    /// - Throws: ``VaultError`` `.badRequest`.
-    func version(forEncryption wanted: Int64) throws(VaultError) -> Version {
-        let number = wanted == 0 ? latest : wanted
-        if number < 0 { throw .badRequest("requested version for encryption is negative") }
-        if number > latest {
-            throw .badRequest("requested version for encryption is higher than the latest key version")
-        }
-        if number < minimumEncryption {
-            throw .badRequest("requested version for encryption is less than the minimum encryption key version")
-        }
-        guard let version = versions[number] else { throw .badRequest("that key version has been trimmed") }
-        return version
+    // MARK: secrets of a version
+
+    /// Part of a version's secret.
+    enum Part {
+        /// 32 bytes of an AES key, the 32-byte seed of an Ed25519 pair.
+        case secret
+        /// The 32 public bytes of an Ed25519 pair.
+        case publicKey
+        /// What `hmac/` uses: 32 bytes beside the key proper, or the key itself of an `hmac` key.
+        case hmac
     }
 
-    /// The version that `vault:v<number>:` names.
-    /// - Parameter what: `ciphertext` or `signature`, for the sentence.
-    /// - Throws: ``VaultError`` `.badRequest`.
-    func version(_ number: Int64, of what: String) throws(VaultError) -> Version {
-        // What was written before there were versions counts as the first.
-        let number = number == 0 ? 1 : number
-        if number > latest { throw .badRequest("invalid \(what): version is too new") }
-        if number < minimumDecryption {
-            throw .badRequest("\(what) version is disallowed by policy (too old)")
+    private var stride: Int {
+        switch kind {
+        case .aes: 64
+        case .ed25519: 96
+        case .hmac: keySize
         }
-        guard let version = versions[number] else { throw .badRequest("that key version has been trimmed") }
-        return version
     }
 
-    var json: JSONValue {
-        let shown = versions.values.filter { $0.number >= minimumDecryption }.sorted { $0.number < $1.number }
-        let keys = shown.map { version in
-            let value: JSONValue
-            if let signing = version.signing {
-                value = [
-                    "certificate_chain": "", "creation_time": .string(version.created.rfc3339), "name": "ed25519",
-                    "public_key": .string(Base64.encode(signing.publicKey)),
-                ]
-            } else {
-                value = .integer(version.created.seconds)
-            }
-            return JSONValue.Member(String(version.number), value)
+    /// Lends a part of `version`; nil when there is no such version.
+    func withBytes<R>(_ part: Part, of version: Int64, _ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R? {
+        guard version >= first, version <= latest else { return nil }
+        let start = Int(version - first) * stride
+        let range: Range<Int>
+        switch (part, kind) {
+        case (.secret, .hmac), (.hmac, .hmac): range = start..<start + keySize
+        case (.secret, _): range = start..<start + 32
+        case (.publicKey, .ed25519): range = start + 32..<start + 64
+        case (.publicKey, _): return nil
+        case (.hmac, .aes): range = start + 32..<start + 64
+        case (.hmac, .ed25519): range = start + 64..<start + 96
         }
-        return [
-            "allow_plaintext_backup": .bool(false), "auto_rotate_period": .integer(0),
-            "deletion_allowed": .bool(isDeletionAllowed), "derived": .bool(false), "exportable": .bool(false),
-            "imported_key": .bool(false), "keys": .object(keys), "latest_version": .integer(latest),
-            "min_available_version": .integer(minimumAvailable), "min_decryption_version": .integer(minimumDecryption),
-            "min_encryption_version": .integer(minimumEncryption), "name": .string(name), "soft_deleted": .bool(false),
-            "supports_decryption": .bool(kind == .aes256), "supports_derivation": .bool(false),
-            "supports_encryption": .bool(kind == .aes256), "supports_signing": .bool(kind == .ed25519),
-            "type": .string(kind.rawValue),
+        return try material.withBytes { try body(UnsafeRawBufferPointer(rebasing: $0[range])) }
+    }
+
+    /// 32 bytes; nil for a key that has none.
+    func publicKey(_ version: Int64) -> [UInt8]? { withBytes(.publicKey, of: version) { Array($0) } }
+
+    // MARK: wire form
+
+    /// What `keys/<name>` shows.
+    package func json(name: String) -> JSONValue {
+        var members: [JSONValue.Member] = [
+            .init("allow_plaintext_backup", .bool(false)), .init("auto_rotate_period", .integer(0)),
+            .init("deletion_allowed", .bool(isDeletable)), .init("derived", .bool(false)),
+            .init("exportable", .bool(false)), .init("imported_key", .bool(false)),
         ]
+        if kind == .hmac {
+            members.append(.init("key_size", .integer(keySize)))
+        } else {
+            members.append(.init("keys", .object((max(first, minimumDecryption)...latest).map { describe($0) })))
+        }
+        members += [
+            .init("latest_version", .integer(latest)), .init("min_available_version", .integer(minimumAvailable)),
+            .init("min_decryption_version", .integer(minimumDecryption)),
+            .init("min_encryption_version", .integer(minimumEncryption)), .init("name", .string(name)),
+            .init("soft_deleted", .bool(false)), .init("supports_decryption", .bool(kind.encrypts)),
+            .init("supports_derivation", .bool(false)), .init("supports_encryption", .bool(kind.encrypts)),
+            .init("supports_signing", .bool(kind.signs)), .init("type", .string(kind.rawValue)),
+        ]
+        return .object(members)
+    }
+
+    private func describe(_ version: Int64) -> JSONValue.Member {
+        let made = created[Int(version - first)]
+        guard let publicKey = publicKey(version) else { return .init(String(version), .integer(made.seconds)) }
+        let description: JSONValue = [
+            "certificate_chain": .string(""), "creation_time": .string(made.rfc3339), "name": .string(kind.rawValue),
+            "public_key": .string(Base64.encode(publicKey)),
+        ]
+        return .init(String(version), description)
     }
 
     // MARK: storage form
 
-    /// Length of the header (4, BE) ‖ header in JSON ‖ 64 bytes for each version, in order.
-    var encoded: SharedSecret {
-        let sorted = versions.values.sorted { $0.number < $1.number }
-        let header: JSONValue = [
-            "type": .string(kind.rawValue), "latest": .integer(latest), "decrypt": .integer(minimumDecryption),
+    private static let format: UInt8 = 1
+
+    /// `format(1) ‖ length of header(4, BE) ‖ header, JSON ‖ material`.
+    package var encoded: SharedSecret {
+        let header = JSONValue.object([
+            "type": .string(kind.rawValue), "size": .integer(keySize), "first": .integer(first),
+            "created": .array(created.map { .integer($0.nanoseconds) }), "decrypt": .integer(minimumDecryption),
             "encrypt": .integer(minimumEncryption), "available": .integer(minimumAvailable),
-            "deletion": .bool(isDeletionAllowed),
-            "versions": .array(
-                sorted.map { .array([.integer($0.number), .integer($0.created.nanoseconds)]) }
-            ),
-        ]
-        let text = header.encoded()
+            "deletable": .bool(isDeletable),
+        ]).encoded()
+        let start = 5 + header.count
         return SharedSecret(
-            SecretBytes(count: 4 + text.count + 64 * sorted.count) { target in
-                target.storeBytes(of: UInt32(text.count).bigEndian, as: UInt32.self)
-                UnsafeMutableRawBufferPointer(rebasing: target[4..<4 + text.count]).copyBytes(from: text)
-                var position = 4 + text.count
-                for version in sorted {
-                    version.material.withBytes { material in
-                        UnsafeMutableRawBufferPointer(rebasing: target[position..<position + 64])
-                            .copyMemory(from: material)
-                    }
-                    position += 64
-                }
+            SecretBytes(count: start + material.count) { target in
+                target[0] = Self.format
+                target.storeBytes(of: UInt32(header.count).bigEndian, toByteOffset: 1, as: UInt32.self)
+                UnsafeMutableRawBufferPointer(rebasing: target[5...]).copyBytes(from: header)
+                material.withBytes { UnsafeMutableRawBufferPointer(rebasing: target[start...]).copyMemory(from: $0) }
             }
         )
     }
 
     /// - Throws: ``VaultError`` `.storageCorrupt`.
-    init(name: String, decoding stored: SharedSecret) throws(VaultError) {
-        let corrupt = VaultError(.storageCorrupt, "a key of transit cannot be read")
-        let header: JSONValue? = stored.withBytes { bytes in
-            guard bytes.count > 4 else { return nil }
-            let length = Int(UInt32(bigEndian: bytes.loadUnaligned(as: UInt32.self)))
-            guard length <= bytes.count - 4 else { return nil }
-            return try? JSONValue(parsing: Array(bytes[4..<4 + length]))
-        }
-        guard let header, let kind = header["type"]?.string.flatMap({ Kind(rawValue: $0) }),
-            let latest = header["latest"]?.integer, let list = header["versions"]?.array
-        else { throw corrupt }
-        self.name = name
-        self.kind = kind
-        self.latest = latest
-        minimumDecryption = header["decrypt"]?.integer ?? 1
-        minimumEncryption = header["encrypt"]?.integer ?? 0
-        minimumAvailable = header["available"]?.integer ?? 0
-        isDeletionAllowed = header["deletion"]?.bool ?? false
-        let start = stored.count - 64 * list.count
-        for (index, item) in list.enumerated() {
-            guard let parts = item.array?.compactMap(\.integer), parts.count == 2, start >= 4 else { throw corrupt }
-            let material = stored.withBytes { bytes in
-                SecretBytes.key(
-                    copying: UnsafeRawBufferPointer(rebasing: bytes[start + 64 * index..<start + 64 * (index + 1)])
-                )
+    package init(decoding stored: SharedSecret, rowVersion: UInt64) throws(VaultError) {
+        let corrupt = VaultError(.storageCorrupt, "a transit key cannot be read")
+        let parsed = stored.withBytes { bytes -> (JSONValue, SharedSecret)? in
+            guard bytes.count > 5, bytes[0] == Self.format else { return nil }
+            let length = Int(UInt32(bigEndian: bytes.loadUnaligned(fromByteOffset: 1, as: UInt32.self)))
+            guard length <= bytes.count - 5, let header = try? JSONValue(parsing: bytes[5..<5 + length]) else {
+                return nil
             }
-            versions[parts[0]] = try Version(
-                number: parts[0],
-                created: Timestamp(nanoseconds: parts[1]),
-                material: SharedSecret(material),
-                kind: kind
-            )
+            let secrets = SecretBytes.key(copying: UnsafeRawBufferPointer(rebasing: bytes[(5 + length)...]))
+            return (header, SharedSecret(secrets))
         }
+        guard case (let header, let secrets)? = parsed else { throw corrupt }
+        guard let kind = header["type"]?.string.flatMap({ Kind(rawValue: $0) }),
+            let size = header["size"]?.integer, (0...512).contains(size),
+            let first = header["first"]?.integer, (1..<1 << 40).contains(first),
+            let created = header["created"]?.array?.compactMap(\.integer), !created.isEmpty,
+            let decrypt = header["decrypt"]?.integer, let encrypt = header["encrypt"]?.integer,
+            let available = header["available"]?.integer, let isDeletable = header["deletable"]?.bool
+        else { throw corrupt }
+        self.kind = kind
+        keySize = Int(size)
+        self.first = first
+        self.created = created.map { Timestamp(nanoseconds: $0) }
+        material = secrets
+        minimumDecryption = decrypt
+        minimumEncryption = encrypt
+        minimumAvailable = available
+        self.isDeletable = isDeletable
+        self.rowVersion = rowVersion
+        guard stride > 0, material.count == created.count * stride, (1...latest).contains(decrypt),
+            (0...latest).contains(encrypt), available <= decrypt
+        else { throw corrupt }
     }
 }
 
-/// `vault:v<number>:<base64>`.
-struct VersionedText: Sendable {
-    let version: Int64
-    let bytes: [UInt8]
-
-    /// - Parameter what: `ciphertext`, `signature` or `hmac`, for the sentence.
-    /// - Throws: ``VaultError`` `.badRequest`.
-    init(_ text: String, _ what: String) throws(VaultError) {
-        guard text.utf8.starts(with: "vault:v".utf8) else { throw .badRequest("invalid \(what): no prefix") }
-        let rest = text.utf8.dropFirst(7)
-        guard let colon = rest.firstIndex(of: 0x3a) else {
-            throw .badRequest("invalid \(what): wrong number of fields")
-        }
-        let digits = rest[..<colon]
-        guard (1...18).contains(digits.count), digits.allSatisfy({ (0x30...0x39).contains($0) }),
-            let number = Int64(String(decoding: digits, as: UTF8.self))
-        else { throw .badRequest("invalid \(what): version number could not be decoded") }
-        guard let bytes = Base64.decode(rest[rest.index(after: colon)...]) else {
-            throw .badRequest("invalid \(what): could not decode base64")
-        }
-        version = number
-        self.bytes = bytes
-    }
-
-    static func text(_ version: Int64, _ bytes: [UInt8]) -> String { "vault:v\(version):" + Base64.encode(bytes) }
-}
-
-/// Where the keys of a mount lie in the barrier.
+/// Where a transit key lies.
 struct TransitPlace: Sendable {
     let mount: Mount
+    /// Of the characters that ``isName(_:)`` allows.
+    let name: String
 
-    var parent: [UInt8] { Array("transit/\(mount.id)".utf8) }
+    static func parent(_ mount: Mount) -> [UInt8] { Array(mount.id.utf8) }
 
-    func key(_ name: String) -> BarrierKey { BarrierKey(namespace: .other, parent: parent, name: Array(name.utf8)) }
+    var row: BarrierKey {
+        BarrierKey(namespace: .transit, parent: Self.parent(mount), name: Array(name.utf8))
+    }
 
-    func cacheKey(_ name: String) -> [UInt8] { parent + [0x2f] + Array(name.utf8) }
+    var lock: [UInt8] { Array("transit/\(mount.id)/\(name)".utf8) }
+
+    /// Letters, digits, `_`, and inside also `.` and `-`; 128 bytes at most.
+    static func isName(_ name: String) -> Bool {
+        func isWord(_ byte: UInt8) -> Bool {
+            switch byte {
+            case 0x30...0x39, 0x41...0x5a, 0x61...0x7a, 0x5f: true
+            default: false
+            }
+        }
+        guard let start = name.utf8.first, let end = name.utf8.last, name.utf8.count <= 128 else { return false }
+        return isWord(start) && isWord(end) && name.utf8.allSatisfy { isWord($0) || $0 == 0x2d || $0 == 0x2e }
+    }
 }

@@ -2,221 +2,233 @@ internal import CoffreAudit
 internal import CoffreCrypto
 internal import CoffreWire
 
+/// Encryption as a service: the keys stay here, data come and go.
 extension Vault {
-    /// `<mount>/…`: encryption as a service. The keys never leave.
     func transitEndpoint(_ context: RequestContext, _ mount: Mount, _ rest: [UInt8]) throws -> Endpoint? {
-        let parts = String(decoding: rest, as: UTF8.self).split(separator: "/", omittingEmptySubsequences: false)
-            .map(String.init)
-        let place = TransitPlace(mount: mount)
-        guard let action = parts.first else { return nil }
-        var what = AuditWhat(path: mount.path + parts.prefix(2).joined(separator: "/"))
-        if action == "random" || action == "hash", parts.count <= 2 {
+        let parts = rest.split(separator: 0x2f, omittingEmptySubsequences: false).map {
+            String(decoding: $0, as: UTF8.self)
+        }
+        guard let verb = parts.first else { return nil }
+        switch (verb, parts.count) {
+        case ("keys", 1): return transitKeyList(context, mount)
+        case ("random", 1...3), ("hash", 1...2):
+            let what = AuditWhat(path: mount.path + verb)
             guard context.verb == .write else { return .unsupported(what) }
-            return toolEndpoint(action, parts.count == 2 ? parts[1] : nil, what, .transitUse)
-        }
-        if action == "keys" {
-            guard parts.count > 1 else {
-                guard context.verb == .list else { return .unsupported(what, .list) }
-                return .read(.engineRead, what, .capability(.list)) { vault, _ in
-                    try vault.listing(.other, place.parent)
+            return toolEndpoint(verb, Array(parts.dropFirst()), what, .transitUse)
+        case ("datakey", 3):
+            return transitUse(context, mount, verb, name: parts[2]) { transitDataKey($0, $1, kind: parts[1]) }
+        case ("keys", 2...3):
+            guard TransitPlace.isName(parts[1]) else { return nil }
+            return transitKeyEndpoint(context, TransitPlace(mount: mount, name: parts[1]), parts.dropFirst(2).first)
+        case ("encrypt", 2): return try transitUse(context, mount, verb, name: parts[1], transitEncrypt)
+        case ("decrypt", 2): return transitUse(context, mount, verb, name: parts[1], transitDecrypt)
+        case ("rewrap", 2): return transitUse(context, mount, verb, name: parts[1], transitRewrap)
+        case ("sign", 2...3), ("verify", 2...3), ("hmac", 2...3):
+            let algorithm = parts.dropFirst(2).first
+            return transitUse(context, mount, verb, name: parts[1]) { place, what in
+                switch verb {
+                case "sign": transitSign(place, what, algorithm)
+                case "verify": transitVerify(place, what, algorithm)
+                default: transitHMAC(place, what, algorithm)
                 }
             }
-            guard isName(parts[1]), parts.count <= 3 else { return nil }
-            return try transitKeyEndpoint(context, place, parts[1], parts.count == 3 ? parts[2] : nil, what)
-        }
-        let isDataKey = action == "datakey"
-        guard parts.count >= 2, isName(parts[isDataKey && parts.count == 3 ? 2 : 1]) else { return nil }
-        let name = isDataKey && parts.count == 3 ? parts[2] : parts[1]
-        let option = parts.count == 3 ? (isDataKey ? parts[1] : parts[2]) : nil
-        guard context.verb == .write, parts.count <= 3 else { return .unsupported(what) }
-        what.path = "\(mount.path)\(action)/\(name)"
-        return try transitUseEndpoint(context, place, action, name, option, what)
-    }
-
-    /// - Throws: ``VaultError``.
-    func transitKey(_ place: TransitPlace, _ name: String) throws -> TransitKey? {
-        let cacheKey = place.cacheKey(name)
-        if let known = unsealed?.transitKeys[cacheKey] { return known }
-        guard let row = try barrier.get(place.key(name)) else { return nil }
-        let key = try TransitKey(name: name, decoding: row.value)
-        unsealed?.transitKeys[cacheKey] = key
-        return key
-    }
-
-    // MARK: keys
-
-    private func transitKeyEndpoint(
-        _ context: RequestContext,
-        _ place: TransitPlace,
-        _ name: String,
-        _ action: String?,
-        _ what: AuditWhat
-    ) throws -> Endpoint? {
-        switch (action, context.verb) {
-        case (nil, .get):
-            return .read(.engineRead, what, .capability(.read)) { vault, _ in
-                guard let key = try vault.transitKey(place, name) else { throw VaultError.notFound }
-                return Effect(.data(key.json))
-            }
-        case (nil, .write):
-            let exists = try transitKey(place, name) != nil
-            return .change(.transitKey, what, .capability(exists ? .update : .create)) { vault, context in
-                let kind = try vault.withBody(context) { try Self.readKeyType($0) }
-                return try await vault.changeKey(place, name) { known in
-                    if let known { return known }
-                    var key = TransitKey(name: name, kind: kind)
-                    try key.rotate(at: context.now)
-                    return key
-                }
-            }
-        case (nil, .delete):
-            return .change(.transitKey, what, .capability(.delete)) { vault, _ in try await vault.deleteKey(place, name)
-            }
-        case ("rotate", .write):
-            return .change(.transitKey, what, .capability(.update)) { vault, context in
-                try await vault.changeKey(place, name) { known in
-                    guard var key = known else { throw VaultError.badRequest("key not found") }
-                    guard key.versions.count < 10_000 else {
-                        throw VaultError.badRequest("there are 10000 versions: trim the key first")
-                    }
-                    try key.rotate(at: context.now)
-                    return key
-                }
-            }
-        case ("config", .write):
-            return .change(.transitKey, what, .capability(.update)) { vault, context in
-                try await vault.changeKey(place, name) { known in
-                    guard var key = known else {
-                        throw VaultError.badRequest("no existing key named \(name) could be found")
-                    }
-                    try vault.withBody(context) { try Self.configure(&key, $0) }
-                    return key
-                }
-            }
-        case ("trim", .write):
-            return .change(.transitKey, what, .capability(.update)) { vault, context in
-                try await vault.changeKey(place, name) { known in
-                    guard var key = known else { throw VaultError.badRequest("invalid key name") }
-                    let wanted = try vault.withBody(context) { $0?["min_available_version"]?.weakInteger }
-                    try Self.trim(&key, to: wanted)
-                    return key
-                }
-            }
-        case (nil, _), ("rotate", _), ("config", _), ("trim", _): return .unsupported(what)
         default: return nil
         }
     }
 
-    private static func readKeyType(_ body: JSONView?) throws -> TransitKey.Kind {
-        let name = body?["type"]?.string ?? ""
-        guard let kind = TransitKey.Kind(rawValue: name.isEmpty ? "aes256-gcm96" : name) else {
-            throw VaultError.badRequest("unknown key type \(name.prefix(64)): there are aes256-gcm96, ed25519 and hmac")
-        }
-        for field in ["derived", "convergent_encryption", "exportable", "allow_plaintext_backup"]
-        where body?[field]?.weakBool ?? false {
-            throw VaultError.badRequest("\(field) is not available: leave it out")
-        }
-        if let value = body?["auto_rotate_period"], GoDuration.seconds(value) != 0 {
-            throw VaultError.badRequest("auto_rotate_period is not available: rotate with keys/<name>/rotate")
-        }
-        if let size = body?["key_size"]?.weakInteger, size != 0, size != 32 {
-            throw VaultError.badRequest("key_size is 32: no other is available")
-        }
-        return kind
+    /// An operation with the key `name`; the record names the operation, the key and its version.
+    private func transitUse(
+        _ context: RequestContext,
+        _ mount: Mount,
+        _ verb: String,
+        name: String,
+        _ make: (TransitPlace, AuditWhat) throws -> Endpoint
+    ) rethrows -> Endpoint? {
+        guard TransitPlace.isName(name) else { return nil }
+        let what = AuditWhat(path: "\(mount.path)\(verb)/\(name)")
+        guard context.verb == .write else { return .unsupported(what) }
+        return try make(TransitPlace(mount: mount, name: name), what)
     }
 
-    private static func configure(_ key: inout TransitKey, _ body: JSONView?) throws {
-        func number(_ field: String) throws -> Int64? {
-            guard let value = body?[field] else { return nil }
-            guard let number = value.weakInteger, number >= 0 else {
-                throw VaultError.badRequest("\(field) is a whole number that is not negative")
+    /// The key at `place`, from the cache or the barrier; nil when there is none.
+    func transitKey(_ place: TransitPlace) throws -> LoadedTransitKey? {
+        guard let state = unsealed else { throw VaultError.sealed }
+        if let known = state.transitKeys[place.row] { return known }
+        guard let row = try barrier.get(place.row) else { return nil }
+        let loaded = LoadedTransitKey(try TransitKey(decoding: row.value, rowVersion: row.version))
+        state.transitKeys[place.row] = loaded
+        return loaded
+    }
+
+    /// - Throws: ``VaultError`` `.badRequest` when there is none.
+    func transitKey(_ place: TransitPlace, orSay message: String) throws -> LoadedTransitKey {
+        guard let key = try transitKey(place) else { throw VaultError.badRequest(message) }
+        return key
+    }
+
+    // MARK: encryption
+
+    private static let encryption = TransitOperation(
+        required: ("plaintext", "missing plaintext to encrypt"),
+        failsWhole: true,
+        known: ["plaintext", "associated_data", "key_version", "type", "convergent_encryption"]
+    )
+
+    /// Creates the key when it is not there and the caller may.
+    private func transitEncrypt(_ place: TransitPlace, _ what: AuditWhat) throws -> Endpoint {
+        if try transitKey(place) != nil {
+            return .read(.transitUse, what, .capability(.update)) { vault, context in
+                try vault.encryptTransit(place, what, context)
             }
-            return number
         }
-        var (decryption, encryption) = (key.minimumDecryption, key.minimumEncryption)
-        if let wanted = try number("min_decryption_version") {
-            decryption = max(1, wanted)
-            guard decryption <= key.latest else {
-                throw VaultError.badRequest(
-                    "cannot set min decryption version of \(decryption), latest key version is \(key.latest)"
-                )
+        return .change(.transitKey, what, .capability(.create)) { vault, context in
+            try vault.checkNewTransitKey(context)
+            guard try vault.isTransitFeasible(context, Self.encryption, Self.checkFirstEncryption) else {
+                // No key is made for a batch of which nothing can be encrypted.
+                return try vault.answerTransit(context, what, Self.encryption) { item, _ in
+                    try Self.checkFirstEncryption(item)
+                }
             }
-        }
-        if let wanted = try number("min_encryption_version") {
-            encryption = wanted
-            guard encryption <= key.latest else {
-                throw VaultError.badRequest(
-                    "cannot set min encryption version of \(encryption), latest key version is \(key.latest)"
-                )
+            let made = try await vault.changeTransitKey(place) { known in
+                if known != nil {
+                    try vault.decideAgain(.update, context)
+                    return .nothing
+                }
+                return .put(TransitKey(.aes, keySize: 0, at: context.now))
             }
+            var effect = try vault.encryptTransit(place, what, context)
+            effect.generation = made.generation
+            return effect
         }
-        guard encryption == 0 || encryption >= decryption else {
-            throw VaultError.badRequest(
-                "cannot set min encryption/decryption values; min encryption version of \(encryption) must be greater than "
-                    + "or equal to min decryption version of \(decryption)"
+    }
+
+    /// - Throws: ``VaultError`` `.badRequest` when a key of another kind is asked for.
+    private func checkNewTransitKey(_ context: RequestContext) throws {
+        try withBody(context) { body in
+            if let type = try TransitItem(body).text("type"), type != TransitKey.Kind.aes.rawValue {
+                throw VaultError.badRequest("unknown key type \(type.prefix(64))")
+            }
+            try Self.refuseConvergence(body)
+        }
+    }
+
+    private static func refuseConvergence(_ body: JSONView?) throws(VaultError) {
+        if body?["convergent_encryption"]?.weakBool ?? false {
+            throw .badRequest("convergent_encryption is not available: leave it out")
+        }
+    }
+
+    /// - Throws: ``VaultError`` `.badRequest` when a key with one version cannot encrypt this.
+    private static func checkFirstEncryption(_ item: TransitItem) throws(VaultError) {
+        guard try item.decoded("plaintext") != nil else { throw .badRequest("missing plaintext to encrypt") }
+        let version = try item.keyVersion
+        guard version >= 0 else { throw .badRequest("requested version for encryption is negative") }
+        guard version <= 1 else {
+            throw .badRequest("requested version for encryption is higher than the latest key version")
+        }
+        _ = try item.associatedData
+        try item.checkContext()
+    }
+
+    private func encryptTransit(_ place: TransitPlace, _ what: AuditWhat, _ context: RequestContext) throws -> Effect {
+        try withBody(context) { try Self.refuseConvergence($0) }
+        let key = try transitKey(place, orSay: "encryption key not found")
+        return try answerTransit(context, what, Self.encryption) { item, answer in
+            guard let plaintext = try item.decoded("plaintext") else {
+                throw VaultError.badRequest("missing plaintext to encrypt")
+            }
+            let made = try key.encrypt(plaintext, associatedData: item.associatedData, version: item.keyVersion)
+            answer.add("ciphertext", .string(made.text))
+            answer.add("key_version", .integer(made.version))
+            answer.version = made.version
+        }
+    }
+
+    private func transitDecrypt(_ place: TransitPlace, _ what: AuditWhat) -> Endpoint {
+        .read(.transitUse, what, .capability(.update)) { vault, context in
+            let operation = TransitOperation(
+                required: ("ciphertext", "missing ciphertext to decrypt"),
+                failsWhole: true,
+                besidesError: [.init("plaintext", .string(""))],
+                known: ["ciphertext", "associated_data"]
             )
-        }
-        guard decryption >= key.minimumAvailable else {
-            throw VaultError.badRequest("min decryption version should not be less then min available version")
-        }
-        for field in ["exportable", "allow_plaintext_backup"] where body?[field]?.weakBool ?? false {
-            throw VaultError.badRequest("\(field) is not available: leave it out")
-        }
-        if let value = body?["auto_rotate_period"], GoDuration.seconds(value) != 0 {
-            throw VaultError.badRequest("auto_rotate_period is not available: rotate with keys/<name>/rotate")
-        }
-        key.minimumDecryption = decryption
-        key.minimumEncryption = encryption
-        if let flag = body?["deletion_allowed"]?.weakBool { key.isDeletionAllowed = flag }
-    }
-
-    private static func trim(_ key: inout TransitKey, to wanted: Int64?) throws {
-        guard let wanted else { throw VaultError.badRequest("missing min_available_version") }
-        let reason: String? =
-            if wanted < key.minimumAvailable {
-                "minimum available version cannot be decremented"
-            } else if key.minimumEncryption == 0 {
-                "minimum available version cannot be set when minimum encryption version is not set"
-            } else if wanted > key.latest {
-                "minimum available version cannot be higher than the latest key version"
-            } else if wanted > key.minimumEncryption {
-                "minimum available version cannot be higher than minimum encryption version"
-            } else if wanted > key.minimumDecryption {
-                "minimum available version cannot be higher than minimum decryption version"
-            } else if wanted < 0 {
-                "minimum available version cannot be negative"
-            } else {
-                nil
+            var key: LoadedTransitKey?
+            return try vault.answerTransit(context, what, operation) { items, isBatch in
+                if !isBatch, try items.first?.text("ciphertext")?.isEmpty ?? true {
+                    throw VaultError.badRequest("missing ciphertext to decrypt")
+                }
+                key = try vault.transitKey(place, orSay: "encryption key not found")
+            } _: { item, answer in
+                guard let key else { return }
+                let opened = try key.decrypt(try item.text("ciphertext") ?? "", associatedData: item.associatedData)
+                answer.add("plaintext", secret: SharedSecret(opened.plaintext.withSecret { Base64.encodeSecret($0) }))
+                answer.version = opened.version
             }
-        if let reason { throw VaultError.badRequest(reason) }
-        key.trim(to: wanted)
-    }
-
-    /// Changes of one key follow each other.
-    func changeKey(_ place: TransitPlace, _ name: String, _ body: (TransitKey?) throws -> TransitKey) async throws
-        -> Effect
-    {
-        guard let state = unsealed else { throw VaultError.sealed }
-        return try await state.locks.withLock(place.cacheKey(name)) {
-            let key = try body(try transitKey(place, name))
-            let generation = try await commit([.put(place.key(name), key.encoded, expect: .any)])
-            state.transitKeys[place.cacheKey(name)] = nil
-            return Effect(.data(key.json), generation: generation)
         }
     }
 
-    private func deleteKey(_ place: TransitPlace, _ name: String) async throws -> Effect {
-        guard let state = unsealed else { throw VaultError.sealed }
-        return try await state.locks.withLock(place.cacheKey(name)) {
-            guard let key = try transitKey(place, name) else {
-                throw VaultError.badRequest("error deleting policy \(name): could not delete key; not found")
+    /// Decrypts and encrypts under the latest version, without showing the plaintext; the associated data stay.
+    private func transitRewrap(_ place: TransitPlace, _ what: AuditWhat) -> Endpoint {
+        .read(.transitUse, what, .capability(.update)) { vault, context in
+            let operation = TransitOperation(known: ["ciphertext", "associated_data", "key_version"])
+            var key: LoadedTransitKey?
+            return try vault.answerTransit(context, what, operation) { items, isBatch in
+                if !isBatch, try items.first?.text("ciphertext")?.isEmpty ?? true {
+                    throw VaultError.badRequest("missing ciphertext to decrypt")
+                }
+                key = try vault.transitKey(place, orSay: "encryption key not found")
+            } _: { item, answer in
+                guard let key else { return }
+                let associatedData = try item.associatedData
+                let opened = try key.decrypt(try item.text("ciphertext") ?? "", associatedData: associatedData)
+                let made = try key.encrypt(
+                    opened.plaintext,
+                    associatedData: associatedData,
+                    version: item.keyVersion
+                )
+                answer.add("ciphertext", .string(made.text))
+                answer.add("key_version", .integer(made.version))
+                answer.version = made.version
             }
-            guard key.isDeletionAllowed else {
-                throw VaultError.badRequest("error deleting policy \(name): deletion is not allowed for this key")
+        }
+    }
+
+    /// A fresh random key for the caller, in clear and encrypted, or encrypted only.
+    private func transitDataKey(_ place: TransitPlace, _ what: AuditWhat, kind: String) -> Endpoint {
+        .read(.transitUse, what, .capability(.update)) { vault, context in
+            guard ["plaintext", "wrapped"].contains(kind) else {
+                throw VaultError.badRequest("Invalid path, must be 'plaintext' or 'wrapped'")
             }
-            let generation = try await commit([.delete(place.key(name), expect: .any)])
-            state.transitKeys[place.cacheKey(name)] = nil
-            return Effect(.noContent, generation: generation)
+            let key = try vault.transitKey(place, orSay: "encryption key not found")
+            return try vault.withBody(context) { body in
+                let item = TransitItem(body)
+                try item.checkContext()
+                var bits: Int64 = 256
+                if let value = body?["bits"] {
+                    guard let number = value.weakInteger else {
+                        throw VaultError.badRequest(
+                            "Field validation failed: error converting input for field \"bits\": a whole number is expected"
+                        )
+                    }
+                    bits = number
+                }
+                guard [128, 256, 512].contains(bits) else { throw VaultError.badRequest("invalid bit length") }
+                let secret = SharedSecret(SecretBytes(count: Int(bits / 8)) { Random.fill($0) })
+                let made = try key.encrypt(secret, associatedData: item.associatedData, version: item.keyVersion)
+                var answer = TransitAnswer()
+                answer.add("ciphertext", .string(made.text))
+                answer.add("key_version", .integer(made.version))
+                if kind == "plaintext" {
+                    answer.add("plaintext", secret: SharedSecret(secret.withSecret { Base64.encodeSecret($0) }))
+                }
+                answer.close()
+                var what = what
+                what.version = Int(made.version)
+                what.details = [("kind", .text(kind))]
+                var reply = Reply.data(answer.object)
+                reply.warnings = Self.unrecognized(body, ["bits", "associated_data", "key_version", "context"])
+                return Effect(reply, what: what)
+            }
         }
     }
 }

@@ -40,8 +40,12 @@ package final class RunningProcess: @unchecked Sendable {  // Output is guarded 
         } else {
             process.standardInput = FileHandle.nullDevice
         }
-        process.terminationHandler = { [weak self] _ in self?.change { $0.hasEnded = true } }
+        process.terminationHandler = { [weak self] ended in
+            Living.shared.remove(ended.processIdentifier)
+            self?.change { $0.hasEnded = true }
+        }
         try process.run()
+        Living.shared.add(process.processIdentifier)
         // A thread of its own: a dispatch source of a handle that is let go of in its own handler can crash the tests.
         let reader = pipe.fileHandleForReading
         // Weak, or nobody would ever let go of the process and end it.
@@ -138,4 +142,22 @@ package func eventually(
         if Date() > limit { throw RunningProcess.Failure(description: "not within \(seconds) s: \(what)") }
         usleep(5_000)
     }
+}
+
+/// Processes that have not ended: what a static property holds is never freed, and must not outlive the tests.
+private final class Living: @unchecked Sendable {  // Guarded by the lock.
+    static let shared = Living()
+
+    private let lock = NSLock()
+    private var pids: Set<Int32> = []
+
+    private init() {
+        atexit {
+            for pid in Living.shared.lock.withLock({ Living.shared.pids }) { kill(pid, SIGKILL) }
+        }
+    }
+
+    func add(_ pid: Int32) { _ = lock.withLock { pids.insert(pid) } }
+
+    func remove(_ pid: Int32) { _ = lock.withLock { pids.remove(pid) } }
 }

@@ -250,4 +250,26 @@ struct RightsBehaviourTests {
         #expect(try vault.request("GET", "gone/data/a0/b0", token: root).status == 404)
         #expect(try vault.request("LIST", "gone/metadata", token: root).status == 404)
     }
+
+    /// Older clients put a token into the path; it stays out of the log whatever becomes of the request.
+    @Test func aTokenInAPathIsNotRecorded() throws {
+        let vault = try vault
+        let made = try call("POST", "auth/token/create", #"{"policies":["default"],"ttl":"1h"}"#)
+        let token = try #require((made.json["auth"] as? [String: Any])?["client_token"] as? String)
+        for method in ["GET", "POST", "DELETE", "LIST"] {
+            for action in ["lookup", "renew", "revoke", "revoke-orphan", "lookup-accessor", "nothing"] {
+                _ = try call(method, "auth/token/\(action)/\(token)")
+                _ = try call(method, "auth/token/\(action)/\(token)", token: "s.unknown")
+            }
+        }
+        let log = try vault.records().map { try CoffredProcess.json($0) }
+        #expect(!log.contains { $0.contains(token) })
+        #expect(!vault.output.contains(token))
+    }
+
+    @Test func aRoleIDAloneNeverLogsIn() throws {
+        _ = try call("POST", "sys/auth/alone", #"{"type":"approle"}"#)
+        let role = try call("POST", "auth/alone/role/web", #"{"bind_secret_id":false,"bind_to_peer":true}"#)
+        #expect(role.status == 400)
+    }
 }

@@ -87,7 +87,7 @@ struct AppRole: Sendable {
             guard id.utf8.count <= 4096 else { throw .badRequest("role_id has at most 4096 bytes") }
             roleID = id
         }
-        guard bindsSecretID || bindsToPeer else {
+        guard bindsSecretID else {
             throw .badRequest("at least one constraint should be enabled on the role")
         }
         if tokenMaximumTTL > 0, tokenTTL > tokenMaximumTTL {

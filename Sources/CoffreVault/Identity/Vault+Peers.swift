@@ -92,6 +92,9 @@ extension Vault {
             request.displayName = "peer-" + role.name
             request.meta = ["role": role.name]
             request.isOrphan = true
+            let entity = vault.peerEntity(context.principal, state)
+            if entity?.isDisabled ?? false { throw VaultError.permissionDenied }
+            request.entityID = entity?.id ?? ""
             return try await vault.issueToken(
                 request,
                 context,

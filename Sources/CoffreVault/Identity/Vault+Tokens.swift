@@ -63,20 +63,18 @@ extension Vault {
         default: break
         }
         let (name, inPath) = Self.split(action)
+        // A token in the path stays out of the record.
+        let named = AuditWhat(path: "auth/token/" + name)
         switch (name, context.verb) {
-        case ("lookup", .get) where inPath != nil: return namedTokenEndpoint("lookup", what, .read, inPath: inPath)
+        case ("lookup", .get) where inPath != nil:
+            return namedTokenEndpoint("lookup", named, .read, inPath: inPath)
         case ("lookup", .write), ("renew", .write), ("revoke", .write), ("lookup-accessor", .write),
             ("renew-accessor", .write), ("revoke-accessor", .write):
-            return namedTokenEndpoint(
-                name,
-                inPath == nil ? what : AuditWhat(path: "auth/token/" + name),
-                .update,
-                inPath: inPath
-            )
-        case ("revoke-orphan", .write): return namedTokenEndpoint(name, what, .update, inPath: inPath, needsSudo: true)
+            return namedTokenEndpoint(name, named, .update, inPath: inPath)
+        case ("revoke-orphan", .write): return namedTokenEndpoint(name, named, .update, inPath: inPath, needsSudo: true)
         case ("lookup-self", _), ("create", _), ("create-orphan", _), ("renew-self", _), ("revoke-self", _),
             ("lookup", _), ("revoke", _), ("renew", _), ("accessors", _), ("tidy", _), ("revoke-orphan", _):
-            return .unsupported(what)
+            return .unsupported(named)
         default: return nil
         }
     }

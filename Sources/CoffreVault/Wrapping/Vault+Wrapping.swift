@@ -14,8 +14,11 @@ extension Vault {
         guard let seconds = GoDuration.seconds(header) else {
             throw .badRequest("X-Vault-Wrap-TTL is no duration: seconds, or a text such as 5m")
         }
-        return seconds
+        return min(seconds, longestWrap)
     }
+
+    /// Nobody's answer waits longer than a token lives: 768 h.
+    private static let longestWrap: Int64 = 2_764_800
 
     /// Puts the answer of `effect` behind a new token. Failures and empty answers go out as they are.
     func wrap(_ effect: Effect, _ context: RequestContext) async throws -> Effect {

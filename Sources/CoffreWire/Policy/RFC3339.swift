@@ -1,7 +1,7 @@
 /// Times in policies.
-enum RFC3339 {
+package enum RFC3339 {
     /// Seconds since 1970 of `YYYY-MM-DDThh:mm:ss[.fraction](Z|±hh:mm)`, nil for anything else.
-    static func seconds(_ text: String) -> Int64? {
+    package static func seconds(_ text: String) -> Int64? {
         let bytes = Array(text.utf8)
         guard bytes.count >= 20, bytes.count <= 40, bytes[4] == 0x2d, bytes[7] == 0x2d, bytes[10] == 0x54,
             bytes[13] == 0x3a, bytes[16] == 0x3a

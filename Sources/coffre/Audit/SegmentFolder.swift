@@ -112,6 +112,16 @@ final class SegmentReader {
         }
     }
 
+    /// Every whole line from where reading stands, one after the other.
+    func forEachLine(_ body: ([UInt8]) -> Void) {
+        while true {
+            let chunk = read(at: offset, 65_536)
+            guard !chunk.isEmpty else { return }
+            offset += off_t(chunk.count)
+            for line in take(chunk) { body(line) }
+        }
+    }
+
     private func take(_ bytes: [UInt8]) -> [[UInt8]] {
         var lines: [[UInt8]] = []
         for byte in bytes {

@@ -9,6 +9,7 @@ struct KVCommand: AsyncParsableCommand {
         discussion: "A path starts with its mount, as in secret/app/db; a name without slash is below secret/.",
         subcommands: [
             Get.self, Put.self, Patch.self, List.self, Delete.self, Undelete.self, Destroy.self, Metadata.self,
+            Report.self,
         ]
     )
 }

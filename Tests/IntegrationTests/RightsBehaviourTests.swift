@@ -229,7 +229,11 @@ struct RightsBehaviourTests {
                 return wrong
             }
         }
-        #expect(try onThreads(workers) == Array(repeating: 0, count: 8))
+        do {
+            #expect(try onThreads(workers) == Array(repeating: 0, count: 8))
+        } catch {
+            Issue.record("\(error); running: \(vault.isRunning)\n\(vault.output.suffix(3000))")
+        }
     }
 
     @Test func aDisabledMountForgetsItsSecrets() throws {

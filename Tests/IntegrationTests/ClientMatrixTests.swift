@@ -235,3 +235,30 @@ struct ClientMatrixTests {
         }
     }
 }
+
+extension ClientMatrixTests {
+    @Test func theReportSaysWhenSecretsEndAndWereRead() throws {
+        let (vault, root) = try CoffredProcess.unsealed()
+        _ = try vault.request("POST", "secret/data/app/read", token: root, body: #"{"data":{"v":1}}"#)
+        _ = try vault.request("POST", "secret/data/app/never", token: root, body: #"{"data":{"v":1}}"#)
+        _ = try vault.request("POST", "secret/metadata/ends", token: root, body: #"{"delete_version_after":"48h"}"#)
+        _ = try vault.request("POST", "secret/data/ends", token: root, body: #"{"data":{"v":1}}"#)
+        _ = try vault.request("GET", "secret/data/app/read", token: root)
+        let token = try vault.folder.write("report-token", root)
+        func report(_ more: [String]) throws -> [[String: Any]] {
+            let result = try RunningProcess.run(
+                try CoffredProcess.program("coffre"),
+                ["kv", "report", "secret", "--audit", vault.auditFolder, "--format", "json"] + more,
+                environment: ["COFFRE_SOCKET": vault.socket, "COFFRE_TOKEN_FILE": token, "HOME": vault.folder.path]
+            )
+            #expect(result.status == 0, "\(result.output)")
+            return try JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [[String: Any]] ?? []
+        }
+        let all = try report([])
+        #expect(all.map { $0["path"] as? String } == ["secret/app/never", "secret/app/read", "secret/ends"])
+        #expect(all[1]["last_read"] is String && all[0]["last_read"] is NSNull)
+        #expect(try report(["--unread-for", "1h"]).map { $0["path"] as? String } == ["secret/app/never", "secret/ends"])
+        #expect(try report(["--expires-within", "3d"]).map { $0["path"] as? String } == ["secret/ends"])
+        #expect(try report(["--expires-within", "1d"]).isEmpty)
+    }
+}

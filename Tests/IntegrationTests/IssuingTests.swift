@@ -127,6 +127,10 @@ struct IssuingTests {
             #expect(login == nil && status == 502, "\(what): \(status)")
             stage.gate.open()
             try eventually(within: 30, "what was made behind \(what) is gone") { try stage.logins().isEmpty }
+            // The next lie must not meet the answer of this revocation.
+            try eventually(within: 30, "its lease is over") {
+                try stage.vault.request("LIST", "sys/leases/lookup/database/creds/app", token: stage.root).status == 404
+            }
         }
         // Twice the same answer, and one that nobody asked for: dropped, and the line goes on.
         stage.gate.watch { kind, _, frame in

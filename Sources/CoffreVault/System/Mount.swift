@@ -65,6 +65,11 @@ struct Mount: Sendable {
             accessor: value["accessor"]?.string ?? "",
             tuning: MountTuning(stored: value["tuning"] ?? .object([]))
         )
+        if value["tuning"] == nil {
+            // Written when every kv mount had versions and nothing could be tuned.
+            tuning.description = value["description"]?.string ?? ""
+            if type == .kv { tuning.options = ["version": "2"] }
+        }
     }
 }
 

@@ -187,9 +187,12 @@ extension Vault {
             Task {
                 do {
                     try await self.revokeRecorded(id)
+                } catch is AuditError {
+                    self.journal(true, "a revocation could not be recorded and waits", ["lease": id])
+                    self.scheduleRetry(id, attempts: 4)
                 } catch {
-                    // What the target system refused is scheduled already; what could not be recorded waits as well.
-                    if try self.lease(id)?.attempts ?? 0 == 0 { self.scheduleRetry(id, attempts: 4) }
+                    // What the target system refused is scheduled already.
+                    if (try? self.lease(id))?.attempts ?? 0 == 0 { self.scheduleRetry(id, attempts: 4) }
                 }
                 state.runningRevocations -= 1
                 if self.unsealed === state { self.startRevocations(state) }

@@ -14,8 +14,21 @@ package struct AuditHealth: Sendable, Equatable {
     /// `CLOCK_REALTIME` microseconds of the last durable record.
     package let lastRecordTime: Int64
     package let keyLocation: KeyLocation
+    /// Records that the `checkpoint` file covers.
+    package let checkpointSize: UInt64
+    /// Why the newest checkpoint could not be written; nil when it could.
+    package let checkpointFailure: AuditError?
 
-    package init(isWritable: Bool, size: UInt64, lastRecordTime: Int64, keyLocation: KeyLocation) {
+    package init(
+        isWritable: Bool,
+        size: UInt64,
+        lastRecordTime: Int64,
+        keyLocation: KeyLocation,
+        checkpointSize: UInt64,
+        checkpointFailure: AuditError?
+    ) {
+        self.checkpointSize = checkpointSize
+        self.checkpointFailure = checkpointFailure
         self.isWritable = isWritable
         self.size = size
         self.lastRecordTime = lastRecordTime
@@ -34,6 +47,8 @@ package final class AuditLog: Sendable {
     /// The highest storage generation that an outcome record of this log holds, as read back at open.
     package let lastGeneration: UInt64?
     private let thread: WriterThread
+    private let checkpoints: CheckpointWriter
+    private let checkpointThread: CheckpointThread?
     private let subjects: SubjectTable
     private let keys: LogKeys
     private let keyLocation: AuditHealth.KeyLocation
@@ -53,7 +68,13 @@ package final class AuditLog: Sendable {
         history = LogHistory(files: configuration.fileSystem)
         lock = Mutex(opened.lock)
         subjects = try SubjectTable(files: configuration.fileSystem, keys: opened.keys)
-        thread = try WriterThread(opened.writer, configuration: configuration)
+        let checkpoints = opened.checkpoints
+        let thread = try WriterThread(opened.writer, configuration: configuration)
+        self.thread = thread
+        self.checkpoints = checkpoints
+        checkpointThread = try configuration.checkpointMilliseconds.map { milliseconds throws(AuditError) in
+            try CheckpointThread(checkpoints, every: Int32(clamping: milliseconds)) { thread.current.frontier }
+        }
         for card in subjects.interrupted { _ = thread.queue.push(subjects.record(card)) }
     }
 
@@ -119,11 +140,14 @@ package final class AuditLog: Sendable {
 
     package var health: AuditHealth {
         let now = thread.current
+        let checkpoint = checkpoints.current
         return AuditHealth(
             isWritable: now.failure == nil,
-            size: now.size,
+            size: now.frontier.size,
             lastRecordTime: now.lastTime,
-            keyLocation: keyLocation
+            keyLocation: keyLocation,
+            checkpointSize: checkpoint.size,
+            checkpointFailure: checkpoint.failure
         )
     }
 
@@ -131,6 +155,7 @@ package final class AuditLog: Sendable {
     ///
     /// May be called more than once; later appends fail with `.closed`.
     package func close() {
+        checkpointThread?.stop()
         thread.stop()
         lock.withLock { $0 = nil }
     }

@@ -31,6 +31,8 @@ package struct AuditLogConfiguration: Sendable {
     package var deliver: Delivery
     /// Records that may wait for the disk. Default 65,536.
     package var queueLimit: Int
+    /// Milliseconds between two checkpoints while records arrive; nil writes them at seals alone. Default 1000.
+    package var checkpointMilliseconds: Int?
     package var clock: any LogClock
     package var fileSystem: any LogFileSystem
 
@@ -43,6 +45,7 @@ package struct AuditLogConfiguration: Sendable {
         retentionMonths: Int = 24,
         group: String? = nil,
         queueLimit: Int = 65_536,
+        checkpointMilliseconds: Int? = 1000,
         clock: (any LogClock)? = nil,
         fileSystem: (any LogFileSystem)? = nil,
         deliver: @escaping Delivery = { run in run() }
@@ -55,6 +58,7 @@ package struct AuditLogConfiguration: Sendable {
         self.keys = keys
         self.group = group
         self.queueLimit = queueLimit
+        self.checkpointMilliseconds = checkpointMilliseconds
         self.clock = clock ?? SystemClock()
         self.fileSystem = fileSystem ?? PosixFileSystem(root: directory, group: group)
         self.deliver = deliver

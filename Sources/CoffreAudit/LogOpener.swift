@@ -9,6 +9,7 @@ struct LogOpener {
         let lock: any LogFile
         let instance: String
         var writer: LogWriter
+        let checkpoints: CheckpointWriter
         let lastGeneration: UInt64?
     }
 
@@ -35,12 +36,21 @@ struct LogOpener {
         if let stored, stored != identity.text {
             throw .damaged(segment: LogIdentity.path, record: nil, reason: "it does not name the log's keys")
         }
-        let recovery = LogRecovery(files: files, identity: identity, keys: keys)
+        let checkpoint = try signedHead(identity)
+        let recovery = LogRecovery(files: files, identity: identity, keys: keys, checkpoint: checkpoint)
         let (chain, crashed) = try recovery.run(segments)
         let torn = try recovery.unrecordedTails()
         let lastGeneration = chain.generation
         let isNew = chain.next == 0
-        var writer = LogWriter(configuration: configuration, origin: origin, keys: keys, lock: lock, chain: chain)
+        let checkpoints = CheckpointWriter(files: files, origin: origin, keys: keys, size: checkpoint?.size ?? 0)
+        var writer = LogWriter(
+            configuration: configuration,
+            origin: origin,
+            keys: keys,
+            lock: lock,
+            checkpoints: checkpoints,
+            chain: chain
+        )
         if isNew {
             writer.announce(genesis(origin, keys: keys, identity: identity))
             writer.announce(.own(.segmentOpen, [("size", .int(0))]))
@@ -71,8 +81,22 @@ struct LogOpener {
             lock: lock,
             instance: instance,
             writer: writer,
+            checkpoints: checkpoints,
             lastGeneration: lastGeneration
         )
+    }
+
+    /// What the `checkpoint` file says; nil when there is none, as before the first seal.
+    private func signedHead(_ identity: LogIdentity) throws(AuditError) -> Checkpoint? {
+        guard let note = try read(Checkpoint.path, limit: Checkpoint.maximumBytes) else { return nil }
+        guard let checkpoint = Checkpoint(note: note, identity: identity) else {
+            throw .damaged(
+                segment: Checkpoint.path,
+                record: nil,
+                reason: "it is not a checkpoint signed with both keys of this log"
+            )
+        }
+        return checkpoint
     }
 
     /// A name that a crashed start has made may be visible and not durable yet. What is built on must be.

@@ -9,6 +9,8 @@ struct LogRecovery {
     let files: any LogFileSystem
     let identity: LogIdentity
     let keys: LogKeys
+    /// The newest signed tree head: it never covers more than what is durable.
+    let checkpoint: Checkpoint?
 
     /// A segment that a crash had left open and that has been sealed now.
     struct Crashed {
@@ -33,8 +35,10 @@ struct LogRecovery {
         if let sealed = segments.last(where: { $0.isSealed })?.name {
             chain = try readSeal(of: sealed)
         }
-        guard let last = segments.last else { return (chain, nil) }
-        if last.isSealed { return (chain, nil) }
+        guard let last = segments.last, !last.isSealed else {
+            try checkNothingIsMissing(after: chain, in: segments.last?.name.path ?? SegmentName.root)
+            return (chain, nil)
+        }
         guard last.name.first == chain.next else {
             throw .damaged(
                 segment: last.name.path,
@@ -44,6 +48,18 @@ struct LogRecovery {
         }
         let crashed = try recover(last.name, &chain)
         return (chain, crashed)
+    }
+
+    /// A checkpoint that covers more than there is, or another tree, says that records were taken away.
+    private func checkNothingIsMissing(after chain: ChainState, in path: String) throws(AuditError) {
+        guard let checkpoint else { return }
+        if checkpoint.size > chain.next {
+            throw .damaged(segment: path, record: chain.next, reason: checkpoint.shortfall(chain.next))
+        }
+        var expected = ExpectedRoots([(checkpoint, Checkpoint.path)])
+        if let reason = expected.defect(at: chain.frontier) {
+            throw .damaged(segment: path, record: chain.next, reason: reason)
+        }
     }
 
     private func readSeal(of name: SegmentName) throws(AuditError) -> ChainState {
@@ -105,9 +121,21 @@ struct LogRecovery {
     private func recover(_ name: SegmentName, _ chain: inout ChainState) throws(AuditError) -> Crashed? {
         do throws(FileFailure) {
             let file = try files.open(name.path, writable: true)
-            var scanner = SegmentScanner(start: chain.frontier, previous: chain.leaf, generation: chain.generation)
+            var expected = ExpectedRoots(checkpoint.map { [($0, Checkpoint.path)] } ?? [])
+            if let reason = expected.defect(at: chain.frontier) { return try fail(name.path, chain.next, reason) }
+            var scanner = SegmentScanner(
+                start: chain.frontier,
+                previous: chain.leaf,
+                generation: chain.generation,
+                expected: expected
+            )
             let defect = try scanner.scan(file) { line, form in form.genesisDefect(line, identity) }
             let good = scanner.goodBytes
+            // What a checkpoint covers was durable: no crash takes it away.
+            if let checkpoint, checkpoint.size > scanner.frontier.size {
+                let reason = checkpoint.shortfall(scanner.frontier.size)
+                return try fail(name.path, scanner.frontier.size, defect.map { "\(reason) (\($0.reason))" } ?? reason)
+            }
             if let defect { try cut(file, name, at: good, defect) }
             try resync(file, upTo: good, path: name.path)
             guard let seal = scanner.makeSeal() else {

@@ -42,6 +42,8 @@ package struct VerificationReport: Sendable, Equatable {
     package var lastTime = ""
     /// RFC 6962 root of the records counted in `records`, base64.
     package var rootHash = ""
+    /// Records that the log's own `checkpoint` file covers; nil when there is none yet.
+    package var checkpointSize: UInt64?
     /// The first thing that is wrong, if any: verification stops there.
     package var findings: [Finding] = []
 
@@ -59,15 +61,22 @@ package struct LogVerifier: Sendable {
 
     private let files: any LogFileSystem
     private let trusted: [UInt8]?
+    private let remembered: [UInt8]?
 
     /// - Parameters:
     ///   - directory: path of the log's folder, or of a copy.
     ///   - trustedKeys: the content of the log's `log.vkey` as known from elsewhere; nil trusts the one in the folder.
-    package init(directory: String, trustedKeys: [UInt8]? = nil) {
-        self.init(files: PosixFileSystem(root: directory, isReader: true), trustedKeys: trustedKeys)
+    ///   - checkpoint: a checkpoint of the log that was kept elsewhere: the log must still hold what it covers.
+    package init(directory: String, trustedKeys: [UInt8]? = nil, checkpoint: [UInt8]? = nil) {
+        self.init(
+            files: PosixFileSystem(root: directory, isReader: true),
+            trustedKeys: trustedKeys,
+            checkpoint: checkpoint
+        )
     }
 
-    package init(files: any LogFileSystem, trustedKeys: [UInt8]? = nil) {
+    package init(files: any LogFileSystem, trustedKeys: [UInt8]? = nil, checkpoint: [UInt8]? = nil) {
+        remembered = checkpoint
         self.files = files
         trusted = trustedKeys
     }
@@ -97,6 +106,8 @@ package struct LogVerifier: Sendable {
             return report.add(LogIdentity.path, nil, "unknown log: its keys are not the ones you trust")
         }
         report.origin = identity.origin
+        // Before the records: what it covers is there by then, however fast the log grows.
+        guard let expected = try signedHeads(identity, &report) else { return }
         var segments: [SegmentName.Listed]
         do throws(AuditError) {
             segments = try SegmentName.list(files)
@@ -114,12 +125,45 @@ package struct LogVerifier: Sendable {
         }
         guard !segments.isEmpty else { return report.add(SegmentName.root, 0, "there is no segment") }
         var chain = ChainState()
+        var roots = expected
+        if let reason = roots.defect(at: chain.frontier) { return report.add(Checkpoint.path, nil, reason) }
         for (index, segment) in segments.enumerated() {
             let isLast = index == segments.count - 1
-            guard try verify(segment, isLast: isLast, identity, &chain, &report) else { return }
+            guard try verify(segment, isLast: isLast, identity, expected, &chain, &report) else { return }
             progress?(VerifyProgress(records: chain.next, segments: index + 1, allSegments: segments.count))
         }
+        if let (file, size) = expected.beyond(chain.next) {
+            let reason = "it covers \(size) records and only \(chain.next) are there: the end of the log was cut off"
+            report.add(file, chain.next, reason)
+        }
     }
+
+    /// The checkpoint in the folder and the one that the verifier brings. - Returns: nil after a finding.
+    private func signedHeads(
+        _ identity: LogIdentity,
+        _ report: inout VerificationReport
+    ) throws(FileFailure) -> ExpectedRoots? {
+        var heads: [(checkpoint: Checkpoint, file: String)] = []
+        if let note = try files.contents(of: Checkpoint.path, limit: Checkpoint.maximumBytes) {
+            guard let checkpoint = Checkpoint(note: note, identity: identity) else {
+                report.add(Checkpoint.path, nil, "it is not a checkpoint signed with both keys of this log")
+                return nil
+            }
+            heads.append((checkpoint, Checkpoint.path))
+            report.checkpointSize = checkpoint.size
+        }
+        if let remembered {
+            guard let checkpoint = Checkpoint(note: remembered, identity: identity) else {
+                report.add(Self.remembered, nil, "it is not a checkpoint signed with both keys of this log")
+                return nil
+            }
+            heads.append((checkpoint, Self.remembered))
+        }
+        return ExpectedRoots(heads)
+    }
+
+    /// What findings call the checkpoint that the verifier brings.
+    private static let remembered = "your checkpoint"
 
     private func isThere(_ path: String) -> Bool {
         do throws(FileFailure) { return try files.identity(of: path) != nil } catch { return false }
@@ -130,6 +174,7 @@ package struct LogVerifier: Sendable {
         _ segment: SegmentName.Listed,
         isLast: Bool,
         _ identity: LogIdentity,
+        _ expected: ExpectedRoots,
         _ chain: inout ChainState,
         _ report: inout VerificationReport
     ) throws(FileFailure) -> Bool {
@@ -142,13 +187,21 @@ package struct LogVerifier: Sendable {
             report.add(name.sealPath, nil, "the seal of this segment is missing")
             return false
         }
-        var scanner = SegmentScanner(start: chain.frontier, previous: chain.leaf, generation: chain.generation)
+        func makeScanner() -> SegmentScanner {
+            SegmentScanner(
+                start: chain.frontier,
+                previous: chain.leaf,
+                generation: chain.generation,
+                expected: expected
+            )
+        }
+        var scanner = makeScanner()
         let file = try files.open(name.path, writable: false)
         var defect = try scanner.scan(file) { line, form in form.genesisDefect(line, identity) }
         // A line without its end may be one that is being written at this moment: look again.
         for _ in 0..<Self.looksAtUnfinishedLine where defect?.isUnfinished == true && !segment.isSealed {
             usleep(20_000)
-            scanner = SegmentScanner(start: chain.frontier, previous: chain.leaf, generation: chain.generation)
+            scanner = makeScanner()
             defect = try scanner.scan(file) { line, form in form.genesisDefect(line, identity) }
         }
         report.advance(to: scanner)

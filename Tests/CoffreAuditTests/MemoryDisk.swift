@@ -27,6 +27,8 @@ final class MemoryDisk: LogFileSystem {
         var calls = 0
         var trouble: (call: Int, what: Trouble)?
         var trace: [String] = []
+        /// No file can be made there.
+        var denied: String?
         var isLocked = false
     }
 
@@ -43,6 +45,9 @@ final class MemoryDisk: LogFileSystem {
     func arrange(_ what: Trouble, atCall call: Int) {
         state.withLock { $0.trouble = ($0.calls + call, what) }
     }
+
+    /// From now on no file can be made at `path`; nil ends it.
+    func deny(_ path: String?) { state.withLock { $0.denied = path } }
 
     func calm() { state.withLock { $0.trouble = nil } }
 
@@ -141,6 +146,7 @@ final class MemoryDisk: LogFileSystem {
 
     func create(_ path: String, isPrivate: Bool) throws(FileFailure) -> any LogFile {
         try step("create", path)
+        if state.withLock({ $0.denied == path }) { throw FileFailure(call: "create", path: path, errno: 13) }
         let inode: UInt64? = state.withLock { state in
             guard state.names[path] == nil else { return nil }
             let inode = state.nextInode

@@ -54,6 +54,7 @@ enum TestLog {
             keys: keys,
             segmentBytes: segmentBytes,
             queueLimit: queueLimit,
+            checkpointMilliseconds: nil,
             clock: clock,
             fileSystem: disk
         )

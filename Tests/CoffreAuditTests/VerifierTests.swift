@@ -32,7 +32,9 @@ import Testing
         return disk
     }
 
-    static func isLogFile(_ path: String) -> Bool { path.hasPrefix("seg/") || path == "log.vkey" }
+    static func isLogFile(_ path: String) -> Bool {
+        path.hasPrefix("seg/") || ["log.vkey", "checkpoint"].contains(path)
+    }
 
     @Test func theLogIsLargeEnoughAndValid() throws {
         let report = try TestLog.verify(try Self.sealedLog())

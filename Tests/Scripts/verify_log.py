@@ -4,7 +4,7 @@
 usage: verify_log.py FOLDER...     prints one JSON object per folder; exit status 1 when any is bad.
 
 Written from the format page (AuditLog), not from the program: strict form of each line, numbers, hash chain,
-RFC 6962 tree, and for each sealed segment the note with both Ed25519 signatures.
+RFC 6962 tree, the checkpoint, and for each sealed segment the note with both Ed25519 signatures.
 """
 import base64, collections, hashlib, json, os, re, sys, unicodedata
 
@@ -209,6 +209,20 @@ def open_note(note, names):
     return text
 
 
+def checkpoint(folder, names):
+    """(size, root) of the checkpoint file, None when there is none."""
+    path = os.path.join(folder, "checkpoint")
+    if not os.path.lexists(path):
+        return None
+    try:
+        lines = open_note(read(path), names).decode("ascii").split("\n")
+    except Bad as bad:
+        raise Bad("checkpoint", None, bad.args[0])
+    check(len(lines) == 4 and lines[0] == names[0][0] and lines[3] == "" and re.fullmatch(r"0|[1-9]\d*", lines[1])
+          and len(base64.b64decode(lines[2], validate=True)) == 32, "checkpoint", None, "not a checkpoint of this log")
+    return int(lines[1]), lines[2]
+
+
 def verify(folder):
     state = {"records": 0, "root": b64(root([])), "open": False}
     try:
@@ -223,6 +237,7 @@ def verify(folder):
 
 def walk(folder, state):
     names = keys(read(os.path.join(folder, "log.vkey")))
+    head = checkpoint(folder, names)
     found = {}
     for base, _, files in os.walk(os.path.join(folder, "seg")):
         for file in files:
@@ -265,6 +280,7 @@ def walk(folder, state):
             grow(frontier, number, previous)
             number += 1
             state.update(records=number, root=b64(root(frontier)))
+            check(not head or head[0] != number or head[1] == state["root"], path, number - 1, "another history")
         check(lines[-1] == b"", path, number, "the last line has no line feed")
         if "seal" not in entry:
             state["open"] = True
@@ -285,6 +301,7 @@ def walk(folder, state):
         except Bad as bad:
             raise Bad(entry["seal"], None, bad.args[0])
         check(signed_text == expected, entry["seal"], first, "the records are not the ones that were sealed")
+    check(not head or head[0] <= number, "checkpoint", number, "it covers more records than there are")
 
 
 if __name__ == "__main__":

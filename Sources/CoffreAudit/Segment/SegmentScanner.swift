@@ -30,10 +30,13 @@ struct SegmentScanner: ~Copyable {
     private(set) var goodBytes = 0
     private var rawHash = SHA256()
     private var form = RecordForm()
+    private var expected: ExpectedRoots
     private let start: Frontier
     private let previous: Digest
 
-    init(start: Frontier, previous: Digest, generation: UInt64?) {
+    /// - Parameter expected: roots that signed checkpoints name.
+    init(start: Frontier, previous: Digest, generation: UInt64?, expected: ExpectedRoots = ExpectedRoots()) {
+        self.expected = expected
         self.start = start
         self.previous = previous
         self.generation = generation
@@ -109,8 +112,14 @@ struct SegmentScanner: ~Copyable {
             return "genesis is record 0, and only record 0"
         }
         if let reason = visit(line, form) { return reason }
-        leaf = TreeHash.leaf(line)
-        frontier.append(leaf: leaf)
+        let lineHash = TreeHash.leaf(line)
+        if expected.isDue(at: frontier.size + 1) {
+            var grown = frontier
+            grown.append(leaf: lineHash)
+            if let reason = expected.defect(at: grown) { return reason }
+        }
+        leaf = lineHash
+        frontier.append(leaf: lineHash)
         if let generation = form.generation, form.phase == .outcome {
             self.generation = max(self.generation ?? 0, generation)
         }

@@ -15,6 +15,7 @@ struct LogWriter: ~Copyable {
     private let segmentBytes: Int
     private let encoder: LineEncoder
     private let lock: any LogFile
+    private let checkpoints: CheckpointWriter
     private(set) var chain: ChainState
     private(set) var segment: ActiveSegment?
     private(set) var failure: AuditError?
@@ -28,6 +29,7 @@ struct LogWriter: ~Copyable {
         origin: String,
         keys: LogKeys,
         lock: any LogFile,
+        checkpoints: CheckpointWriter,
         chain: ChainState
     ) {
         files = configuration.fileSystem
@@ -36,6 +38,7 @@ struct LogWriter: ~Copyable {
         self.origin = origin
         self.keys = keys
         self.lock = lock
+        self.checkpoints = checkpoints
         self.chain = chain
         encoder = LineEncoder(digestKey: keys.digest)
     }
@@ -44,12 +47,12 @@ struct LogWriter: ~Copyable {
     mutating func announce(_ record: PendingRecord) { prologue.append(record) }
 
     /// Makes `records` durable, in order. Everything that happens on the disk happens here.
-    /// - Parameter deliver: gets each batch with the size of the log and the time of its last record.
-    mutating func append(_ records: [PendingRecord], deliver: (BatchResult, UInt64, RecordTime) -> Void) {
+    /// - Parameter deliver: gets each batch with the frontier of the log and the time of its last record.
+    mutating func append(_ records: [PendingRecord], deliver: (BatchResult, Frontier, RecordTime) -> Void) {
         var rest = records[...]
         while !rest.isEmpty || !prologue.isEmpty {
             if let failure {
-                if !rest.isEmpty { deliver(BatchResult(rest, failedWith: failure), chain.next, chain.lastTime) }
+                if !rest.isEmpty { deliver(BatchResult(rest, failedWith: failure), chain.frontier, chain.lastTime) }
                 return
             }
             let time = BatchTime(clock)
@@ -57,11 +60,11 @@ struct LogWriter: ~Copyable {
                 try prepareSegment(for: time)
                 announceClockJump(time)
                 let result = try appendOneBatch(&rest, at: time)
-                deliver(result, chain.next, chain.lastTime)
+                deliver(result, chain.frontier, chain.lastTime)
             } catch {
                 if case .noSpace = error {} else { failure = error }
                 // Of a batch that failed nothing was acknowledged; it fails whole, and what waits behind it too.
-                deliver(BatchResult(rest, failedWith: error), chain.next, chain.lastTime)
+                deliver(BatchResult(rest, failedWith: error), chain.frontier, chain.lastTime)
                 return
             }
         }
@@ -297,6 +300,7 @@ struct LogWriter: ~Copyable {
             prologue.removeAll { $0.draft.operation == .segmentOpen }
         }
         segment = nil
+        checkpoints.write(chain.frontier)
     }
 
     private func makeSeal(_ segment: ActiveSegment) -> SegmentSeal? {

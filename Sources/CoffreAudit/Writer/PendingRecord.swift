@@ -20,15 +20,30 @@ struct BatchResult: Sendable {
     private let records: ArraySlice<PendingRecord>
     /// One for each record, in that order.
     private let results: [Result<AuditReceipt, AuditError>]
+    /// Why nothing can be written any more; nil when that is not so.
+    let finalFailure: AuditError?
 
-    init(own: [PendingRecord], records: ArraySlice<PendingRecord>, results: [Result<AuditReceipt, AuditError>]) {
+    init(
+        own: [PendingRecord],
+        records: ArraySlice<PendingRecord>,
+        results: [Result<AuditReceipt, AuditError>],
+        finalFailure: AuditError? = nil
+    ) {
+        self.finalFailure = finalFailure
         self.own = own
         self.records = records
         self.results = results
     }
 
     init(_ records: ArraySlice<PendingRecord>, failedWith error: AuditError) {
-        self.init(own: [], records: records, results: records.map { _ in .failure(error) })
+        var finalFailure: AuditError? = error
+        if case .noSpace = error { finalFailure = nil }
+        self.init(
+            own: [],
+            records: records,
+            results: records.map { _ in .failure(error) },
+            finalFailure: finalFailure
+        )
     }
 
     /// Runs the callers' completions in the order of the records.

@@ -5,7 +5,8 @@ internal import Synchronization
 final class WriterThread: Sendable {
     /// What callers may know of the writer.
     struct Status: Sendable {
-        var size: UInt64
+        /// Of the durable records.
+        var frontier: Frontier
         var lastTime: Int64
         var failure: AuditError?
     }
@@ -20,7 +21,7 @@ final class WriterThread: Sendable {
         queue = WriterQueue(limit: configuration.queueLimit)
         deliver = configuration.deliver
         status = Mutex(
-            Status(size: writer.chain.next, lastTime: writer.chain.lastTime.microseconds, failure: nil)
+            Status(frontier: writer.chain.frontier, lastTime: writer.chain.lastTime.microseconds, failure: nil)
         )
         let start = Unmanaged.passRetained(Start(self, writer))
         var thread = pthread_t()
@@ -74,7 +75,7 @@ final class WriterThread: Sendable {
 
     private func publish(_ start: Start) {
         let now = Status(
-            size: start.writer.chain.next,
+            frontier: start.writer.chain.frontier,
             lastTime: start.writer.chain.lastTime.microseconds,
             failure: start.writer.failure
         )
@@ -82,9 +83,11 @@ final class WriterThread: Sendable {
     }
 
     /// - Parameters: the batch and where the chain stands after it.
-    private func serve(_ result: BatchResult, size: UInt64, lastTime: RecordTime) {
+    private func serve(_ result: BatchResult, frontier: Frontier, lastTime: RecordTime) {
         status.withLock {
-            $0.size = size
+            $0.frontier = frontier
+            // Before anybody hears of it, so that who does sees it in the log's health too.
+            if let failure = result.finalFailure { $0.failure = failure }
             $0.lastTime = lastTime.microseconds
         }
         deliver { result.serveCallers() }

@@ -97,6 +97,12 @@ extension Vault {
             ),
             Metric("changes_total", "counter", "Requests that changed something.", counters.changes),
             Metric("audit_records", "gauge", "Durable records of the audit log.", health.size),
+            Metric(
+                "audit_checkpoint_records",
+                "gauge",
+                "Records of the audit log that its newest signed checkpoint covers.",
+                health.checkpointSize
+            ),
             Metric("audit_writable", "gauge", "1 while the audit log can be written.", health.isWritable ? 1 : 0),
             Metric(
                 "audit_failures_total",

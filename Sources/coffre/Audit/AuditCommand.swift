@@ -4,7 +4,7 @@ struct AuditCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "audit",
         abstract: "Read the audit log where it is kept; no daemon is asked.",
-        subcommands: [Verify.self, Tail.self]
+        subcommands: [Verify.self, Checkpoint.self, Tail.self]
     )
 
     static let defaultDirectory = "/var/lib/coffre-audit"

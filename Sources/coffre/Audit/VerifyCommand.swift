@@ -14,21 +14,37 @@ extension AuditCommand {
                 EXAMPLES
                   coffre audit verify
                   coffre audit verify --format json /media/copy/coffre-audit
+                  coffre audit verify --checkpoint kept-in-march.txt --trust log.vkey
                 """
         )
         @Option(help: "table or json.")
         var format: OutputFormat = .table
         @Option(help: "en or fr. Default: from LC_ALL, LC_MESSAGES or LANG.")
         var lang: Language?
+        @Option(
+            name: .customLong("checkpoint"),
+            help: "A checkpoint that you kept: the log must still hold everything it covers.",
+            completion: .file()
+        )
+        var checkpointFile: String?
+        @Option(
+            name: .customLong("trust"),
+            help: "Your own copy of log.vkey. Without it the keys in the folder are believed.",
+            completion: .file()
+        )
+        var keyFile: String?
         @Argument(help: "Audit folder.", completion: .directory)
         var directory: String = AuditCommand.defaultDirectory
 
         mutating func run() async throws {
             let console = Console(format: format, language: lang ?? Language.preferred(environmentValue))
             let meter = isatty(STDERR_FILENO) == 1 ? ProgressMeter(console.language) : nil
+            let keys = try keyFile.map { try Input.file($0, for: "--trust") }
+            let checkpoint = try checkpointFile.map { try Input.file($0, for: "--checkpoint") }
             let report: VerificationReport
             do {
-                report = try LogVerifier(directory: directory).verify(
+                let verifier = LogVerifier(directory: directory, trustedKeys: keys, checkpoint: checkpoint)
+                report = try verifier.verify(
                     progress: meter.map { meter in { meter.show($0) } }
                 )
                 meter?.clear()
@@ -93,6 +109,10 @@ extension Console {
                 [text(Message("Records", "Enregistrements")), String(report.records)],
                 [text(Message("Segments", "Segments")), String(report.segments)],
                 [text(Message("Open segment", "Segment ouvert")), yes((report.openSegment != nil))],
+                [
+                    text(Message("Checkpoint covers", "Couverts par le point de contrôle")),
+                    report.checkpointSize.map { String($0) } ?? text(Message("none yet", "aucun")),
+                ],
                 [text(Message("First record", "Premier")), escapedForTerminal(report.firstTime)],
                 [text(Message("Last record", "Dernier")), escapedForTerminal(report.lastTime)],
                 [text(Message("Root hash", "Empreinte racine")), escapedForTerminal(report.rootHash)],
@@ -119,6 +139,7 @@ extension VerificationReport {
             "valid": .bool(isValid), "origin": .string(origin), "records": .integer(records),
             "segments": .integer(segments), "open_segment": .bool(openSegment != nil), "first_time": .string(firstTime),
             "last_time": .string(lastTime), "root_hash": .string(rootHash),
+            "checkpoint_size": checkpointSize.map { .integer($0) } ?? .null,
             "findings": .array(
                 findings.map {
                     .object([

@@ -1,0 +1,62 @@
+internal import CoffreCrypto
+
+/// The newest checkpoint of a log, with its signatures checked.
+package struct SignedHead: Sendable, Equatable {
+    /// The log's name.
+    package let origin: String
+    /// Records that it covers.
+    package let size: UInt64
+    /// RFC 6962 root over them, base64.
+    package let rootHash: String
+    /// The C2SP signed note.
+    package let note: [UInt8]
+
+    /// Reads it from a log's folder, or from a copy.
+    /// - Parameter trustedKeys: the content of `log.vkey` as known from elsewhere; nil trusts the one in the folder.
+    /// - Throws: ``AuditError`` `.damaged` when it is not signed by both keys, `.unsafePath`, `.system`,
+    ///   `.invalidConfiguration` when there is none yet.
+    package static func newest(directory: String, trustedKeys: [UInt8]? = nil) throws(AuditError) -> SignedHead {
+        let files = PosixFileSystem(root: directory, isReader: true)
+        try files.prepareRoot(create: false)
+        return try newest(files, trustedKeys: trustedKeys)
+    }
+
+    /// As ``newest(directory:trustedKeys:)``, from any file system.
+    package static func newest(
+        _ files: any LogFileSystem,
+        trustedKeys: [UInt8]? = nil
+    ) throws(AuditError) -> SignedHead {
+        do throws(FileFailure) {
+            let text = try files.contents(of: LogIdentity.path, limit: 2048)
+            guard let text, let identity = LogIdentity(text), trustedKeys == nil || trustedKeys == text else {
+                throw FileFailure(call: "keys", path: LogIdentity.path, errno: 0)
+            }
+            guard let note = try files.contents(of: Checkpoint.path, limit: Checkpoint.maximumBytes) else {
+                throw FileFailure(call: "none", path: Checkpoint.path, errno: 0)
+            }
+            guard let checkpoint = Checkpoint(note: note, identity: identity) else {
+                throw FileFailure(call: "signature", path: Checkpoint.path, errno: 0)
+            }
+            return SignedHead(
+                origin: identity.origin,
+                size: checkpoint.size,
+                rootHash: Base64.encode(checkpoint.root.bytes),
+                note: note
+            )
+        } catch {
+            switch error.call {
+            case "keys":
+                throw .damaged(
+                    segment: error.path,
+                    record: nil,
+                    reason: trustedKeys == nil ? "it is missing or not two keys" : "unknown log: its keys are not yours"
+                )
+            case "signature":
+                throw .damaged(segment: error.path, record: nil, reason: "it is not signed with both keys of this log")
+            case "none":
+                throw .invalidConfiguration(reason: "this log has none yet; one is written within a second of a record")
+            default: throw error.asAuditError
+            }
+        }
+    }
+}

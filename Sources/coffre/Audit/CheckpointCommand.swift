@@ -1,0 +1,59 @@
+import ArgumentParser
+import CoffreAudit
+import CoffreWire
+import Glibc
+
+extension AuditCommand {
+    struct Checkpoint: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Show the newest signed head of the log, to be kept outside this machine.",
+            discussion: """
+                Whoever keeps it can show later that nothing it covers was changed or cut off:
+                coffre audit verify --checkpoint FILE. The signatures are checked before anything is shown.
+
+                Exit status: 0, 5 when it is not signed by this log, 1 when there is none or it cannot be read.
+
+                EXAMPLES
+                  coffre audit checkpoint > 2026-03-31.checkpoint
+                  coffre audit checkpoint --format json
+                """
+        )
+        @Option(help: "table (the note itself) or json.")
+        var format: OutputFormat = .table
+        @Option(help: "en or fr. Default: from LC_ALL, LC_MESSAGES or LANG.")
+        var lang: Language?
+        @Option(
+            name: .customLong("trust"),
+            help: "Your own copy of log.vkey. Without it the keys in the folder are believed.",
+            completion: .file()
+        )
+        var keyFile: String?
+        @Argument(help: "Audit folder.", completion: .directory)
+        var directory: String = AuditCommand.defaultDirectory
+
+        mutating func run() async throws {
+            let console = Console(format: format, language: lang ?? Language.preferred(environmentValue))
+            let keys = try keyFile.map { try Input.file($0, for: "--trust") }
+            let head: SignedHead
+            do {
+                head = try SignedHead.newest(directory: directory, trustedKeys: keys)
+            } catch {
+                let reason = escapedForTerminal(error.message)
+                console.note(Message("no checkpoint: \(reason)", "pas de point de contrôle : \(reason)"))
+                if case .damaged = error { throw ExitCode(ExitStatus.auditFailed.rawValue) }
+                throw ExitCode(ExitStatus.error.rawValue)
+            }
+            guard format == .table else {
+                return console.json(
+                    .object([
+                        "origin": .string(head.origin), "size": .integer(head.size),
+                        "root_hash": .string(head.rootHash),
+                        "note": .string(String(decoding: head.note, as: UTF8.self)),
+                    ])
+                )
+            }
+            // The note itself, byte for byte: it is meant to be kept in a file.
+            _ = writeAll(head.note, to: STDOUT_FILENO)
+        }
+    }
+}

@@ -138,6 +138,9 @@ package final class AuditLog: Sendable {
     /// - Parameter details: time synchronisation, free space, age of the last witness contact.
     package func heartbeat(_ details: [AuditWhat.Detail]) { _ = thread.queue.push(.own(.heartbeat, details)) }
 
+    /// The newest checkpoint that this run has written, a C2SP signed note; nil before the first.
+    package var checkpoint: [UInt8]? { checkpoints.current.note }
+
     package var health: AuditHealth {
         let now = thread.current
         let checkpoint = checkpoints.current

@@ -51,7 +51,13 @@ struct Daemon {
 
     func serve(_ parts: Parts, socket: consuming ListeningSocket) async throws {
         let server = APIServer(performer: VaultDoor(parts.vault), eventLoop: parts.loop)
-        let timer = TimerService(vault: parts.vault, audit: parts.audit, loop: parts.loop, notifier: notifier)
+        let timer = TimerService(
+            vault: parts.vault,
+            audit: parts.audit,
+            loop: parts.loop,
+            notifier: notifier,
+            logger: logger
+        )
         let service = ServerService(server: server, notifier: notifier, socket: socket) { [logger, configuration] in
             logger.notice("ready", metadata: ["socket": "\(configuration.socket)"])
         }

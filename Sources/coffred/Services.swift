@@ -1,7 +1,9 @@
 internal import CoffreAPI
 internal import CoffreAudit
+internal import CoffreCrypto
 internal import CoffreHost
 internal import CoffreVault
+internal import Logging
 internal import NIOCore
 internal import ServiceLifecycle
 internal import Synchronization
@@ -41,13 +43,14 @@ final class ServerService: Service {
     }
 }
 
-/// Once a second on the vault's loop: expiry, retries, heartbeat every five minutes, and the watchdog, so that a loop
+/// Once a second on the vault's loop: expiry, retries, heartbeat every five minutes, a checkpoint in the journal every day, and the watchdog, so that a loop
 /// which does not turn is noticed.
 struct TimerService: Service {
     let vault: Vault
     let audit: AuditLog
     let loop: any EventLoop
     let notifier: ServiceNotifier
+    let logger: Logger
 
     func run() async throws {
         let task = loop.scheduleRepeatedTask(initialDelay: .seconds(1), delay: .seconds(1)) { _ in
@@ -55,6 +58,11 @@ struct TimerService: Service {
         }
         let heartbeat = loop.scheduleRepeatedTask(initialDelay: .minutes(5), delay: .minutes(5)) { _ in
             audit.heartbeat([("synced", .flag(WallClock.isSynchronised()))])
+        }
+        // The journal is a memory beside the log; journals that are forwarded are one outside the machine.
+        let checkpoint = loop.scheduleRepeatedTask(initialDelay: .seconds(2), delay: .hours(24)) { [logger] _ in
+            guard let note = audit.checkpoint else { return }
+            logger.notice("audit checkpoint", metadata: ["note": "\(Base64.encode(note))"])
         }
         var watchdog: RepeatedTask?
         if let interval = notifier.watchdogInterval {
@@ -64,6 +72,7 @@ struct TimerService: Service {
         try? await gracefulShutdown()
         task.cancel()
         heartbeat.cancel()
+        checkpoint.cancel()
         watchdog?.cancel()
     }
 }

@@ -11,6 +11,8 @@ final class CheckpointWriter: Sendable {
     struct State: Sendable {
         /// Records that the file covers.
         var size: UInt64 = 0
+        /// The signed note that this run wrote last; nil before.
+        var note: [UInt8]?
         /// Why the newest attempt failed; nil when it did not.
         var failure: AuditError?
     }
@@ -35,8 +37,9 @@ final class CheckpointWriter: Sendable {
         state.withLock { state in
             guard frontier.size > state.size else { return }
             do throws(FileFailure) {
-                try files.replace(Checkpoint.path, with: Checkpoint(frontier).note(origin: origin, keys: keys))
-                state = State(size: frontier.size)
+                let note = Checkpoint(frontier).note(origin: origin, keys: keys)
+                try files.replace(Checkpoint.path, with: note)
+                state = State(size: frontier.size, note: note)
             } catch {
                 state.failure = error.asAuditError
             }

@@ -146,24 +146,28 @@ struct DatabaseSnapshotTests {
         for number in 10..<30 { try await Self.put(store, number) }
         #expect(throws: StorageError.self) { _ = try DatabaseReplacement(folder: folder.path) }
         store.close()
-        // A process that another test has just forked holds a copy of the lock until it runs its program.
-        var installed: String?
-        try eventually("the lock is free") {
-            do {
-                installed = try Self.install(early, in: folder.path)
-                return true
-            } catch let error as StorageError where error.code == .alreadyOpen {
-                return false
-            }
-        }
-        let kept = try #require(installed)
+        let kept = try Self.whenUnlocked { try Self.install(early, in: folder.path) }
         #expect(kept == folder.file("coffre.db.before-restore-now"))
-        let again = try SQLiteStore(folder: folder.path)
+        let again = try Self.whenUnlocked { try SQLiteStore(folder: folder.path) }
         #expect(try Self.count(again) == 10)
         again.close()
         let other = try TestFolder("s")
         try FileManager.default.moveItem(atPath: kept, toPath: other.file("coffre.db"))
         #expect(try Self.count(try SQLiteStore(folder: other.path)) == 30)
+    }
+
+    /// A process that another test has just forked holds a copy of a lock until it runs its program.
+    private static func whenUnlocked<R>(_ body: () throws -> R?) throws -> R {
+        var result: R?
+        try eventually("the lock is free") {
+            do {
+                result = try body()
+                return true
+            } catch let error as StorageError where error.code == .alreadyOpen {
+                return false
+            }
+        }
+        return try #require(result)
     }
 
     private static func onThread<R: Sendable>(_ body: @escaping @Sendable () throws -> R) async throws -> R {

@@ -35,7 +35,7 @@ package actor Vault {
     var isConfirmingRestore = false
     /// Jobs whose answer somebody waits for.
     var openJobs: Set<BrokerJobID> = []
-    private var budget: RefusalBudget
+    var budget: RefusalBudget
     var counters = VaultCounters()
     /// Monotonic nanoseconds.
     let startedAt: UInt64
@@ -122,8 +122,6 @@ package actor Vault {
         }
     }
 
-    /// Carries out a change, and whatever else has to be durable before its answer.
-
     /// Records and answers a request that the HTTP layer could not accept.
     package func refuse(
         _ refused: RefusedRequest,
@@ -190,6 +188,7 @@ package actor Vault {
         }
     }
 
+    /// Carries out a change, and whatever else has to be durable before its answer.
     private func change(
         _ context: RequestContext,
         _ endpoint: Endpoint,
@@ -330,54 +329,6 @@ package actor Vault {
             answer.completion(ReleasedAnswer(draft, receipt: receipt))
         }
         if pending.isEmpty { unsealed?.revokedTokens.removeAll() }
-    }
-
-    // MARK: floods
-
-    private func answerFlood(_ context: RequestContext, _ completion: @escaping @Sendable (ReleasedAnswer) -> Void) {
-        let uid = context.principal.uid
-        let draft = Reply.failure(VaultError(.rateLimited, "too many refused requests: wait before trying again"))
-            .draft(requestID: context.requestID)
-        if let receipt = budget.countSuppressed(uid: uid) {
-            completion(ReleasedAnswer(draft, receipt: receipt))
-            return
-        }
-        budget.open(uid: uid, waiting: (draft, completion)) { [self] in
-            let record = AuditDraft(
-                .overflow,
-                outcome: .rateLimited,
-                correlation: context.correlation,
-                acceptedAt: context.request.acceptedAt,
-                who: who(of: context.principal)
-            )
-            audit.append(record) { result in self.assumeIsolated { $0.floodRecorded(uid, result) } }
-        }
-    }
-
-    private func floodRecorded(_ uid: UInt32, _ result: Result<AuditReceipt, AuditError>) {
-        let receipt = try? result.get()
-        for (draft, completion) in budget.recorded(uid: uid, receipt) {
-            completion(receipt.map { ReleasedAnswer(draft, receipt: $0) } ?? .logUnavailable)
-        }
-    }
-
-    /// Writes the exact count of every flood window that has ended. Called by the timer.
-    func closeFloodWindows() {
-        for window in budget.takeEnded(at: clock.monotonic()) {
-            var what = AuditWhat()
-            what.details = [("count", .int(Int64(window.count)))]
-            let record = AuditDraft(
-                .overflow,
-                phase: .outcome,
-                outcome: .rateLimited,
-                correlation: "overflow-window-",
-                references: [window.receipt.index],
-                acceptedAt: clock.monotonic(),
-                who: AuditWho.system,
-                what: what
-            )
-            audit.append(record) { _ in }
-        }
     }
 
     // MARK: facts

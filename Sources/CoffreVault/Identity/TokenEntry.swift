@@ -42,6 +42,23 @@ struct TokenEntry: Sendable {
     var boundUID: UInt32?
     var boundUnit: String?
 
+    /// A root token: it never expires and has no parent.
+    static func root(hash: Digest, created: Timestamp) -> TokenEntry {
+        TokenEntry(
+            hash: hash,
+            accessor: Random.base62(24),
+            policies: ["root"],
+            path: "auth/token/root",
+            displayName: "root",
+            created: created,
+            ttl: 0,
+            isRenewable: false,
+            isOrphan: true,
+            parent: nil,
+            expires: nil
+        )
+    }
+
     init(
         hash: Digest,
         accessor: String,

@@ -109,19 +109,7 @@ extension Vault {
     private func issueRoot(_ attempt: RootAttempt, _ context: RequestContext) async throws -> Effect {
         guard let state = unsealed else { throw VaultError.sealed }
         let token = Random.secretBase62(24, prefix: "s.")
-        let entry = TokenEntry(
-            hash: token.withBytes { state.tokenKey.authenticate($0) },
-            accessor: Random.base62(24),
-            policies: ["root"],
-            path: "auth/token/root",
-            displayName: "root",
-            created: context.now,
-            ttl: 0,
-            isRenewable: false,
-            isOrphan: true,
-            parent: nil,
-            expires: nil
-        )
+        let entry = TokenEntry.root(hash: token.withBytes { state.tokenKey.authenticate($0) }, created: context.now)
         let generation = try await commit(storing(entry))
         let hidden = token.withBytes { token in
             attempt.oneTimePassword.withBytes { password in

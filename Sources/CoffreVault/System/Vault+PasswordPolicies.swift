@@ -43,7 +43,7 @@ extension Vault {
                 guard let policy = try vault.passwordPolicy(policyName) else { throw Self.noSuchPolicy }
                 var body = ResponseBody()
                 body.append(text: #"{"password":"#)
-                body.append(Self.quoted(policy.generate()))
+                body.append(policy.generate().asJSONText)
                 body.append(text: "}")
                 return Effect(.data(body))
             }
@@ -99,27 +99,5 @@ extension Vault {
             let plain = String(validating: decoded, as: UTF8.self)
         else { return text }
         return plain
-    }
-
-    /// A secret as a JSON string, with quotes; what has to be escaped is.
-    private static func quoted(_ secret: SharedSecret) -> SharedSecret {
-        secret.withBytes { bytes in
-            let escaped = bytes.count { $0 == 0x22 || $0 == 0x5c }
-            return SharedSecret(
-                SecretBytes(count: bytes.count + escaped + 2) { target in
-                    target[0] = 0x22
-                    var position = 1
-                    for byte in bytes {
-                        if byte == 0x22 || byte == 0x5c {
-                            target[position] = 0x5c
-                            position += 1
-                        }
-                        target[position] = byte
-                        position += 1
-                    }
-                    target[position] = 0x22
-                }
-            )
-        }
     }
 }

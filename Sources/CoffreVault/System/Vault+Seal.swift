@@ -92,19 +92,7 @@ extension Vault {
         let tokenKey = SecretBytes.randomKey(count: 32)
         let token = Random.secretBase62(24, prefix: "s.")
         let hash = token.withBytes { HMACKey(tokenKey).authenticate($0) }
-        let root = TokenEntry(
-            hash: hash,
-            accessor: Random.base62(24),
-            policies: ["root"],
-            path: "auth/token/root",
-            displayName: "root",
-            created: context.now,
-            ttl: 0,
-            isRenewable: false,
-            isOrphan: true,
-            parent: nil,
-            expires: nil
-        )
+        let root = TokenEntry.root(hash: hash, created: context.now)
         let defaultPolicy = try parsePolicy("default", Policy.defaultText, version: 1)
         var mutations: [BarrierMutation] = [
             .put(.tokenKey, SharedSecret(tokenKey), expect: .absent),

@@ -85,10 +85,19 @@ package struct LogVerifier: Sendable {
     /// - Parameter progress: called after each segment.
     /// - Throws: ``AuditError`` when a file cannot be read; what is wrong with the log itself is a finding.
     package func verify(progress: ((VerifyProgress) -> Void)? = nil) throws(AuditError) -> VerificationReport {
+        try verify(progress: progress) { _, _ in nil }
+    }
+
+    /// Shows each line to somebody who may object.
+    typealias Visit = (UnsafeRawBufferPointer, borrowing RecordForm) -> String?
+
+    /// As ``verify(progress:)``.
+    /// - Parameter visit: sees each good line; the last ones of a segment that is being written perhaps twice.
+    func verify(progress: ((VerifyProgress) -> Void)?, visit: Visit) throws(AuditError) -> VerificationReport {
         try files.prepareRoot(create: false)
         var report = VerificationReport()
         do throws(FileFailure) {
-            try verify(into: &report, progress)
+            try verify(into: &report, progress, visit)
         } catch {
             throw error.asAuditError
         }
@@ -97,7 +106,8 @@ package struct LogVerifier: Sendable {
 
     private func verify(
         into report: inout VerificationReport,
-        _ progress: ((VerifyProgress) -> Void)?
+        _ progress: ((VerifyProgress) -> Void)?,
+        _ visit: Visit
     ) throws(FileFailure) {
         guard let text = try files.contents(of: LogIdentity.path, limit: 2048), let identity = LogIdentity(text) else {
             return report.add(LogIdentity.path, nil, "it is missing or not two keys in C2SP form")
@@ -129,7 +139,7 @@ package struct LogVerifier: Sendable {
         if let reason = roots.defect(at: chain.frontier) { return report.add(Checkpoint.path, nil, reason) }
         for (index, segment) in segments.enumerated() {
             let isLast = index == segments.count - 1
-            guard try verify(segment, isLast: isLast, identity, expected, &chain, &report) else { return }
+            guard try verify(segment, isLast: isLast, identity, expected, &chain, &report, visit) else { return }
             progress?(VerifyProgress(records: chain.next, segments: index + 1, allSegments: segments.count))
         }
         if let (file, size) = expected.beyond(chain.next) {
@@ -176,7 +186,8 @@ package struct LogVerifier: Sendable {
         _ identity: LogIdentity,
         _ expected: ExpectedRoots,
         _ chain: inout ChainState,
-        _ report: inout VerificationReport
+        _ report: inout VerificationReport,
+        _ visit: Visit
     ) throws(FileFailure) -> Bool {
         let name = segment.name
         guard name.first == chain.next else {
@@ -197,12 +208,12 @@ package struct LogVerifier: Sendable {
         }
         var scanner = makeScanner()
         let file = try files.open(name.path, writable: false)
-        var defect = try scanner.scan(file) { line, form in form.genesisDefect(line, identity) }
+        var defect = try scanner.scan(file) { line, form in form.genesisDefect(line, identity) ?? visit(line, form) }
         // A line without its end may be one that is being written at this moment: look again.
         for _ in 0..<Self.looksAtUnfinishedLine where defect?.isUnfinished == true && !segment.isSealed {
             usleep(20_000)
             scanner = makeScanner()
-            defect = try scanner.scan(file) { line, form in form.genesisDefect(line, identity) }
+            defect = try scanner.scan(file) { line, form in form.genesisDefect(line, identity) ?? visit(line, form) }
         }
         report.advance(to: scanner)
         if let defect {

@@ -1,0 +1,212 @@
+package import CoffreCrypto
+
+/// A contiguous range of a verified log, with what proves it against a signed checkpoint.
+///
+/// Made in two passes over the whole log, so that memory does not grow with it: ``plan(_:_:progress:)`` verifies and
+/// finds the range, ``read(progress:line:)`` verifies again, hands out the lines and returns the proofs.
+package struct LogExtract: Sendable {
+    /// What is asked for.
+    package struct Request: Sendable {
+        /// Microseconds since 1970: the range reaches from the first record at or after `since` to the last before
+        /// `until`. Records between them stay in it whatever the clock said.
+        package var since: Int64
+        package var until: Int64
+        package var filter = RecordFilter()
+        /// A checkpoint note that the reader of the bundle has kept: the log is shown to continue it.
+        package var previous: [UInt8]?
+        /// The content of `log.vkey` as known from elsewhere; nil trusts the one in the folder.
+        package var trustedKeys: [UInt8]?
+
+        package init(since: Int64, until: Int64) {
+            self.since = since
+            self.until = until
+        }
+    }
+
+    /// What proves the range.
+    package struct Proofs: Sendable {
+        /// The tree before the first record.
+        package let start: Frontier
+        /// From the end of the range to the checkpoint.
+        package let toCheckpoint: [Digest]
+        /// From the checkpoint that was kept to this one; nil when none was given.
+        package let fromPrevious: [Digest]?
+        /// Audit paths of the records in ``LogExtract/single``.
+        package let inclusion: [(index: UInt64, path: [Digest])]
+    }
+
+    /// At most so many records of a filtered range get a proof of their own; the range proves them all anyway.
+    package static let maximumSingleProofs = 256
+
+    /// Of a leaf hash in base64.
+    private static let hashBytes = 44
+
+    /// The checkpoint that everything is proved against.
+    package let head: SignedHead
+    /// The content of `log.vkey`.
+    package let keys: [UInt8]
+    package let range: Range<UInt64>
+    /// `_t` of the first and the last record of the range.
+    package let firstTime: String
+    package let lastTime: String
+    /// Lines that are shown whole.
+    package let shown: UInt64
+    /// Size of all lines of the range as they are handed out, line feeds included.
+    package let bytes: UInt64
+    /// Records with a proof of their own: the first that a filter shows.
+    package let single: [UInt64]
+    /// Records that the checkpoint which was kept covers.
+    package let previousSize: UInt64?
+
+    private let files: any LogFileSystem
+    private let request: Request
+
+    /// Verifies the log and finds the range. Blocks on the disk.
+    /// - Throws: ``AuditError``: `.damaged` when the log does not verify, `.invalidConfiguration` when there is no
+    ///   checkpoint or no record in the range, `.unsafePath`, `.system`.
+    package static func plan(
+        directory: String,
+        _ request: Request,
+        progress: ((VerifyProgress) -> Void)? = nil
+    ) throws(AuditError) -> LogExtract {
+        try plan(PosixFileSystem(root: directory, isReader: true), request, progress: progress)
+    }
+
+    package static func plan(
+        _ files: any LogFileSystem,
+        _ request: Request,
+        progress: ((VerifyProgress) -> Void)? = nil
+    ) throws(AuditError) -> LogExtract {
+        try files.prepareRoot(create: false)
+        let head = try SignedHead.newest(files, trustedKeys: request.trustedKeys)
+        let text: [UInt8]?
+        do throws(FileFailure) {
+            text = try files.contents(of: LogIdentity.path, limit: 2048)
+        } catch {
+            throw error.asAuditError
+        }
+        guard let keys = text, let identity = LogIdentity(keys), identity.origin == head.origin else {
+            throw .damaged(segment: LogIdentity.path, record: nil, reason: "it changed while it was read")
+        }
+        let kept = request.previous.flatMap { Checkpoint(note: $0, identity: identity) }
+        if let kept, kept.size > head.size {
+            throw .damaged(segment: Checkpoint.path, record: nil, reason: kept.shortfall(head.size))
+        }
+        var count: UInt64 = 0  // lines and bytes from the first record of the range on
+        var (bytes, shown, single): (UInt64, UInt64, [UInt64]) = (0, 0, [])
+        var found: (range: Range<UInt64>, first: RecordTime, last: RecordTime, bytes: UInt64, shown: UInt64)?
+        try walk(files, keys, request, head.size, progress) { line, form in
+            let time = form.time.microseconds
+            let isWithin = request.since <= time && time < request.until
+            guard found != nil || isWithin else { return true }
+            count += 1
+            let isShown = request.filter.shows(line, form)
+            bytes += UInt64(isShown ? line.count : hashBytes) + 1
+            if isShown {
+                shown += 1
+                if !request.filter.isEmpty, single.count < maximumSingleProofs { single.append(form.sequence) }
+            }
+            guard isWithin else { return true }
+            let begin = found?.range.lowerBound ?? form.sequence
+            found = (begin..<form.sequence + 1, found?.first ?? form.time, form.time, bytes, shown)
+            return true
+        }
+        guard let found else {
+            throw .invalidConfiguration(reason: "none of the \(head.size) records that are signed is of that time")
+        }
+        return LogExtract(
+            head: head,
+            keys: keys,
+            range: found.range,
+            firstTime: String(decoding: found.first.utf8, as: UTF8.self),
+            lastTime: String(decoding: found.last.utf8, as: UTF8.self),
+            shown: found.shown,
+            bytes: found.bytes,
+            single: single.filter { found.range.contains($0) },
+            previousSize: kept?.size,
+            files: files,
+            request: request
+        )
+    }
+
+    /// Verifies the log again and hands out the lines of the range: whole where the filter shows them, else the base64
+    /// of the leaf hash. Blocks on the disk.
+    /// - Parameter line: without line feed; returns false to stop.
+    /// - Returns: nil when `line` has stopped it.
+    /// - Throws: as ``plan(directory:_:progress:)``; `.failed` when the log changed in between.
+    package func read(
+        progress: ((VerifyProgress) -> Void)? = nil,
+        line hand: (UnsafeRawBufferPointer) -> Bool
+    ) throws(AuditError) -> Proofs? {
+        let (end, size) = (range.upperBound, head.size)
+        var wanted = NodeCollector.places { _ = TreeProof.consistency(from: end, to: size, node: $0) }
+        if let previousSize {
+            wanted.formUnion(NodeCollector.places { _ = TreeProof.consistency(from: previousSize, to: size, node: $0) })
+        }
+        for index in single {
+            wanted.formUnion(NodeCollector.places { _ = TreeProof.inclusion(of: index, in: size, node: $0) })
+        }
+        var nodes = NodeCollector(wanted)
+        var start = Frontier()
+        var isStopped = false
+        let (range, filter) = (range, request.filter)
+        try Self.walk(files, keys, request, size, progress) { line, form in
+            let leaf = TreeHash.leaf(line)
+            if nodes.size == range.lowerBound { start = nodes.frontier }
+            nodes.append(leaf)
+            guard range.contains(form.sequence) else { return true }
+            let isOn =
+                filter.shows(line, form)
+                ? hand(line) : Array(Base64.encode(leaf.bytes).utf8).withUnsafeBytes { hand($0) }
+            isStopped = !isOn
+            return isOn
+        }
+        if isStopped { return nil }
+        guard nodes.size == size, Base64.encode(nodes.frontier.root.bytes) == head.rootHash else {
+            throw .damaged(segment: Checkpoint.path, record: nil, reason: "its root is not that of the records")
+        }
+        let inclusion = try single.map { index throws(AuditError) in
+            (index: index, path: try TreeProof.inclusion(of: index, in: size, node: nodes.node))
+        }
+        return Proofs(
+            start: start,
+            toCheckpoint: try TreeProof.consistency(from: end, to: size, node: nodes.node),
+            fromPrevious: try previousSize.map { size throws(AuditError) in
+                try TreeProof.consistency(from: size, to: head.size, node: nodes.node)
+            },
+            inclusion: inclusion
+        )
+    }
+
+    /// Verifies the whole log and shows each of its first `size` records once.
+    private static func walk(
+        _ files: any LogFileSystem,
+        _ keys: [UInt8],
+        _ request: Request,
+        _ size: UInt64,
+        _ progress: ((VerifyProgress) -> Void)?,
+        _ visit: (UnsafeRawBufferPointer, borrowing RecordForm) -> Bool
+    ) throws(AuditError) {
+        let verifier = LogVerifier(files: files, trustedKeys: keys, checkpoint: request.previous)
+        var next: UInt64 = 0
+        var isStopped = false
+        let report = try verifier.verify(progress: progress) { line, form in
+            // The end of a segment that is being written may be read twice.
+            guard form.sequence == next, next < size else { return nil }
+            next += 1
+            isStopped = !visit(line, form)
+            return isStopped ? "stopped" : nil
+        }
+        if isStopped { return }
+        if let finding = report.findings.first {
+            throw .damaged(segment: finding.file, record: finding.record, reason: finding.reason)
+        }
+        guard next == size else {
+            throw .damaged(
+                segment: Checkpoint.path,
+                record: next,
+                reason: "it covers \(size) records, \(next) are there"
+            )
+        }
+    }
+}

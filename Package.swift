@@ -102,6 +102,8 @@ let package = Package(
             name: "coffre",
             dependencies: ["CoffreClient", "CoffreAudit", "CoffreStorage", "CoffreCrypto", "CoffreWire", arguments],
             exclude: ["coffre.1"],
+            // What lies in every proof bundle.
+            resources: ["README.txt", "LISEZMOI.txt", "verify.py"].map { .embedInCode("Audit/Export/Bundle/\($0)") },
             // The optimiser of Swift 6.3.1 crashes on these coroutines; a command line has no use for it.
             swiftSettings: base + [.unsafeFlags(["-Onone"], .when(configuration: .release))]
         ),

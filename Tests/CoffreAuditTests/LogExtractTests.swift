@@ -25,7 +25,7 @@ import Testing
         guard let head = StrictBase64.decode(Array(extract.head.rootHash.utf8)).flatMap({ Digest($0) }) else {
             return false
         }
-        var frontier = proofs.start
+        var frontier = extract.start
         guard frontier.size == extract.range.lowerBound else { return false }
         for line in lines {
             let leaf: Digest? =

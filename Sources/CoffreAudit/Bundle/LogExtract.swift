@@ -25,8 +25,6 @@ package struct LogExtract: Sendable {
 
     /// What proves the range.
     package struct Proofs: Sendable {
-        /// The tree before the first record.
-        package let start: Frontier
         /// From the end of the range to the checkpoint.
         package let toCheckpoint: [Digest]
         /// From the checkpoint that was kept to this one; nil when none was given.
@@ -46,6 +44,8 @@ package struct LogExtract: Sendable {
     /// The content of `log.vkey`.
     package let keys: [UInt8]
     package let range: Range<UInt64>
+    /// The tree before the first record.
+    package let start: Frontier
     /// `_t` of the first and the last record of the range.
     package let firstTime: String
     package let lastTime: String
@@ -94,11 +94,15 @@ package struct LogExtract: Sendable {
         }
         var count: UInt64 = 0  // lines and bytes from the first record of the range on
         var (bytes, shown, single): (UInt64, UInt64, [UInt64]) = (0, 0, [])
+        var start = Frontier()
         var found: (range: Range<UInt64>, first: RecordTime, last: RecordTime, bytes: UInt64, shown: UInt64)?
         try walk(files, keys, request, head.size, progress) { line, form in
             let time = form.time.microseconds
             let isWithin = request.since <= time && time < request.until
-            guard found != nil || isWithin else { return true }
+            guard found != nil || isWithin else {
+                start.append(leaf: TreeHash.leaf(line))
+                return true
+            }
             count += 1
             let isShown = request.filter.shows(line, form)
             bytes += UInt64(isShown ? line.count : hashBytes) + 1
@@ -118,6 +122,7 @@ package struct LogExtract: Sendable {
             head: head,
             keys: keys,
             range: found.range,
+            start: start,
             firstTime: String(decoding: found.first.utf8, as: UTF8.self),
             lastTime: String(decoding: found.last.utf8, as: UTF8.self),
             shown: found.shown,
@@ -147,12 +152,10 @@ package struct LogExtract: Sendable {
             wanted.formUnion(NodeCollector.places { _ = TreeProof.inclusion(of: index, in: size, node: $0) })
         }
         var nodes = NodeCollector(wanted)
-        var start = Frontier()
         var isStopped = false
         let (range, filter) = (range, request.filter)
         try Self.walk(files, keys, request, size, progress) { line, form in
             let leaf = TreeHash.leaf(line)
-            if nodes.size == range.lowerBound { start = nodes.frontier }
             nodes.append(leaf)
             guard range.contains(form.sequence) else { return true }
             let isOn =
@@ -169,7 +172,6 @@ package struct LogExtract: Sendable {
             (index: index, path: try TreeProof.inclusion(of: index, in: size, node: nodes.node))
         }
         return Proofs(
-            start: start,
             toCheckpoint: try TreeProof.consistency(from: end, to: size, node: nodes.node),
             fromPrevious: try previousSize.map { size throws(AuditError) in
                 try TreeProof.consistency(from: size, to: head.size, node: nodes.node)

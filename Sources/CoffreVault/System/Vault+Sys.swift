@@ -82,6 +82,10 @@ extension Vault {
                 ])
                 return Effect(.doubled([.init("coffre/", device)]))
             }
+        case ("audit/export", .write):
+            return .read(.auditExport, what, .capability(.update)) { vault, context in
+                Effect(.noContent, what: try vault.auditExport(context))
+            }
         case (let path, .write) where path.hasPrefix("audit-hash/"):
             return .read(.auditRead, what, .capability(.update)) { vault, context in
                 guard path.dropFirst(11).split(separator: "/") == ["coffre"] else {
@@ -125,6 +129,34 @@ extension Vault {
             return .unsupported(what)
         default: return nil
         }
+    }
+
+    /// What the record of an export says: which records, how many of them are shown, under which signed head, and the
+    /// hash that pins the bundle.
+    private func auditExport(_ context: RequestContext) throws -> AuditWhat {
+        var what = AuditWhat(path: "sys/audit/export")
+        try withBody(context) { body in
+            func count(_ name: String) throws -> Int64 {
+                guard let value = body?[name]?.integer, value >= 0 else {
+                    throw VaultError.badRequest("\"\(name)\" must be a number of records")
+                }
+                return value
+            }
+            let (first, end, shown, size) = try (count("first"), count("end"), count("shown"), count("size"))
+            guard first < end, end <= size, UInt64(size) <= audit.health.size, shown <= end - first else {
+                throw VaultError.badRequest("this log holds no such range")
+            }
+            guard let sums = body?["sums"]?.string, sums.utf8.count == 64,
+                sums.utf8.allSatisfy({ (0x30...0x39).contains($0) || (0x61...0x66).contains($0) })
+            else { throw VaultError.badRequest("\"sums\" must be the SHA-256 of the bundle's SHA256SUMS, in hex") }
+            let purpose = body?["purpose"]?.string ?? ""
+            guard purpose.utf8.count <= 500 else { throw VaultError.badRequest("\"purpose\" is longer than 500 bytes") }
+            what.details += [
+                ("end", .int(end)), ("first", .int(first)), ("purpose", .text(purpose)), ("shown", .int(shown)),
+                ("size", .int(size)), ("sums", .text(sums)),
+            ]
+        }
+        return what
     }
 
     private func auditStatus() -> JSONValue {

@@ -6,66 +6,27 @@ package enum SnapshotContainer {
     package static let manifestName = "manifest.json"
     package static let databaseName = "coffre.db"
     package static let sumsName = "SHA256SUMS"
-    package static let blockBytes = 512
 
     /// Everything before the database's own bytes.
     package static func head(_ manifest: SnapshotManifest) -> [UInt8] {
         let text = manifest.encoded
-        return header(manifestName, bytes: text.count, time: manifest.created) + text + padding(text.count)
-            + header(databaseName, bytes: manifest.databaseBytes, time: manifest.created)
+        return TarFormat.header(manifestName, bytes: text.count, time: manifest.created) + text
+            + TarFormat.padding(text.count)
+            + TarFormat.header(databaseName, bytes: manifest.databaseBytes, time: manifest.created)
     }
 
     /// Everything after them.
     /// - Parameter manifestHash: SHA-256 of the manifest's bytes, 64 hex digits.
     package static func tail(_ manifest: SnapshotManifest, manifestHash: String) -> [UInt8] {
         let text = sums(manifest, manifestHash: manifestHash)
-        return padding(manifest.databaseBytes) + header(sumsName, bytes: text.count, time: manifest.created) + text
-            + padding(text.count) + [UInt8](repeating: 0, count: 2 * blockBytes)
+        return TarFormat.padding(manifest.databaseBytes)
+            + TarFormat.header(sumsName, bytes: text.count, time: manifest.created) + text
+            + TarFormat.padding(text.count) + TarFormat.end
     }
 
     /// The text of `SHA256SUMS`.
     package static func sums(_ manifest: SnapshotManifest, manifestHash: String) -> [UInt8] {
         Array("\(manifestHash)  \(manifestName)\n\(manifest.databaseHash)  \(databaseName)\n".utf8)
-    }
-
-    /// Zero bytes up to the next block.
-    static func padding(_ bytes: Int) -> [UInt8] { [UInt8](repeating: 0, count: -bytes & (blockBytes - 1)) }
-
-    /// One ustar header: a plain file of mode 0600 of uid and gid 0.
-    static func header(_ name: String, bytes: Int, time: Int64) -> [UInt8] {
-        var block = [UInt8](repeating: 0, count: blockBytes)
-        func put(_ text: String, at offset: Int) {
-            for (index, byte) in text.utf8.enumerated() { block[offset + index] = byte }
-        }
-        func octal(_ value: Int, _ digits: Int) -> String {
-            let text = String(value, radix: 8)
-            return String(repeating: "0", count: max(0, digits - text.utf8.count)) + text
-        }
-        put(name, at: 0)
-        put("0000600", at: 100)
-        put("0000000", at: 108)
-        put("0000000", at: 116)
-        put(octal(bytes, 11), at: 124)
-        put(octal(Int(clamping: time), 11), at: 136)
-        put("        ", at: 148)  // The checksum counts as blanks while it is summed.
-        put("0", at: 156)
-        put("ustar", at: 257)
-        put("00", at: 263)
-        put("root", at: 265)
-        put("root", at: 297)
-        let sum = block.reduce(0) { $0 + Int($1) }
-        put(octal(sum, 6), at: 148)
-        block[154] = 0
-        return block
-    }
-
-    /// Length and time of a header of `name`; nil when it is not exactly what ``header(_:bytes:time:)`` makes.
-    static func read(_ block: [UInt8], of name: String) -> (bytes: Int, time: Int64)? {
-        func number(_ range: Range<Int>) -> Int? { Int(String(decoding: block[range], as: UTF8.self), radix: 8) }
-        guard block.count == blockBytes, let bytes = number(124..<135), let time = number(136..<147), bytes >= 0,
-            time >= 0, header(name, bytes: bytes, time: Int64(time)) == block
-        else { return nil }
-        return (bytes, Int64(time))
     }
 }
 
@@ -144,10 +105,10 @@ package struct SnapshotReader {
     /// Bytes that the part needs before it can be taken.
     private var needed: Int {
         switch part {
-        case .manifestHeader, .databaseHeader, .sumsHeader: SnapshotContainer.blockBytes
-        case .manifest(let bytes, _), .sums(let bytes): bytes + SnapshotContainer.padding(bytes).count
-        case .databasePadding: SnapshotContainer.padding(manifest?.databaseBytes ?? 0).count
-        case .endMark: 2 * SnapshotContainer.blockBytes
+        case .manifestHeader, .databaseHeader, .sumsHeader: TarFormat.blockBytes
+        case .manifest(let bytes, _), .sums(let bytes): bytes + TarFormat.padding(bytes).count
+        case .databasePadding: TarFormat.padding(manifest?.databaseBytes ?? 0).count
+        case .endMark: TarFormat.end.count
         case .database, .over: 0
         }
     }
@@ -155,7 +116,7 @@ package struct SnapshotReader {
     private mutating func take(_ block: [UInt8]) throws(SnapshotError) {
         switch part {
         case .manifestHeader:
-            guard let entry = SnapshotContainer.read(block, of: SnapshotContainer.manifestName),
+            guard let entry = TarFormat.read(block, of: SnapshotContainer.manifestName),
                 (2...SnapshotManifest.maximumBytes).contains(entry.bytes)
             else { throw SnapshotError("it does not begin like a snapshot of Coffre") }
             part = .manifest(bytes: entry.bytes, time: entry.time)
@@ -167,7 +128,7 @@ package struct SnapshotReader {
             manifest = read
             part = .databaseHeader
         case .databaseHeader:
-            guard let manifest, let entry = SnapshotContainer.read(block, of: SnapshotContainer.databaseName),
+            guard let manifest, let entry = TarFormat.read(block, of: SnapshotContainer.databaseName),
                 entry.bytes == manifest.databaseBytes, entry.time == manifest.created
             else { throw SnapshotError("its database is not the one of its manifest") }
             part = .database(left: entry.bytes)
@@ -175,7 +136,7 @@ package struct SnapshotReader {
             try checkPadding(block[...])
             part = .sumsHeader
         case .sumsHeader:
-            guard let manifest, let entry = SnapshotContainer.read(block, of: SnapshotContainer.sumsName),
+            guard let manifest, let entry = TarFormat.read(block, of: SnapshotContainer.sumsName),
                 (1...1024).contains(entry.bytes), entry.time == manifest.created
             else { throw SnapshotError("its list of hashes is missing") }
             part = .sums(bytes: entry.bytes)

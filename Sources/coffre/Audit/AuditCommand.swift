@@ -3,8 +3,8 @@ import ArgumentParser
 struct AuditCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "audit",
-        abstract: "Read the audit log where it is kept; no daemon is asked.",
-        subcommands: [Verify.self, Checkpoint.self, Tail.self]
+        abstract: "Read, verify and export the audit log where it is kept.",
+        subcommands: [Verify.self, Checkpoint.self, Export.self, Tail.self]
     )
 
     static let defaultDirectory = "/var/lib/coffre-audit"

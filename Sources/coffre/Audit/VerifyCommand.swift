@@ -1,8 +1,6 @@
 import ArgumentParser
 import CoffreAudit
 import CoffreWire
-import Glibc
-import Synchronization
 
 extension AuditCommand {
     struct Verify: AsyncParsableCommand {
@@ -38,18 +36,19 @@ extension AuditCommand {
 
         mutating func run() async throws {
             let console = Console(format: format, language: lang ?? Language.preferred(environmentValue))
-            let meter = isatty(STDERR_FILENO) == 1 ? ProgressMeter(console.language) : nil
+            let meter = ProgressLine(console.language)
             let keys = try keyFile.map { try Input.file($0, for: "--trust") }
             let checkpoint = try checkpointFile.map { try Input.file($0, for: "--checkpoint") }
             let report: VerificationReport
             do {
                 let verifier = LogVerifier(directory: directory, trustedKeys: keys, checkpoint: checkpoint)
-                report = try verifier.verify(
-                    progress: meter.map { meter in { meter.show($0) } }
-                )
-                meter?.clear()
+                report = try verifier.verify { progress in
+                    let count = progress.records
+                    meter.show(Message("\(count) records verified", "\(count) enregistrements vérifiés"))
+                }
+                meter.clear()
             } catch {
-                meter?.clear()
+                meter.clear()
                 let reason = escapedForTerminal(error.message)
                 console.note(
                     Message(
@@ -63,34 +62,6 @@ extension AuditCommand {
             console.show(report)
             if !report.isValid { throw ExitCode(ExitStatus.auditFailed.rawValue) }
         }
-    }
-}
-
-/// One line on standard error that is written over, at most ten times a second.
-private final class ProgressMeter: Sendable {
-    private let language: Language
-    private let last = Mutex<ContinuousClock.Instant?>(nil)
-
-    init(_ language: Language) {
-        self.language = language
-    }
-
-    func show(_ progress: VerifyProgress) {
-        let now = ContinuousClock.now
-        let isDue = last.withLock { last in
-            if let last, last.duration(to: now) < .milliseconds(100) { return false }
-            last = now
-            return true
-        }
-        guard isDue else { return }
-        let count = progress.records
-        let text = Message("\(count) records verified", "\(count) enregistrements vérifiés").text(language)
-        _ = writeAll(Array("\r\u{1b}[K\(text)".utf8), to: STDERR_FILENO)
-    }
-
-    func clear() {
-        guard last.withLock({ $0 != nil }) else { return }
-        _ = writeAll(Array("\r\u{1b}[K".utf8), to: STDERR_FILENO)
     }
 }
 

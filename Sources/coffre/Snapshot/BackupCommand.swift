@@ -59,7 +59,7 @@ extension OperatorCommand {
                 return
             }
             let target = keep == nil ? file : try SnapshotFolder(file).newName()
-            let partial = try PartialFile(target, overwrites: force)
+            let partial = try PartialFile(target, overwrites: force, folderOption: "--keep")
             let ending: SnapshotReader.Ending
             do {
                 ending = try await fetch(context) { try partial.write($0) }
@@ -120,36 +120,22 @@ private final class CheckerBox: Sendable {
     func finish() throws -> SnapshotReader.Ending { try checker.withLock { try $0.finish() } }
 }
 
-/// One line on a terminal's standard error, written over at most ten times a second.
+/// How much of a transfer is done.
 private final class TransferMeter: Sendable {
-    private struct State {
-        var expected = 0
-        var done = 0
-        var last: ContinuousClock.Instant?
-    }
-    private let language: Language
-    private let isShown = isatty(STDERR_FILENO) == 1
-    private let state = Mutex(State())
+    private let line: ProgressLine
+    private let state = Mutex((expected: 0, done: 0))
 
-    init(_ language: Language) { self.language = language }
+    init(_ language: Language) { line = ProgressLine(language) }
 
     func start(_ bytes: Int) { state.withLock { $0.expected = bytes } }
 
     func add(_ bytes: Int) {
-        let now = ContinuousClock.now
-        let (done, expected, isDue) = state.withLock { state in
+        let (expected, done) = state.withLock { state in
             state.done += bytes
-            let isDue = state.last.map { $0.duration(to: now) >= .milliseconds(100) } ?? true
-            if isDue { state.last = now }
-            return (state.done, state.expected, isDue)
+            return state
         }
-        guard isShown, isDue else { return }
-        let text = Message("\(done >> 20) of \(expected >> 20) MiB", "\(done >> 20) sur \(expected >> 20) Mio")
-        _ = writeAll(Array("\r\u{1b}[K\(text.text(language))".utf8), to: STDERR_FILENO)
+        line.show(Message("\(done >> 20) of \(expected >> 20) MiB", "\(done >> 20) sur \(expected >> 20) Mio"))
     }
 
-    func clear() {
-        guard isShown, state.withLock({ $0.last != nil }) else { return }
-        _ = writeAll(Array("\r\u{1b}[K".utf8), to: STDERR_FILENO)
-    }
+    func clear() { line.clear() }
 }

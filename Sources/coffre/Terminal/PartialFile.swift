@@ -13,9 +13,11 @@ final class PartialFile: Sendable {
     private let descriptor: Int32
     private let isOver = Mutex(false)
 
-    /// - Parameter overwrites: whether `target` may exist.
+    /// - Parameters:
+    ///   - overwrites: whether `target` may exist.
+    ///   - folderOption: the option that takes a folder instead, to be named when `target` is one.
     /// - Throws: ``Failure``.
-    init(_ target: String, overwrites: Bool) throws {
+    init(_ target: String, overwrites: Bool, folderOption: String? = nil) throws {
         self.target = target
         self.overwrites = overwrites
         partial = target + ".partial"
@@ -23,8 +25,9 @@ final class PartialFile: Sendable {
         if lstat(target, &facts) == 0 {
             guard facts.st_mode & S_IFMT == S_IFREG else {
                 throw Failure(
-                    "\(target) is not a plain file; a folder takes --keep",
-                    "\(target) n'est pas un fichier ordinaire ; un dossier demande --keep",
+                    "\(target) is not a plain file" + (folderOption.map { "; a folder takes \($0)" } ?? ""),
+                    "\(target) n'est pas un fichier ordinaire"
+                        + (folderOption.map { " ; un dossier demande \($0)" } ?? ""),
                     .usage
                 )
             }
@@ -71,7 +74,7 @@ final class PartialFile: Sendable {
     }
 
     private static func isBusy(_ path: String) -> Failure {
-        Failure("another backup writes \(path)", "une autre sauvegarde écrit \(path)")
+        Failure("another command writes \(path)", "une autre commande écrit \(path)")
     }
 
     deinit {

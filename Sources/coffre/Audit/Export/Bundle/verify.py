@@ -1,0 +1,404 @@
+#!/usr/bin/env python3
+"""Checks proof bundles of a Coffre audit log with nothing but Python and the openssl command (3.0 or later).
+
+usage: python3 verify.py --key log.vkey [--kept CHECKPOINT] BUNDLE.tar...
+
+--key    YOUR copy of the log's public keys, which reached you by another way than the bundle. Never the bundle's own.
+--kept   a checkpoint that you kept from an earlier bundle, mail or report: the log must continue it.
+
+Exit status: 0 when every bundle proves what it shows, 1 when one does not, 2 when a file cannot be read.
+Formats: RFC 6962 section 2.1 (tree), RFC 9162 section 2.1 (proofs), C2SP signed-note, tlog-checkpoint, tlog-proof,
+POSIX ustar.
+"""
+import base64, hashlib, json, os, re, subprocess, sys, tempfile
+
+FOLDER = "coffre-audit/"
+SMALL = 1 << 20  # largest member other than the records, in bytes
+LINE = 16384  # longest record
+EVERYTHING = ["README.txt", "LISEZMOI.txt", "verify.py", "manifest.json", "log.vkey", "checkpoint", "range/frontier",
+              "range/records.jsonl", "consistency/range"]
+
+
+class Bad(Exception):
+    """What does not fit together."""
+
+
+def check(condition, reason):
+    if not condition:
+        raise Bad(reason)
+
+
+def sha(data):
+    return hashlib.sha256(data).digest()
+
+
+def node(left, right):
+    return sha(b"\x01" + left + right)
+
+
+def decode(text, length):
+    """Base64 in its one form."""
+    data = base64.b64decode(text, validate=True) if len(text) <= 2 * length + 4 else b""
+    check(len(data) == length and base64.b64encode(data) == text, "base64")
+    return data
+
+
+def hashes(data, name):
+    check(data == b"" or data.endswith(b"\n"), f"{name}: it is cut off")
+    try:
+        return [decode(line, 32) for line in data.split(b"\n")[:-1]]
+    except (Bad, ValueError):
+        raise Bad(f"{name}: not a list of hashes")
+
+
+def number(text, name):
+    check(re.fullmatch(rb"0|[1-9][0-9]{0,18}", text), f"{name}: not a number")
+    return int(text)
+
+
+# The container
+
+def header(name, size, time):
+    def octal(value, digits):
+        return b"%0*o\0" % (digits, value)
+
+    block = name.encode().ljust(100, b"\0") + octal(0o600, 7) + octal(0, 7) + octal(0, 7) + octal(size, 11)
+    block += octal(time, 11) + b" " * 8 + b"0" + bytes(100) + b"ustar\x0000" + b"root".ljust(32, b"\0") * 2
+    block = block.ljust(512, b"\0")
+    return block[:148] + b"%06o\0 " % sum(block) + block[156:]
+
+
+class Archive:
+    """The members of a bundle, in order; nothing but their one canonical form is accepted."""
+
+    def __init__(self, file):
+        self.file, self.time, self.sums = file, None, {}
+
+    def exactly(self, count):
+        data = self.file.read(count)
+        check(len(data) == count, "the archive is cut off")
+        return data
+
+    def next(self):
+        """(name, size) of the member that follows, None at the end."""
+        block = self.exactly(512)
+        if block == bytes(512):
+            check(self.exactly(512) == bytes(512) and self.file.read(1) == b"", "something follows the archive's end")
+            return None
+        name = block[:100].rstrip(b"\0").decode("ascii", "replace")
+        check(re.fullmatch(rb"[0-7]{11}", block[124:135]) and re.fullmatch(rb"[0-7]{11}", block[136:147])
+              and name.isascii(), "a header of the archive is not in its one form")
+        size, time = int(block[124:135], 8), int(block[136:147], 8)
+        check(header(name, size, time) == block and name.startswith(FOLDER) and self.time in (None, time),
+              f"{name!a}: its header is not in its one form")
+        self.time = time
+        return name[len(FOLDER):], size
+
+    def end(self, name, size, hashed):
+        check(not any(self.exactly(-size % 512)), f"{name}: its padding is not empty")
+        self.sums[name] = hashed.hexdigest()
+
+    def small(self, name, size):
+        check(size <= SMALL, f"{name}: larger than {SMALL} bytes")
+        data = self.exactly(size)
+        self.end(name, size, hashlib.sha256(data))
+        return data
+
+    def lines(self, name, size):
+        """Its lines without line feeds, one at a time."""
+        hashed, left = hashlib.sha256(), size
+        while left:
+            line = self.file.readline(min(left, LINE + 1))
+            check(line.endswith(b"\n"), f"{name}: a line is cut off or longer than {LINE} bytes")
+            hashed.update(line)
+            left -= len(line)
+            yield line[:-1]
+        self.end(name, size, hashed)
+
+
+# Signatures
+
+def vkeys(data):
+    """[(name, key id, Ed25519 key)] of a log.vkey file."""
+    found = []
+    try:
+        for line in data.split(b"\n")[:-1]:
+            name, key_id, text = line.split(b"+", 2)
+            blob = decode(text, 33)
+            check(blob[0] == 1 and key_id == sha(name + b"\n" + blob)[:4].hex().encode(), "key")
+            found.append((name, bytes.fromhex(key_id.decode()), blob[1:]))
+    except (Bad, ValueError):
+        raise Bad("log.vkey: not a list of C2SP verifier keys")
+    check(len(found) == 2 and data.endswith(b"\n"), "log.vkey: not two keys")
+    return found
+
+
+def is_signed(key, text, signature):
+    der = bytes.fromhex("302a300506032b6570032100") + key
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [os.path.join(folder, name) for name in ("key", "text", "signature")]
+        for path, data in zip(paths, (der, text, signature)):
+            with open(path, "wb") as file:
+                file.write(data)
+        command = ["openssl", "pkeyutl", "-verify", "-pubin", "-keyform", "DER", "-inkey", paths[0], "-rawin",
+                   "-in", paths[1], "-sigfile", paths[2]]
+        return subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
+
+
+def head(note, keys, name):
+    """(size, root) of a checkpoint that every one of `keys` has signed."""
+    text, separator, signatures = note.rpartition(b"\n\n")
+    text += b"\n"
+    check(separator and note.endswith(b"\n") and len(note) <= 16384, f"{name}: not a signed note")
+    missing = list(keys)
+    for line in signatures[:-1].split(b"\n"):
+        match = re.fullmatch("\u2014 ([!-*,-~]+) ([A-Za-z0-9+/]+=*)".encode(), line)
+        check(match, f"{name}: not a signature line")
+        for key in missing:
+            blob = base64.b64decode(match[2] + b"==")
+            if key[0] == match[1] and key[1] == blob[:4]:
+                check(base64.b64encode(blob) == match[2] and len(blob) == 68 and is_signed(key[2], text, blob[4:]),
+                      f"{name}: a signature is false")
+                missing.remove(key)
+                break
+    check(not missing, f"{name}: unknown log, it is not signed with your keys")
+    lines = text.split(b"\n")
+    check(len(lines) == 4 and lines[0] == keys[0][0] and lines[3] == b"", f"{name}: not a checkpoint of this log")
+    try:
+        return number(lines[1], name), decode(lines[2], 32)
+    except (Bad, ValueError):
+        raise Bad(f"{name}: not a checkpoint of this log")
+
+
+# The tree
+
+def grow(frontier, size, leaf):
+    while size & 1:
+        leaf, size = node(frontier.pop(), leaf), size >> 1
+    frontier.append(leaf)
+
+
+def root(frontier):
+    if not frontier:
+        return sha(b"")
+    result = frontier[-1]
+    for left in reversed(frontier[:-1]):
+        result = node(left, result)
+    return result
+
+
+def is_included(leaf, index, size, path, expected):
+    """RFC 9162, section 2.1.3.2."""
+    if index >= size:
+        return False
+    (here, last), value = (index, size - 1), leaf
+    for sibling in path:
+        if last == 0:
+            return False
+        if here & 1 or here == last:
+            value = node(sibling, value)
+            while not here & 1 and here:
+                here, last = here >> 1, last >> 1
+        else:
+            value = node(value, sibling)
+        here, last = here >> 1, last >> 1
+    return last == 0 and value == expected
+
+
+def is_consistent(old, old_root, new, new_root, path):
+    """RFC 9162, section 2.1.4.2."""
+    if old == new or old == 0:
+        return not path and (old_root == new_root if old == new else old_root == sha(b""))
+    if old > new or not path:
+        return False
+    if old & (old - 1) == 0:
+        path = [old_root] + path
+    here, last = old - 1, new - 1
+    while here & 1:
+        here, last = here >> 1, last >> 1
+    first = second = path[0]
+    for value in path[1:]:
+        if last == 0:
+            return False
+        if here & 1 or here == last:
+            first, second = node(value, first), node(value, second)
+            while not here & 1 and here:
+                here, last = here >> 1, last >> 1
+        else:
+            second = node(second, value)
+        here, last = here >> 1, last >> 1
+    return last == 0 and first == old_root and second == new_root
+
+
+# The bundle
+
+def unique(items):
+    check(len(dict(items)) == len(items), "a name stands twice")
+    return dict(items)
+
+
+def record(line, index, previous):
+    try:
+        value = json.loads(line.decode("utf-8"), object_pairs_hook=unique)
+    except (ValueError, RecursionError):
+        raise Bad(f"record {index}: not JSON")
+    check(isinstance(value, dict) and value.get("_s") == index, f"record {index}: another number")
+    check(previous is None or value.get("_p") == base64.b64encode(previous).decode(),
+          f"record {index}: it does not follow the one before")
+    return value
+
+
+def names_of(first, single, has_kept):
+    kept = ["consistency/kept.checkpoint", "consistency/kept"] if has_kept else []
+    return EVERYTHING + kept + [f"proofs/{index}.tlog-proof" for index in single] + ["SHA256SUMS"]
+
+
+def verify(file, trusted, kept=None):
+    """Facts of one bundle; Bad when it proves nothing."""
+    keys, archive, small, facts = vkeys(trusted), Archive(file), {}, None
+    while (member := archive.next()) is not None:
+        name, size = member
+        check(name not in archive.sums, f"{name}: it stands twice")
+        if name == "range/records.jsonl":
+            check("range/frontier" in small, f"{name}: not in its place")
+            facts = records(archive, size, small["range/frontier"])
+        else:
+            small[name] = archive.small(name, size)
+    order = list(archive.sums)
+    check(facts and order[-1] == "SHA256SUMS", "members are missing")
+    single = [int(match[1]) for match in (re.fullmatch(r"proofs/(0|[1-9]\d{0,18})\.tlog-proof", n) for n in order)
+              if match]
+    check(order == names_of(facts["first"], single, "consistency/kept" in order), "members are missing or too many")
+    sums = "".join(f"{archive.sums[name]}  {name}\n" for name in order[:-1])
+    check(small["SHA256SUMS"].decode("ascii", "replace") == sums, "SHA256SUMS: not the hashes of these files")
+    check(small["log.vkey"] == trusted, "unknown log: its keys are not yours")
+    facts["size"], facts["root"] = head(small["checkpoint"], keys, "checkpoint")
+    facts["note"], facts["sums"] = small["checkpoint"], archive.sums["SHA256SUMS"]
+    check(is_consistent(facts["end"], facts.pop("end_root"), facts["size"], facts["root"],
+                        hashes(small["consistency/range"], "consistency/range")),
+          "the records are not those that the checkpoint signs")
+    for index in single:
+        proof(small[f"proofs/{index}.tlog-proof"], index, facts)
+    facts["kept"] = None
+    if "consistency/kept" in small:
+        note = small["consistency/kept.checkpoint"]
+        old, old_root = head(note, keys, "consistency/kept.checkpoint")
+        check(is_consistent(old, old_root, facts["size"], facts["root"],
+                            hashes(small["consistency/kept"], "consistency/kept")),
+              f"FORK: two histories are signed\n{note.decode()}\n{facts['note'].decode()}")
+        facts["kept"] = old
+    if kept is not None:
+        old, old_root = head(kept, keys, "the checkpoint that you kept")
+        check(old <= facts["size"], f"CUT OFF: your checkpoint covers {old} records, this one {facts['size']}")
+        same = old == facts["size"] and old_root == facts["root"]
+        check(same or old != facts["size"], f"FORK: two histories are signed\n{kept.decode()}\n{facts['note'].decode()}")
+        check(same or (facts["kept"] == old and small["consistency/kept.checkpoint"].split(b"\n\n")[0]
+                       == kept.split(b"\n\n")[0]),
+              "no proof that this log continues your checkpoint: ask for coffre audit export --previous with it")
+        facts["kept"] = old
+    claims(small["manifest.json"], facts, keys)
+    del facts["leaves"]
+    return facts
+
+
+def records(archive, size, start):
+    first, separator, rest = start.partition(b"\n")
+    first = number(first, "range/frontier")
+    frontier = hashes(rest, "range/frontier")
+    check(separator and len(frontier) == bin(first).count("1"), "range/frontier: not a tree of that size")
+    facts = {"first": first, "shown": 0, "leaves": {}, "bytes": size}
+    previous = bytes(32) if first == 0 else None
+    index = first
+    for line in archive.lines("range/records.jsonl", size):
+        if line.startswith(b"{"):
+            value = record(line, index, previous)
+            facts["last_time"] = value.get("_t")
+            facts.setdefault("first_time", value.get("_t"))
+            facts["shown"] += 1
+            previous = sha(b"\x00" + line)
+            if facts["shown"] <= 256:
+                facts["leaves"][index] = previous
+        else:
+            try:
+                previous = decode(line, 32)
+            except (Bad, ValueError):
+                raise Bad(f"record {index}: neither a record nor its hash")
+        grow(frontier, index, previous)
+        index += 1
+    check(index > first, "range/records.jsonl: it is empty")
+    return {**facts, "end": index, "end_root": root(frontier)}
+
+
+def proof(data, index, facts):
+    name = f"proofs/{index}.tlog-proof"
+    begin = f"c2sp.org/tlog-proof@v1\nindex {index}\n".encode()
+    check(data.startswith(begin) and index in facts["leaves"], f"{name}: not a proof of a record that is shown")
+    path, _, note = data[len(begin) - 1:].partition(b"\n\n")
+    check(note == facts["note"], f"{name}: its checkpoint is another")
+    path = hashes(path[1:] + b"\n" if path else b"", name)
+    check(is_included(facts["leaves"][index], index, facts["size"], path, facts["root"]), f"{name}: it proves nothing")
+
+
+def claims(data, facts, keys):
+    """What the exporter says of the bundle must be what it holds."""
+    try:
+        said = json.loads(data.decode("utf-8"), object_pairs_hook=unique)
+        expected = {"v": 1, "origin": keys[0][0].decode(), "first": facts["first"], "end": facts["end"],
+                    "shown": facts["shown"], "bytes": facts["bytes"], "checkpoint_size": facts["size"]}
+        check(all(said[name] == value and type(said[name]) is type(value) for name, value in expected.items()), "other")
+        facts["said"] = {name: said[name] for name in ("filter", "since", "until", "purpose", "recorded")}
+    except (Bad, ValueError, KeyError, TypeError, RecursionError):
+        raise Bad("manifest.json: it does not describe this bundle")
+
+
+def printable(value):
+    return json.dumps(value, ensure_ascii=True)
+
+
+def main(arguments):
+    options, paths, state = {}, [], 0
+    words = iter(arguments)
+    for word in words:
+        if word in ("--key", "--kept"):
+            options[word] = next(words, None)
+        elif word.startswith("-"):
+            paths, options = [], {}
+            break
+        else:
+            paths.append(word)
+    if not paths or not options.get("--key"):
+        print(__doc__, file=sys.stderr)
+        return 2
+    heads = {}
+    try:
+        inputs = {name: open(path, "rb").read(SMALL) for name, path in options.items()}
+        for path in paths:
+            with open(path, "rb") as file:
+                try:
+                    facts = verify(file, inputs["--key"], inputs.get("--kept"))
+                    other = heads.setdefault(facts["size"], facts)
+                    check(other["root"] == facts["root"],
+                          f"FORK: two histories are signed\n{other['note'].decode()}\n{facts['note'].decode()}")
+                except Bad as bad:
+                    print(f"{path}: REJECTED: {bad}")
+                    state = 1
+                    continue
+            print(f"{path}: VALID")
+            print(f"  records {facts['first']} to {facts['end'] - 1} of the log, without a gap; {facts['shown']} are shown,"
+                  f" {facts['end'] - facts['first'] - facts['shown']} are hashes only")
+            if facts["shown"]:
+                print(f"  times of the first and last shown: {printable(facts['first_time'])},"
+                      f" {printable(facts['last_time'])}")
+            print(f"  signed head: {facts['size']} records, root {base64.b64encode(facts['root']).decode()}")
+            if facts["kept"] is not None:
+                print(f"  continues the history that was kept over {facts['kept']} records")
+            print(f"  the exporter says (not proven): {printable(facts['said'])}")
+            print(f"  SHA-256 of SHA256SUMS, as in the log's own audit.export record: {facts['sums']}")
+    except OSError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return state
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,86 @@
+import CoffreTestSupport
+import Foundation
+import Testing
+
+/// Proof bundles: made from the log of a running vault, checked with Python and openssl, and with nothing of ours.
+struct BundleTests {
+    private static func coffre(_ arguments: [String]) throws -> (status: Int32, output: String) {
+        let result = try RunningProcess.run(try CoffredProcess.program("coffre"), arguments)
+        return (result.status, result.output)
+    }
+
+    /// A vault with some records, and how the command reaches it.
+    private static func vault() throws -> (daemon: CoffredProcess, options: [String]) {
+        let (daemon, root) = try CoffredProcess.unsealed()
+        let token = daemon.folder.file("token")
+        try Data(root.utf8).write(to: URL(filePath: token))
+        for number in 0..<6 {
+            let body = #"{"data":{"k":"canary-\#(number)"}}"#
+            _ = try daemon.request("POST", "secret/data/app/\(number)", token: root, body: body)
+        }
+        let options = ["--socket", daemon.socket, "--token-file", token]
+        try settle(daemon, root)
+        return (daemon, options)
+    }
+
+    /// Waits until the signed head covers everything.
+    private static func settle(_ daemon: CoffredProcess, _ root: String) throws {
+        try eventually("a checkpoint over what was done") {
+            let status = try daemon.request("GET", "sys/audit/status", token: root).data
+            // Asking is recorded as well.
+            return (status["checkpoint_size"] as? Int ?? 0) > 12
+        }
+    }
+
+    /// Unpacks the bundle and runs the verifier that lies in it.
+    private static func check(_ bundle: String, key: String, _ more: [String] = []) throws -> (
+        status: Int32, output: String
+    ) {
+        let folder = bundle + ".d"
+        try? FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        #expect(try RunningProcess.run("/usr/bin/tar", ["xf", bundle, "-C", folder]).status == 0)
+        let sums = ["-c", "cd '\(folder)/coffre-audit' && sha256sum --quiet --strict -c SHA256SUMS"]
+        #expect(try RunningProcess.run("/bin/sh", sums).status == 0)
+        let script = folder + "/coffre-audit/verify.py"
+        let result = try RunningProcess.run("/usr/bin/python3", [script, "--key", key] + more + [bundle])
+        return (result.status, result.output)
+    }
+
+    @Test func aStrangerChecksABundleAndEveryChangeOfItIsFound() throws {
+        let (daemon, options) = try Self.vault()
+        let key = daemon.folder.file("own.vkey")
+        try FileManager.default.copyItem(atPath: daemon.auditFolder + "/log.vkey", toPath: key)
+        let bundle = daemon.folder.file("bundle.tar")
+        let path = ["--path", "secret/app/*", "--operation", "secret.write", "--purpose", "contrôle"]
+        let arguments =
+            ["audit", "export", "--format", "json", "--out", bundle] + path + options + [daemon.auditFolder]
+        let made = try Self.coffre(arguments)
+        #expect(made.status == 0, "\(made.output)")
+        let facts = try #require(try JSONSerialization.jsonObject(with: Data(made.output.utf8)) as? [String: Any])
+        #expect(facts["shown"] as? Int == 12)  // an intent and an outcome each
+        let verdict = try Self.check(bundle, key: key)
+        #expect(verdict.status == 0 && verdict.output.contains("VALID"), "\(verdict.output)")
+        #expect(verdict.output.contains("12 are shown"))
+        #expect(verdict.output.contains(facts["sums_sha256"] as? String ?? "-"))
+
+        // The log says who handed out what, and the bundle's own hash.
+        let what = try daemon.records().compactMap { $0["what"] as? [String: Any] }
+        let record = try #require(what.last { $0["op"] as? String == "audit.export" })
+        let details = try #require(record["det"] as? [String: Any])
+        #expect(details["sums"] as? String == facts["sums_sha256"] as? String)
+        #expect(details["purpose"] as? String == "contrôle" && details["shown"] as? Int == 12)
+
+        // Another log's keys, the bundle's own checkpoint for keys, no keys.
+        let other = try CoffredProcess.unsealed().daemon
+        let foreign = try Self.check(bundle, key: other.auditFolder + "/log.vkey")
+        #expect(foreign.status == 1 && foreign.output.contains("unknown log"))
+        #expect(try Self.check(bundle, key: bundle + ".d/coffre-audit/checkpoint").status == 1)
+
+        let script = PackageFolder.path + "/Tests/Scripts/mutate_bundle.py"
+        let verifier = PackageFolder.path + "/Sources/coffre/Audit/Export/Bundle/verify.py"
+        let all = ProcessInfo.processInfo.environment["COFFRE_SOAK"] == nil ? [] : ["all"]
+        let mutants = try RunningProcess.run("/usr/bin/python3", [script, verifier, key, bundle] + all, timeout: 500)
+        #expect(mutants.status == 0, "\(mutants.output)")
+        #expect(Int(mutants.output.trimmingCharacters(in: .whitespacesAndNewlines)) ?? 0 > 20_000)
+    }
+}

@@ -24,11 +24,11 @@ struct BundleTests {
     }
 
     /// Waits until the signed head covers everything.
-    private static func settle(_ daemon: CoffredProcess, _ root: String) throws {
+    private static func settle(_ daemon: CoffredProcess, _ root: String, over size: Int = 12) throws {
         try eventually("a checkpoint over what was done") {
             let status = try daemon.request("GET", "sys/audit/status", token: root).data
             // Asking is recorded as well.
-            return (status["checkpoint_size"] as? Int ?? 0) > 12
+            return (status["checkpoint_size"] as? Int ?? 0) > size
         }
     }
 
@@ -82,5 +82,94 @@ struct BundleTests {
         let mutants = try RunningProcess.run("/usr/bin/python3", [script, verifier, key, bundle] + all, timeout: 500)
         #expect(mutants.status == 0, "\(mutants.output)")
         #expect(Int(mutants.output.trimmingCharacters(in: .whitespacesAndNewlines)) ?? 0 > 20_000)
+    }
+
+    @Test func softwareThatIsNotOursFindsEveryChangeToo() throws {
+        let (daemon, options) = try Self.vault()
+        let bundle = daemon.folder.file("bundle.tar")
+        let kept = daemon.folder.file("kept")
+        try FileManager.default.copyItem(atPath: daemon.auditFolder + "/checkpoint", toPath: kept)
+        let size = try Self.checkpointSize(kept)
+        _ = try daemon.request(
+            "POST",
+            "secret/data/app/more",
+            token: daemon.keys.rootToken,
+            body: #"{"data":{"a":"b"}}"#
+        )
+        try Self.settle(daemon, daemon.keys.rootToken, over: size + 2)
+        let more = ["--previous", kept, "--path", "secret/app/more"] + options + [daemon.auditFolder]
+        let made = try Self.coffre(["audit", "export", "--out", bundle] + more)
+        #expect(made.status == 0, "\(made.output)")
+
+        let key = daemon.auditFolder + "/log.vkey"
+        let verifier = daemon.folder.file("verify_bundle")
+        let build = try RunningProcess.run(
+            "/usr/bin/env",
+            ["go", "build", "-o", verifier, PackageFolder.path + "/Tests/Scripts/verify_bundle.go"],
+            environment: [
+                "PATH": "/usr/bin:/bin", "GO111MODULE": "off", "GOPATH": "/usr/share/gocode",
+                "GOCACHE": daemon.folder.file("go"),
+            ],
+            timeout: 300
+        )
+        try #require(build.status == 0, "\(build.output)")
+        let verdict = try RunningProcess.run(verifier, [key, bundle, "mutate"], timeout: 300)
+        #expect(verdict.status == 0 && verdict.output.hasPrefix("valid"), "\(verdict.output)")
+
+        // verify.py shows that the log continues what was kept, and convicts a keeper's checkpoint of another log.
+        let own = try Self.check(bundle, key: key, ["--kept", kept])
+        #expect(own.status == 0 && own.output.contains("over \(size) records"), "\(own.output)")
+        let without = daemon.folder.file("without.tar")
+        let plain = ["audit", "export", "--since", "1h", "--out", without] + options + [daemon.auditFolder]
+        #expect(try Self.coffre(plain).status == 0)
+        let unproven = try Self.check(without, key: key, ["--kept", kept])
+        #expect(unproven.status == 1 && unproven.output.contains("--previous"))
+    }
+
+    private static func checkpointSize(_ file: String) throws -> Int {
+        let lines = try String(contentsOfFile: file, encoding: .utf8).split(separator: "\n")
+        return try #require(Int(lines[1]))
+    }
+
+    @Test func nothingIsExportedWithoutARecordOfIt() throws {
+        let (daemon, options) = try Self.vault()
+        let bundle = daemon.folder.file("bundle.tar")
+        let nobody = try daemon.token(policies: ["default"], root: daemon.keys.rootToken)
+        let poor = daemon.folder.file("poor")
+        try Data(nobody.utf8).write(to: URL(filePath: poor))
+        let export = ["audit", "export", "--out", bundle]
+        let denied = try Self.coffre(export + ["--socket", daemon.socket, "--token-file", poor, daemon.auditFolder])
+        #expect(denied.status == 3)
+        #expect(
+            try FileManager.default.contentsOfDirectory(atPath: daemon.folder.path).allSatisfy { !$0.contains(".tar") }
+        )
+        let refusals = try daemon.records().filter { record in
+            (record["what"] as? [String: Any])?["op"] as? String == "audit.export"
+        }
+        #expect(refusals.count == 1 && (refusals[0]["out"] as? [String: Any])?["code"] as? String == "denied")
+
+        // What no export says of itself is refused.
+        let sums = String(repeating: "0", count: 64)
+        for body in [
+            #"{"first":0,"end":1,"shown":2,"size":2,"sums":"\#(sums)"}"#, #"{"first":1,"end":1,"shown":0,"size":2}"#,
+            #"{"first":0,"end":1,"shown":1,"size":99999999,"sums":"\#(sums)"}"#, #"{"first":-1}"#, "{}",
+            #"{"first":0,"end":1,"shown":1,"size":2,"sums":"\#(sums.dropLast())G"}"#,
+        ] {
+            let answer = try daemon.request("POST", "sys/audit/export", token: daemon.keys.rootToken, body: body)
+            #expect(answer.status == 400)
+        }
+
+        let missing = ["--since", "2031-01-01"] + options + [daemon.auditFolder]
+        #expect(try Self.coffre(export + missing).output.contains("of that time"))
+        #expect(try Self.coffre(export + ["--since", "yesterday"] + options).status == 64)
+        _ = try daemon.stop()
+        let dead = try Self.coffre(export + options + [daemon.auditFolder])
+        #expect(dead.status == 69 && dead.output.contains("--unrecorded"), "\(dead.output)")
+        #expect(!FileManager.default.fileExists(atPath: bundle))
+        #expect(try Self.coffre(export + ["--unrecorded", daemon.auditFolder]).status == 0)
+        let verdict = try Self.check(bundle, key: daemon.auditFolder + "/log.vkey")
+        #expect(verdict.status == 0 && verdict.output.contains(#""recorded": false"#), "\(verdict.output)")
+        #expect(try Self.coffre(export + ["--unrecorded", daemon.auditFolder]).status == 64)
+        #expect(try Self.coffre(export + ["--unrecorded", "--force", daemon.auditFolder]).status == 0)
     }
 }

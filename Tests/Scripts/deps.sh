@@ -5,7 +5,8 @@ cd "$(dirname "$0")/../.."
 
 build=(libssl-dev libsqlite3-dev libsystemd-dev libsodium-dev libpq-dev pkg-config binutils make git ca-certificates
     curl python3 util-linux)
-tests=(postgresql strace nghttp2-client debootstrap systemd systemd-container python3-venv)
+tests=(postgresql strace nghttp2-client debootstrap systemd systemd-container python3-venv
+    golang-go golang-golang-x-mod-dev)
 
 packages=("${build[@]}")
 [ "${1:-build}" = test ] && packages+=("${tests[@]}")

@@ -4,10 +4,11 @@
 usage: mutate_bundle.py VERIFY.PY LOG.VKEY BUNDLE.tar [all]
 
 One bit of each byte, which one depends on its offset; with `all` every bit. Then every truncation to a block, and
-every swap of two members. Signatures that were seen before are looked up: openssl is asked once for each input.
+every swap of two members. Then as an exporter would who lies: what is proven is changed, and headers and SHA256SUMS
+are made anew. Signatures that were seen before are looked up: openssl is asked once for each input.
 Prints the number of changes; exit status 1 names the first that was accepted.
 """
-import functools, importlib.util, io, sys
+import functools, importlib.util, io, itertools, sys
 
 spec = importlib.util.spec_from_file_location("verify", sys.argv[1])
 bundle = importlib.util.module_from_spec(spec)
@@ -56,10 +57,47 @@ def mutants():
             yield f"members {other} and {index} swapped", b"".join(swapped) + end
 
 
+def packed(contents):
+    """The bundle of these (name, bytes), with the hashes that belong to them."""
+    sums = "".join(f"{bundle.hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in contents).encode()
+    time = int(original[136:147], 8)
+    return b"".join(bundle.header(bundle.FOLDER + name, len(data), time) + data + bytes(-len(data) % 512)
+                    for name, data in contents + [("SHA256SUMS", sums)]) + bytes(1024)
+
+
+def lies():
+    contents = []
+    for part in members(original)[0][:-1]:
+        name = part[:100].rstrip(b"\0").decode()[len(bundle.FOLDER):]
+        contents.append((name, part[512:512 + int(part[124:135], 8)]))
+    assert packed(contents) == original
+    for index, (name, data) in enumerate(contents):
+        if "/" not in name and name not in ("checkpoint", "log.vkey"):
+            continue
+        before, after = contents[:index], contents[index + 1:]
+        for place in range(len(data)):
+            changed = bytearray(data)
+            changed[place] ^= 1 << place % 8
+            yield f"{name}: bit {place % 8} of byte {place}", packed(before + [(name, bytes(changed))] + after)
+        lines = data.splitlines(True)
+        for place in range(len(lines)):
+            without, twice = lines[:place] + lines[place + 1:], lines[:place + 1] + lines[place:]
+            swapped = lines[:place] + lines[place:place + 2][::-1] + lines[place + 2:]
+            for what, other in ("without line", without), ("twice line", twice), ("swapped line", swapped):
+                if other != lines:
+                    yield f"{name}: {what} {place}", packed(before + [(name, b"".join(other))] + after)
+    records = dict(contents)["range/records.jsonl"].splitlines(True)
+    for place, line in enumerate(records):
+        if line.startswith(b"{"):  # A record that is hidden although the manifest says it is shown.
+            leaf = bundle.base64.b64encode(bundle.sha(b"\0" + line[:-1])) + b"\n"
+            other = b"".join(records[:place] + [leaf] + records[place + 1:])
+            yield f"hidden {place}", packed([(n, other if n == "range/records.jsonl" else d) for n, d in contents])
+
+
 if not accepts(original):
     sys.exit("the bundle itself is rejected")
 count = 0
-for name, data in mutants():
+for name, data in itertools.chain(mutants(), lies()):
     count += 1
     if accepts(data):
         sys.exit(f"accepted: {name}")

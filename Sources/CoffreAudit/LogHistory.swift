@@ -48,13 +48,14 @@ package struct LogHistory: Sendable {
         var leaf: Digest?
         do throws(FileFailure) {
             let identity = try files.contents(of: LogIdentity.path, limit: 2048).flatMap { LogIdentity($0) }
+            let epochs = try identity.map { identity throws(FileFailure) in try EpochChain.load(files, identity).chain }
             for (index, segment) in segments.enumerated() {
                 if let size {
                     let next = index + 1 < segments.count ? segments[index + 1].name.first : .max
                     if next < size { continue }
-                } else if segment.isSealed, let identity,
+                } else if segment.isSealed, let epochs,
                     let note = try files.contents(of: segment.name.sealPath, limit: SegmentSeal.maximumBytes),
-                    let seal = SegmentSeal(note: note, identity: identity), seal.generation ?? 0 <= generation
+                    let seal = SegmentSeal(note: note, epochs: epochs), seal.generation ?? 0 <= generation
                 {
                     continue
                 }

@@ -6,6 +6,7 @@ struct LogOpener {
     struct Opened: ~Copyable {
         let origin: String
         let keys: LogKeys
+        let epochs: EpochKeys
         let lock: any LogFile
         let instance: String
         var writer: LogWriter
@@ -31,22 +32,26 @@ struct LogOpener {
             throw .damaged(segment: SegmentName.root, record: 0, reason: "log.vkey is there but no segment is")
         }
         let keys = try LogKeys.load(from: files, material: configuration.keys, create: segments.isEmpty)
-        let origin = try origin(stored, keys: keys, segments: segments)
-        let identity = LogIdentity(origin: origin, keys: keys)
-        if let stored, stored != identity.text {
+        let origin = try origin(stored, segments: segments)
+        let epochKeys = try EpochKeys.load(configuration, keys, create: segments.isEmpty)
+        let signer = LogSigner(origin: origin, keys: keys, epochs: epochKeys)
+        let identity = stored.flatMap { LogIdentity($0) } ?? LogIdentity(origin: origin, keys: keys, epochs: epochKeys)
+        guard identity.stable.publicKey == keys.stable.publicKey else {
             throw .damaged(segment: LogIdentity.path, record: nil, reason: "it does not name the log's keys")
         }
-        let checkpoint = try signedHead(identity)
-        let recovery = LogRecovery(files: files, identity: identity, keys: keys, checkpoint: checkpoint)
+        let epochs = try epochs(identity, epochKeys)
+        let checkpoint = try signedHead(epochs)
+        let recovery = LogRecovery(files: files, epochs: epochs, signer: signer, checkpoint: checkpoint)
         let (chain, crashed) = try recovery.run(segments)
+        let now = BatchTime(configuration.clock)
+        try recovery.finishTurn(segments, chain, at: now, boot: configuration.clock.bootID)
         let torn = try recovery.unrecordedTails()
         let lastGeneration = chain.generation
         let isNew = chain.next == 0
-        let checkpoints = CheckpointWriter(files: files, origin: origin, keys: keys, size: checkpoint?.size ?? 0)
+        let checkpoints = CheckpointWriter(files: files, signer: signer, size: checkpoint?.size ?? 0)
         var writer = LogWriter(
             configuration: configuration,
-            origin: origin,
-            keys: keys,
+            signer: signer,
             lock: lock,
             checkpoints: checkpoints,
             chain: chain
@@ -78,6 +83,7 @@ struct LogOpener {
         return Opened(
             origin: origin,
             keys: keys,
+            epochs: epochKeys,
             lock: lock,
             instance: instance,
             writer: writer,
@@ -86,10 +92,33 @@ struct LogOpener {
         )
     }
 
+    /// The epochs that the folder proves: up to the one whose key there is, or one more when a turn was interrupted.
+    private func epochs(_ identity: LogIdentity, _ keys: EpochKeys) throws(AuditError) -> EpochChain {
+        let (chain, defect) = try describe { () throws(FileFailure) in try EpochChain.load(files, identity) }
+        if let defect { throw .damaged(segment: defect.file, record: nil, reason: defect.reason) }
+        guard chain.number == keys.number || chain.number == keys.number + 1 else {
+            throw .damaged(
+                segment: EpochSeal.folder,
+                record: nil,
+                reason: "the key is that of epoch \(keys.number), the seals reach epoch \(chain.number)"
+            )
+        }
+        guard chain.key(of: keys.number) == keys.live.publicKey else {
+            throw .keysUnavailable(reason: "\(EpochKeys.path) is not the key of this log's epoch \(keys.number)")
+        }
+        return chain
+    }
+
     /// What the `checkpoint` file says; nil when there is none, as before the first seal.
-    private func signedHead(_ identity: LogIdentity) throws(AuditError) -> Checkpoint? {
-        guard let note = try read(Checkpoint.path, limit: Checkpoint.maximumBytes) else { return nil }
-        guard let checkpoint = Checkpoint(note: note, identity: identity) else {
+    private func signedHead(_ epochs: EpochChain) throws(AuditError) -> Checkpoint? {
+        guard let note = try read(Checkpoint.path, limit: Checkpoint.maximumBytes) else {
+            // One is written long before an epoch ends.
+            guard epochs.number == 0 else {
+                throw .damaged(segment: Checkpoint.path, record: nil, reason: "it is missing")
+            }
+            return nil
+        }
+        guard let checkpoint = Checkpoint(note: note, epochs: epochs) else {
             throw .damaged(
                 segment: Checkpoint.path,
                 record: nil,
@@ -119,7 +148,6 @@ struct LogOpener {
     /// The log's name: as at genesis, or from the configuration before genesis.
     private func origin(
         _ stored: [UInt8]?,
-        keys: LogKeys,
         segments: [SegmentName.Listed]
     ) throws(AuditError) -> String {
         let wanted = configuration.origin

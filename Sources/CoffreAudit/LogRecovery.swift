@@ -7,8 +7,8 @@ struct LogRecovery {
     private static let maximumTail = 512 * 1_048_576
 
     let files: any LogFileSystem
-    let identity: LogIdentity
-    let keys: LogKeys
+    let epochs: EpochChain
+    let signer: LogSigner
     /// The newest signed tree head: it never covers more than what is durable.
     let checkpoint: Checkpoint?
 
@@ -65,7 +65,7 @@ struct LogRecovery {
     private func readSeal(of name: SegmentName) throws(AuditError) -> ChainState {
         do throws(FileFailure) {
             guard let note = try files.contents(of: name.sealPath, limit: SegmentSeal.maximumBytes),
-                let seal = SegmentSeal(note: note, identity: identity), seal.first == name.first
+                let seal = SegmentSeal(note: note, epochs: epochs), seal.first == name.first
             else { return try fail(name.sealPath, nil, "it is not a seal of this log for this segment") }
             let file = try files.open(name.path, writable: false)
             guard try file.size() == Int(clamping: seal.bytes) else {
@@ -129,7 +129,7 @@ struct LogRecovery {
                 generation: chain.generation,
                 expected: expected
             )
-            let defect = try scanner.scan(file) { line, form in form.genesisDefect(line, identity) }
+            let defect = try scanner.scan(file) { line, form in form.genesisDefect(line, epochs.identity) }
             let good = scanner.goodBytes
             // What a checkpoint covers was durable: no crash takes it away.
             if let checkpoint, checkpoint.size > scanner.frontier.size {
@@ -143,7 +143,7 @@ struct LogRecovery {
                 try files.syncFolder(name.folder)
                 return nil
             }
-            try files.replace(name.sealPath, with: seal.note(origin: identity.origin, keys: keys))
+            try files.replace(name.sealPath, with: seal.note(signer))
             chain = ChainState(
                 frontier: scanner.frontier,
                 leaf: scanner.leaf,

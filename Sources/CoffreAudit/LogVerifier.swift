@@ -44,6 +44,8 @@ package struct VerificationReport: Sendable, Equatable {
     package var rootHash = ""
     /// Records that the log's own `checkpoint` file covers; nil when there is none yet.
     package var checkpointSize: UInt64?
+    /// Epochs, the open one included.
+    package var epochs: UInt64 = 0
     /// The first thing that is wrong, if any: verification stops there.
     package var findings: [Finding] = []
 
@@ -117,7 +119,10 @@ package struct LogVerifier: Sendable {
         }
         report.origin = identity.origin
         // Before the records: what it covers is there by then, however fast the log grows.
-        guard let expected = try signedHeads(identity, &report) else { return }
+        let note = try files.contents(of: Checkpoint.path, limit: Checkpoint.maximumBytes)
+        guard var epochs = try epochs(identity, &report),
+            let expected = try signedHeads(epochs, note, &report)
+        else { return }
         var segments: [SegmentName.Listed]
         do throws(AuditError) {
             segments = try SegmentName.list(files)
@@ -139,7 +144,7 @@ package struct LogVerifier: Sendable {
         if let reason = roots.defect(at: chain.frontier) { return report.add(Checkpoint.path, nil, reason) }
         for (index, segment) in segments.enumerated() {
             let isLast = index == segments.count - 1
-            guard try verify(segment, isLast: isLast, identity, expected, &chain, &report, visit) else { return }
+            guard try verify(segment, isLast: isLast, &epochs, expected, &chain, &report, visit) else { return }
             progress?(VerifyProgress(records: chain.next, segments: index + 1, allSegments: segments.count))
         }
         if let (file, size) = expected.beyond(chain.next) {
@@ -148,22 +153,41 @@ package struct LogVerifier: Sendable {
         }
     }
 
-    /// The checkpoint in the folder and the one that the verifier brings. - Returns: nil after a finding.
-    private func signedHeads(
+    /// The epochs that the folder proves. - Returns: nil after a finding.
+    private func epochs(
         _ identity: LogIdentity,
         _ report: inout VerificationReport
+    ) throws(FileFailure) -> EpochChain? {
+        let (chain, defect) = try EpochChain.load(files, identity)
+        if let defect {
+            report.add(defect.file, nil, defect.reason)
+            return nil
+        }
+        report.epochs = chain.number + 1
+        return chain
+    }
+
+    /// The checkpoint in the folder, the ends of the epochs, and the one that the verifier brings.
+    /// - Returns: nil after a finding.
+    private func signedHeads(
+        _ epochs: EpochChain,
+        _ note: [UInt8]?,
+        _ report: inout VerificationReport
     ) throws(FileFailure) -> ExpectedRoots? {
-        var heads: [(checkpoint: Checkpoint, file: String)] = []
-        if let note = try files.contents(of: Checkpoint.path, limit: Checkpoint.maximumBytes) {
-            guard let checkpoint = Checkpoint(note: note, identity: identity) else {
+        var heads = epochs.seals.map { (checkpoint: $0.checkpoint, file: EpochSeal.path($0.number)) }
+        if let note {
+            guard let checkpoint = Checkpoint(note: note, epochs: epochs) else {
                 report.add(Checkpoint.path, nil, "it is not a checkpoint signed with both keys of this log")
                 return nil
             }
             heads.append((checkpoint, Checkpoint.path))
             report.checkpointSize = checkpoint.size
+        } else if epochs.number > 0 {
+            report.add(Checkpoint.path, nil, "it is missing: one is written long before an epoch ends")
+            return nil
         }
         if let remembered {
-            guard let checkpoint = Checkpoint(note: remembered, identity: identity) else {
+            guard let checkpoint = Checkpoint(note: remembered, epochs: epochs) else {
                 report.add(Self.remembered, nil, "it is not a checkpoint signed with both keys of this log")
                 return nil
             }
@@ -175,6 +199,18 @@ package struct LogVerifier: Sendable {
     /// What findings call the checkpoint that the verifier brings.
     private static let remembered = "your checkpoint"
 
+    /// Reads the epochs again: the log may have turned to another since.
+    private func refresh(_ epochs: inout EpochChain) throws(FileFailure) {
+        let (chain, defect) = try EpochChain.load(files, epochs.identity)
+        if defect == nil { epochs = chain }
+    }
+
+    /// Whether a defect may be gone when one looks again.
+    private func isFresh(_ defect: SegmentScanner.Defect?, _ segment: SegmentName.Listed) -> Bool {
+        guard let defect else { return false }
+        return defect.reason == EpochChain.unsealed || defect.isUnfinished && !segment.isSealed
+    }
+
     private func isThere(_ path: String) -> Bool {
         do throws(FileFailure) { return try files.identity(of: path) != nil } catch { return false }
     }
@@ -183,7 +219,7 @@ package struct LogVerifier: Sendable {
     private func verify(
         _ segment: SegmentName.Listed,
         isLast: Bool,
-        _ identity: LogIdentity,
+        _ epochs: inout EpochChain,
         _ expected: ExpectedRoots,
         _ chain: inout ChainState,
         _ report: inout VerificationReport,
@@ -208,14 +244,21 @@ package struct LogVerifier: Sendable {
         }
         var scanner = makeScanner()
         let file = try files.open(name.path, writable: false)
-        var defect = try scanner.scan(file) { line, form in form.genesisDefect(line, identity) ?? visit(line, form) }
-        // A line without its end may be one that is being written at this moment: look again.
-        for _ in 0..<Self.looksAtUnfinishedLine where defect?.isUnfinished == true && !segment.isSealed {
+        var guardian = EpochGuard(epochs)
+        var defect = try scanner.scan(file) { line, form in guardian.defect(line, form) ?? visit(line, form) }
+        // A line without its end may be one that is being written at this moment, and so may an epoch's: look again.
+        for _ in 0..<Self.looksAtUnfinishedLine where isFresh(defect, segment) {
             usleep(20_000)
+            try refresh(&epochs)
+            guardian = EpochGuard(epochs)
             scanner = makeScanner()
-            defect = try scanner.scan(file) { line, form in form.genesisDefect(line, identity) ?? visit(line, form) }
+            defect = try scanner.scan(file) { line, form in guardian.defect(line, form) ?? visit(line, form) }
         }
         report.advance(to: scanner)
+        if defect == nil, let reason = guardian.defect(atEnd: scanner.frontier.size) {
+            report.add(name.path, scanner.frontier.size, reason)
+            return false
+        }
         if let defect {
             report.add(name.path, defect.record, defect.reason)
             return false
@@ -228,7 +271,12 @@ package struct LogVerifier: Sendable {
         report.segments += 1
         if segment.isSealed {
             let note = try files.contents(of: name.sealPath, limit: SegmentSeal.maximumBytes) ?? []
-            guard let signed = SegmentSeal(note: note, identity: identity) else {
+            var opened = SegmentSeal(note: note, epochs: epochs)
+            if opened == nil {
+                try refresh(&epochs)
+                opened = SegmentSeal(note: note, epochs: epochs)
+            }
+            guard let signed = opened else {
                 report.add(name.sealPath, nil, "it is not a seal signed with both keys of this log")
                 return false
             }

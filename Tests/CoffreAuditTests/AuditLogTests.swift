@@ -92,7 +92,7 @@ import Testing
         try await log.append(TestLog.read("a"))
         log.close()
         let segments = disk.paths(ending: ".jsonl")
-        #expect(segments == ["seg/2026/11/23/000000000000.jsonl", "seg/2026/11/24/000000000004.jsonl"])
+        #expect(segments == ["seg/2026/11/23/000000000000.jsonl", "seg/2026/11/24/000000000005.jsonl"])
         #expect(try TestLog.verify(disk).findings == [])
     }
 

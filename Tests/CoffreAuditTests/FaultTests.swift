@@ -4,7 +4,8 @@ import Testing
 
 /// What the disk may do, and what must hold afterwards.
 @Suite struct FaultTests {
-    /// One run that touches everything: two openings, appends, two rotations, a subject, a clean stop.
+    /// One run that touches everything: two openings, appends, two rotations, two epochs that end, a subject, a
+    /// clean stop.
     /// - Returns: paths of the records that were acknowledged.
     private static func story(_ disk: MemoryDisk, clock: TestClock = TestClock()) -> [String] {
         var acknowledged: [String] = []
@@ -13,6 +14,7 @@ import Testing
             _ = try? log.subject(kind: .human, uid: 1000, entity: nil, card: Array("alice".utf8))
             for index in 0..<6 {
                 let path = "story/\(round)/\(index)"
+                if index == 3 { clock.pass(86_400_000_000) }
                 let collected = Collected()
                 log.append(TestLog.read(path)) { collected.add($0) }
                 // The next append waits, so that every record is a batch of its own.

@@ -43,6 +43,8 @@ package struct LogExtract: Sendable {
     package let head: SignedHead
     /// The content of `log.vkey`.
     package let keys: [UInt8]
+    /// The seals of the epochs before the checkpoint's, oldest first: C2SP tlog-proofs.
+    package let epochSeals: [[UInt8]]
     package let range: Range<UInt64>
     /// The tree before the first record.
     package let start: Frontier
@@ -88,7 +90,11 @@ package struct LogExtract: Sendable {
         guard let keys = text, let identity = LogIdentity(keys), identity.origin == head.origin else {
             throw .damaged(segment: LogIdentity.path, record: nil, reason: "it changed while it was read")
         }
-        let kept = request.previous.flatMap { Checkpoint(note: $0, identity: identity) }
+        let epochs: EpochChain
+        do throws(FileFailure) { epochs = try EpochChain.load(files, identity).chain } catch {
+            throw error.asAuditError
+        }
+        let kept = request.previous.flatMap { Checkpoint(note: $0, epochs: epochs) }
         if let kept, kept.size > head.size {
             throw .damaged(segment: Checkpoint.path, record: nil, reason: kept.shortfall(head.size))
         }
@@ -121,6 +127,7 @@ package struct LogExtract: Sendable {
         return LogExtract(
             head: head,
             keys: keys,
+            epochSeals: epochs.seals.filter { $0.checkpoint.size < head.size }.map(\.text),
             range: found.range,
             start: start,
             firstTime: String(decoding: found.first.utf8, as: UTF8.self),

@@ -68,19 +68,13 @@ struct SegmentSeal: Sendable, Equatable {
     }
 
     /// The bytes of the `.seal` file.
-    func note(origin: String, keys: LogKeys) -> [UInt8] {
-        SignedNote.sign(
-            text(origin: origin),
-            with: [(origin, keys.stable), (LogIdentity.epochName(origin), keys.epoch)]
-        )
-    }
+    func note(_ signer: LogSigner) -> [UInt8] { signer.sign(text(origin: signer.origin)) }
 
-    /// Opens a seal file: both signatures, and exactly the form that ``text(origin:)`` writes.
+    /// Opens a seal file: both signatures of its epoch, and exactly the form that ``text(origin:)`` writes.
     /// - Returns: nil when it is not a seal of this log.
-    init?(note: [UInt8], identity: LogIdentity) {
-        guard note.count <= Self.maximumBytes,
-            let text = SignedNote.open(note, keys: [identity.stable, identity.epoch]),
-            let seal = Self(text: text, origin: identity.origin)
+    init?(note: [UInt8], epochs: EpochChain) {
+        guard note.count <= Self.maximumBytes, let text = epochs.open(note),
+            let seal = Self(text: text, origin: epochs.origin)
         else { return nil }
         self = seal
     }

@@ -22,32 +22,30 @@ package struct Checkpoint: Sendable, Equatable {
         Array("\(origin)\n\(size)\n\(Base64.encode(root.bytes))\n".utf8)
     }
 
-    /// The bytes of the `checkpoint` file: signed with the stable key and the epoch's.
-    func note(origin: String, keys: LogKeys) -> [UInt8] {
-        SignedNote.sign(
-            text(origin: origin),
-            with: [(origin, keys.stable), (LogIdentity.epochName(origin), keys.epoch)]
-        )
-    }
+    /// The bytes of the `checkpoint` file.
+    func note(_ signer: LogSigner) -> [UInt8] { signer.sign(text(origin: signer.origin)) }
 
     /// What to say of a log that holds fewer records than this.
     func shortfall(_ records: UInt64) -> String {
         "a signed checkpoint covers \(size) records and only \(records) are there: the end was cut off"
     }
 
-    /// Opens a note: both signatures, three lines, and exactly the form that ``text(origin:)`` writes.
+    /// Opens a note: both signatures of its epoch, three lines, and exactly the form that ``text(origin:)`` writes.
     /// - Returns: nil when it is not a checkpoint of this log.
-    init?(note: [UInt8], identity: LogIdentity) {
-        guard note.count <= Self.maximumBytes,
-            let text = SignedNote.open(note, keys: [identity.stable, identity.epoch])
-        else { return nil }
+    init?(note: [UInt8], epochs: EpochChain) {
+        guard note.count <= Self.maximumBytes, let text = epochs.open(note) else { return nil }
+        self.init(text: text, origin: epochs.origin)
+    }
+
+    /// The text of a note whose signatures hold.
+    init?(text: [UInt8], origin: String) {
         let lines = text.split(separator: 0x0a, omittingEmptySubsequences: false)
         guard lines.count == 4, let size = UInt64(String(decoding: lines[1], as: UTF8.self)),
             let bytes = StrictBase64.decode(lines[2]), let root = Digest(bytes)
         else { return nil }
         self.size = size
         self.root = root
-        guard self.text(origin: identity.origin) == text else { return nil }
+        guard self.text(origin: origin) == text else { return nil }
     }
 }
 

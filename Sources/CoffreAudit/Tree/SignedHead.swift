@@ -34,7 +34,9 @@ package struct SignedHead: Sendable, Equatable {
             guard let note = try files.contents(of: Checkpoint.path, limit: Checkpoint.maximumBytes) else {
                 throw FileFailure(call: "none", path: Checkpoint.path, errno: 0)
             }
-            guard let checkpoint = Checkpoint(note: note, identity: identity) else {
+            let (epochs, defect) = try EpochChain.load(files, identity)
+            if let defect { throw FileFailure(call: "epochs \(defect.reason)", path: defect.file, errno: 0) }
+            guard let checkpoint = Checkpoint(note: note, epochs: epochs) else {
                 throw FileFailure(call: "signature", path: Checkpoint.path, errno: 0)
             }
             return SignedHead(
@@ -45,6 +47,8 @@ package struct SignedHead: Sendable, Equatable {
             )
         } catch {
             switch error.call {
+            case let call where call.hasPrefix("epochs "):
+                throw .damaged(segment: error.path, record: nil, reason: String(call.dropFirst(7)))
             case "keys":
                 throw .damaged(
                     segment: error.path,

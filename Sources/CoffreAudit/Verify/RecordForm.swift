@@ -96,6 +96,16 @@ struct RecordForm: Sendable {
         return nil
     }
 
+    /// A number in `what.det`, nil when absent or not one.
+    func detailNumber(_ name: StaticString, in line: UnsafeRawBufferPointer) -> UInt64? {
+        for member in parser.members where member.depth == 4 && member.kind == .integer {
+            let parent = parser.members[member.parent]
+            guard Self.equals(line, member.key, name), Self.equals(line, parent.key, "det") else { continue }
+            return Self.number(line, member.value)
+        }
+        return nil
+    }
+
     /// The text `<group>.<name>` of the line read last, nil when absent or not text.
     func text(_ group: StaticString, _ name: StaticString, in line: UnsafeRawBufferPointer) -> String? {
         for member in parser.members where member.depth == 3 && member.kind == .string {

@@ -11,6 +11,8 @@ final class CheckpointWriter: Sendable {
     struct State: Sendable {
         /// Records that the file covers.
         var size: UInt64 = 0
+        /// Records at the end of the epoch before: whatever covers more is signed by the open one's key.
+        var turnedAt: UInt64 = 0
         /// The signed note that this run wrote last; nil before.
         var note: [UInt8]?
         /// Why the newest attempt failed; nil when it did not.
@@ -18,15 +20,13 @@ final class CheckpointWriter: Sendable {
     }
 
     private let files: any LogFileSystem
-    private let origin: String
-    private let keys: LogKeys
+    private let signer: LogSigner
     private let state: Mutex<State>
 
     /// - Parameter size: records that the file covers already.
-    init(files: any LogFileSystem, origin: String, keys: LogKeys, size: UInt64) {
+    init(files: any LogFileSystem, signer: LogSigner, size: UInt64) {
         self.files = files
-        self.origin = origin
-        self.keys = keys
+        self.signer = signer
         state = Mutex(State(size: size))
     }
 
@@ -35,14 +35,23 @@ final class CheckpointWriter: Sendable {
     /// Makes the file cover `frontier`, all of whose records are durable. Does nothing when it covers that or more.
     func write(_ frontier: Frontier) {
         state.withLock { state in
-            guard frontier.size > state.size else { return }
+            guard frontier.size > state.size, frontier.size > state.turnedAt else { return }
             do throws(FileFailure) {
-                let note = Checkpoint(frontier).note(origin: origin, keys: keys)
+                let note = Checkpoint(frontier).note(signer)
                 try files.replace(Checkpoint.path, with: note)
-                state = State(size: frontier.size, note: note)
+                state = State(size: frontier.size, turnedAt: state.turnedAt, note: note)
             } catch {
                 state.failure = error.asAuditError
             }
+        }
+    }
+
+    /// Changes the epoch's key while nobody signs.
+    /// - Parameter size: records at the end of the old epoch.
+    func turn(at size: UInt64, _ change: () throws(AuditError) -> Void) throws(AuditError) {
+        try state.withLock { state throws(AuditError) in
+            try change()
+            state.turnedAt = size
         }
     }
 }

@@ -10,8 +10,7 @@ struct LogWriter: ~Copyable {
 
     let files: any LogFileSystem
     private let clock: any LogClock
-    private let origin: String
-    private let keys: LogKeys
+    private let signer: LogSigner
     private let segmentBytes: Int
     private let encoder: LineEncoder
     private let lock: any LogFile
@@ -23,11 +22,12 @@ struct LogWriter: ~Copyable {
     private var clockOffset: Int64?
     /// Records of the log about itself that go before the next ones.
     private var prologue: [PendingRecord] = []
+    /// The turn of the epoch whose records are durable and whose files are not all written yet.
+    private var turn: EpochTurn?
 
     init(
         configuration: AuditLogConfiguration,
-        origin: String,
-        keys: LogKeys,
+        signer: LogSigner,
         lock: any LogFile,
         checkpoints: CheckpointWriter,
         chain: ChainState
@@ -35,12 +35,11 @@ struct LogWriter: ~Copyable {
         files = configuration.fileSystem
         clock = configuration.clock
         segmentBytes = configuration.segmentBytes
-        self.origin = origin
-        self.keys = keys
+        self.signer = signer
         self.lock = lock
         self.checkpoints = checkpoints
         self.chain = chain
-        encoder = LineEncoder(digestKey: keys.digest)
+        encoder = LineEncoder(digestKey: signer.keys.digest)
     }
 
     /// Puts a record of the log itself before the next batch.
@@ -58,6 +57,7 @@ struct LogWriter: ~Copyable {
             let time = BatchTime(clock)
             do throws(AuditError) {
                 try prepareSegment(for: time)
+                if isTurnDue(time) { try turnEpoch(at: time) }
                 announceClockJump(time)
                 let result = try appendOneBatch(&rest, at: time)
                 deliver(result, chain.frontier, chain.lastTime)
@@ -215,7 +215,8 @@ struct LogWriter: ~Copyable {
     private mutating func prepareSegment(for time: BatchTime) throws(AuditError) {
         if let segment {
             let isFull = segment.bytes >= segmentBytes
-            if isFull || segment.day != time.time.day || segment.stage == .closed {
+            // The segment of a turn ends with it, in the old epoch.
+            if isFull || segment.day != time.time.day && !isTurnDue(time) || segment.stage == .closed {
                 try closeSegment(reason: isFull ? "size" : "day", at: time)
             }
         }
@@ -238,8 +239,11 @@ struct LogWriter: ~Copyable {
                     previous: chain.leaf
                 )
             } catch {
-                // It holds nothing yet; a later attempt wants the name again.
-                do throws(FileFailure) { try files.remove(name.path) } catch _ {}
+                // It holds nothing yet; a later attempt wants the number again, perhaps in another day's folder.
+                do throws(FileFailure) {
+                    try files.remove(name.path)
+                    try files.syncFolder(name.folder)
+                } catch _ {}
                 throw error
             }
         } catch {
@@ -268,28 +272,16 @@ struct LogWriter: ~Copyable {
             var results: [Result<AuditReceipt, AuditError>] = []
             var named: [Bool] = []
             buffer.removeAll()
-            let record = PendingRecord.own(
-                .segmentSeal,
-                [
-                    ("reason", .text(reason)),
-                    ("table", .text(Base64.encode(current.tally.connectorDigest.bytes))),
-                    ("totals", current.tally.totalsForRecord),
-                ]
-            )
-            encode(record.draft, at: time, &next, &results, &named)
+            encode(PendingRecord.closing(reason, current.tally).draft, at: time, &next, &results, &named)
             if case .failure(let error) = results.first { throw error }
             try commit(next, at: time)
             segment?.stage = .closed
         }
         guard let closed = segment else { return }
         current = closed
+        if let turn { try write(turn.seal, to: EpochSeal.path(turn.number)) }
         if let seal = makeSeal(current) {
-            do throws(FileFailure) {
-                try files.replace(current.name.sealPath, with: seal.note(origin: origin, keys: keys))
-            } catch {
-                guard Self.isTransient(error.errno) else { throw .failed(reason: error.asAuditError.message) }
-                throw .noSpace(path: current.name.sealPath)
-            }
+            try write(seal.note(signer), to: current.name.sealPath)
         } else {
             do throws(FileFailure) {
                 try files.remove(current.name.path)
@@ -299,8 +291,69 @@ struct LogWriter: ~Copyable {
             }
             prologue.removeAll { $0.draft.operation == .segmentOpen }
         }
-        segment = nil
         checkpoints.write(chain.frontier)
+        if let turn {
+            let (epochs, boot) = (signer.epochs, clock.bootID)
+            try checkpoints.turn(at: chain.next) { () throws(AuditError) in try epochs.turn(at: turn.time, boot: boot) }
+            self.turn = nil
+        }
+        segment = nil
+    }
+
+    private func write(_ bytes: [UInt8], to path: String) throws(AuditError) {
+        do throws(FileFailure) {
+            try files.makeFolder(parentFolder(of: path), isPrivate: false)
+            try files.replace(path, with: bytes)
+        } catch {
+            guard Self.isTransient(error.errno) else { throw .failed(reason: error.asAuditError.message) }
+            throw .noSpace(path: path)
+        }
+    }
+
+    // MARK: Epochs
+
+    private func isTurnDue(_ time: BatchTime) -> Bool {
+        chain.next > 0 && turn == nil && signer.epochs.isDue(time, boot: clock.bootID)
+    }
+
+    /// Ends the epoch: `key.rotate` and `segment.seal` in one batch, then the epoch's seal, the segment's, and last the
+    /// keys. On return `segment` takes records of the new epoch. May be called again after an error that passes.
+    private mutating func turnEpoch(at time: BatchTime) throws(AuditError) {
+        let nextKey = try signer.epochs.prepareNext()
+        if !prologue.isEmpty {
+            var none: ArraySlice<PendingRecord> = []
+            _ = try appendOneBatch(&none, at: time)
+        }
+        let number = signer.epochs.number
+        let rotation = PendingRecord.rotation(
+            to: NoteVerifierKey(
+                name: LogIdentity.epochName(signer.origin, number + 1),
+                publicKey: nextKey.publicKey
+            ),
+            epoch: number + 1,
+            skipped: max(0, time.time.day - signer.epochs.day - 1)
+        )
+        guard var current = segment else { throw .failed(reason: "no segment is open") }
+        let before = chain.frontier
+        var next = chain
+        var results: [Result<AuditReceipt, AuditError>] = []
+        var named: [Bool] = []
+        buffer.removeAll()
+        encode(rotation.draft, at: time, &next, &results, &named)
+        let line = Array(buffer.bytes.dropLast())
+        current.tally.add(.keyRotate, .granted)
+        encode(PendingRecord.closing("rotation", current.tally).draft, at: time, &next, &results, &named)
+        for case .failure(let error) in results { throw error }
+        try commit(next, at: time)
+        segment?.tally = current.tally
+        segment?.stage = .closed
+        turn = EpochTurn(
+            number: number,
+            seal: signer.sealEpoch(line: line, before: before, next: chain.leaf, nextKey: nextKey),
+            time: time
+        )
+        try closeSegment(reason: "rotation", at: time)
+        try startSegment(at: time)
     }
 
     private func makeSeal(_ segment: ActiveSegment) -> SegmentSeal? {
@@ -317,27 +370,6 @@ struct LogWriter: ~Copyable {
             raw: raw.finish(),
             firstTime: firstTime,
             lastTime: segment.lastTime
-        )
-    }
-}
-
-extension PendingRecord {
-    /// A record of the log about itself, for which nobody waits.
-    static func own(
-        _ operation: AuditOperation,
-        _ details: [AuditWhat.Detail],
-        waiter: Waiter = .none
-    ) -> PendingRecord {
-        PendingRecord(
-            draft: AuditDraft(
-                operation,
-                outcome: .granted,
-                correlation: Random.base62(16),
-                acceptedAt: 0,
-                who: .system,
-                what: AuditWhat(details: details)
-            ),
-            waiter: waiter
         )
     }
 }

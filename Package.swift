@@ -127,7 +127,7 @@ let package = Package(
             ("CoffreClientTests", ["CoffreClient", "CoffreWire"]),
             ("CoffreConnectorsTests", ["CoffreConnectors", "CoffreWire", "CoffreCrypto", "CoffreHost"]),
             ("PackageTests", []),
-            ("IntegrationTests", ["CoffreWire", "CoffreCrypto", "CoffreVault"]),
+            ("IntegrationTests", ["CoffreWire", "CoffreCrypto", "CoffreVault", "CoffreAudit"]),
         ].map { (name: String, dependencies: [Target.Dependency]) in
             .testTarget(
                 name: name,

@@ -16,6 +16,8 @@ package struct AuditHealth: Sendable, Equatable {
     package let keyLocation: KeyLocation
     /// Records that the `checkpoint` file covers.
     package let checkpointSize: UInt64
+    /// The epoch that is open.
+    package let epoch: UInt64
     /// Why the newest checkpoint could not be written; nil when it could.
     package let checkpointFailure: AuditError?
 
@@ -25,8 +27,10 @@ package struct AuditHealth: Sendable, Equatable {
         lastRecordTime: Int64,
         keyLocation: KeyLocation,
         checkpointSize: UInt64,
+        epoch: UInt64,
         checkpointFailure: AuditError?
     ) {
+        self.epoch = epoch
         self.checkpointSize = checkpointSize
         self.checkpointFailure = checkpointFailure
         self.isWritable = isWritable
@@ -51,6 +55,7 @@ package final class AuditLog: Sendable {
     private let checkpointThread: CheckpointThread?
     private let subjects: SubjectTable
     private let keys: LogKeys
+    private let epochs: EpochKeys
     private let keyLocation: AuditHealth.KeyLocation
     private let deliver: AuditLogConfiguration.Delivery
     /// Reads the log's records back.
@@ -63,6 +68,7 @@ package final class AuditLog: Sendable {
         instance = opened.instance
         lastGeneration = opened.lastGeneration
         keys = opened.keys
+        epochs = opened.epochs
         keyLocation = configuration.keys.location
         deliver = configuration.deliver
         history = LogHistory(files: configuration.fileSystem)
@@ -150,6 +156,7 @@ package final class AuditLog: Sendable {
             lastRecordTime: now.lastTime,
             keyLocation: keyLocation,
             checkpointSize: checkpoint.size,
+            epoch: epochs.number,
             checkpointFailure: checkpoint.failure
         )
     }

@@ -8,7 +8,7 @@ import Testing
     private static let day: Int64 = 86_400_000_000
 
     /// A log of as many days as `epochs`, two records a day.
-    private static func disk(_ epochs: Int, clock: TestClock = TestClock()) throws -> MemoryDisk {
+    static func disk(_ epochs: Int, clock: TestClock = TestClock()) throws -> MemoryDisk {
         let disk = MemoryDisk()
         let log = try TestLog.open(disk, clock: clock)
         for epoch in 0..<epochs {

@@ -33,7 +33,7 @@ import Testing
     }
 
     static func isLogFile(_ path: String) -> Bool {
-        path.hasPrefix("seg/") || ["log.vkey", "checkpoint"].contains(path)
+        path.hasPrefix("seg/") || path.hasPrefix("epochs/") || ["log.vkey", "checkpoint"].contains(path)
     }
 
     @Test func theLogIsLargeEnoughAndValid() throws {
@@ -250,6 +250,20 @@ import Testing
             let offset = Int(Random.number(below: UInt32(count)))
             disk[path]?[offset] ^= 1 << UInt8(seed % 8)
             logs.append((disk, "\(path), byte \(offset), bit \(seed % 8)"))
+        }
+        logs.append((try EpochTests.disk(3), "three epochs"))
+        for seed in 0..<90 {
+            let disk = try EpochTests.disk(3)
+            let paths = disk.paths().filter(Self.isLogFile)
+            let path = paths[seed % paths.count]
+            let offset = Int(Random.number(below: UInt32(try #require(disk[path]).count)))
+            disk[path]?[offset] ^= 1 << UInt8(seed % 8)
+            logs.append((disk, "epochs: \(path), byte \(offset), bit \(seed % 8)"))
+        }
+        for path in try EpochTests.disk(3).paths() where path.hasPrefix("epochs/") || path == "checkpoint" {
+            let disk = try EpochTests.disk(3)
+            disk[path] = nil
+            logs.append((disk, "without \(path)"))
         }
         let open = MemoryDisk()
         let log = try TestLog.open(open)

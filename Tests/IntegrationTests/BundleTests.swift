@@ -1,5 +1,7 @@
+import CoffreAudit
 import CoffreTestSupport
 import Foundation
+import Synchronization
 import Testing
 
 /// Proof bundles: made from the log of a running vault, checked with Python and openssl, and with nothing of ours.
@@ -102,17 +104,7 @@ struct BundleTests {
         #expect(made.status == 0, "\(made.output)")
 
         let key = daemon.auditFolder + "/log.vkey"
-        let verifier = daemon.folder.file("verify_bundle")
-        let build = try RunningProcess.run(
-            "/usr/bin/env",
-            ["go", "build", "-o", verifier, PackageFolder.path + "/Tests/Scripts/verify_bundle.go"],
-            environment: [
-                "PATH": "/usr/bin:/bin", "GO111MODULE": "off", "GOPATH": "/usr/share/gocode",
-                "GOCACHE": daemon.folder.file("go"),
-            ],
-            timeout: 300
-        )
-        try #require(build.status == 0, "\(build.output)")
+        let verifier = try Self.foreignVerifier(daemon.folder)
         let verdict = try RunningProcess.run(verifier, [key, bundle, "mutate"], timeout: 300)
         #expect(verdict.status == 0 && verdict.output.hasPrefix("valid"), "\(verdict.output)")
 
@@ -124,6 +116,76 @@ struct BundleTests {
         #expect(try Self.coffre(plain).status == 0)
         let unproven = try Self.check(without, key: key, ["--kept", kept])
         #expect(unproven.status == 1 && unproven.output.contains("--previous"))
+    }
+
+    /// Go's own checksum database code.
+    private static func foreignVerifier(_ folder: TestFolder) throws -> String {
+        let verifier = folder.file("verify_bundle")
+        let build = try RunningProcess.run(
+            "/usr/bin/env",
+            ["go", "build", "-o", verifier, PackageFolder.path + "/Tests/Scripts/verify_bundle.go"],
+            environment: [
+                "PATH": "/usr/bin:/bin", "GO111MODULE": "off", "GOPATH": "/usr/share/gocode",
+                "GOCACHE": folder.file("go"),
+            ],
+            timeout: 300
+        )
+        try #require(build.status == 0, "\(build.output)")
+        return verifier
+    }
+
+    /// A clock that somebody else moves.
+    private final class MovedClock: LogClock {
+        private let days = Mutex<Int64>(20_000)
+        let bootID = String(repeating: "5", count: 32)
+
+        func nextDay() { days.withLock { $0 += 1 } }
+        func realMicroseconds() -> Int64 { days.withLock { $0 } * 86_400_000_000 }
+        func bootMicroseconds() -> UInt64 { UInt64(realMicroseconds()) }
+        func monotonicNanoseconds() -> UInt64 { UInt64(realMicroseconds()) }
+    }
+
+    /// A log of five days in `folder`, and the checkpoint of its second.
+    private static func fiveDays(_ folder: String) throws -> [UInt8] {
+        let clock = MovedClock()
+        let configuration = AuditLogConfiguration(
+            directory: folder,
+            origin: "days.example/coffre",
+            softwareVersion: "1",
+            keys: .file,
+            checkpointMilliseconds: nil,
+            clock: clock
+        )
+        var kept: [UInt8] = []
+        for day in 0..<5 {
+            let log = try AuditLog.open(configuration)
+            log.heartbeat([("day", .int(Int64(day)))])
+            log.close()
+            if day == 1 { kept = try #require(log.checkpoint) }
+            clock.nextDay()
+        }
+        return kept
+    }
+
+    @Test func aBundleOfManyDaysCarriesTheEndOfEachKeyAndNoneCanBeForged() throws {
+        let folder = try TestFolder()
+        let log = folder.file("audit")
+        let kept = folder.file("kept")
+        try Data(try Self.fiveDays(log)).write(to: URL(filePath: kept))
+        let bundle = folder.file("bundle.tar")
+        let made = try Self.coffre(["audit", "export", "--unrecorded", "--previous", kept, "--out", bundle, log])
+        #expect(made.status == 0, "\(made.output)")
+        let key = log + "/log.vkey"
+        let verdict = try Self.check(bundle, key: key, ["--kept", kept])
+        #expect(verdict.status == 0 && verdict.output.contains("VALID"), "\(verdict.output)")
+        let names = try RunningProcess.run("/usr/bin/tar", ["tf", bundle]).output
+        #expect(names.split(separator: "\n").count { $0.contains("/epochs/") } == 4)
+        let foreign = try RunningProcess.run(try Self.foreignVerifier(folder), [key, bundle, "mutate"], timeout: 300)
+        #expect(foreign.status == 0 && foreign.output.hasPrefix("valid"), "\(foreign.output)")
+        let script = PackageFolder.path + "/Tests/Scripts/mutate_bundle.py"
+        let verifier = PackageFolder.path + "/Sources/coffre/Audit/Export/Bundle/verify.py"
+        let mutants = try RunningProcess.run("/usr/bin/python3", [script, verifier, key, bundle, "lies"], timeout: 500)
+        #expect(mutants.status == 0, "\(mutants.output)")
     }
 
     private static func checkpointSize(_ file: String) throws -> Int {

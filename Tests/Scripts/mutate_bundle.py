@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Changes a proof bundle at every place and expects verify.py to reject each change.
 
-usage: mutate_bundle.py VERIFY.PY LOG.VKEY BUNDLE.tar [all]
+usage: mutate_bundle.py VERIFY.PY LOG.VKEY BUNDLE.tar [all | lies]
 
-One bit of each byte, which one depends on its offset; with `all` every bit. Then every truncation to a block, and
+One bit of each byte, which one depends on its offset; with `all` every bit; `lies` leaves this out. Then every truncation to a block, and
 every swap of two members. Then as an exporter would who lies: what is proven is changed, and headers and SHA256SUMS
 are made anew. Signatures that were seen before are looked up: openssl is asked once for each input.
 Prints the number of changes; exit status 1 names the first that was accepted.
@@ -84,7 +84,8 @@ def lies():
             without, twice = lines[:place] + lines[place + 1:], lines[:place + 1] + lines[place:]
             swapped = lines[:place] + lines[place:place + 2][::-1] + lines[place + 2:]
             for what, other in ("without line", without), ("twice line", twice), ("swapped line", swapped):
-                if other != lines:
+                # The order of signatures means nothing.
+                if other != lines and (what != "swapped line" or not lines[place].startswith(b"\xe2\x80\x94")):
                     yield f"{name}: {what} {place}", packed(before + [(name, b"".join(other))] + after)
     records = dict(contents)["range/records.jsonl"].splitlines(True)
     for place, line in enumerate(records):
@@ -97,7 +98,7 @@ def lies():
 if not accepts(original):
     sys.exit("the bundle itself is rejected")
 count = 0
-for name, data in itertools.chain(mutants(), lies()):
+for name, data in itertools.chain(() if sys.argv[4:] == ["lies"] else mutants(), lies()):
     count += 1
     if accepts(data):
         sys.exit(f"accepted: {name}")

@@ -10,6 +10,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -70,11 +71,93 @@ func hashes(data []byte) ([]tlog.Hash, error) {
 	return found, nil
 }
 
-// open returns the tree that both keys have signed.
+// epochs says which keys sign what.
+type epochs struct {
+	stable note.Verifier
+	keys   []note.Verifier
+	ends   []int64
+}
+
+func (e *epochs) open(text []byte) (tlog.Tree, error) {
+	lines := strings.SplitN(string(text), "\n", 3)
+	if len(lines) != 3 {
+		return tlog.Tree{}, errors.New("not a note")
+	}
+	size, err := strconv.ParseInt(lines[1], 10, 64)
+	if err != nil {
+		return tlog.Tree{}, err
+	}
+	epoch := 0
+	for epoch < len(e.ends) && e.ends[epoch] < size {
+		epoch++
+	}
+	return open(text, []note.Verifier{e.stable, e.keys[epoch]})
+}
+
+// add takes the seal of the epoch that is open.
+func (e *epochs) add(data []byte) error {
+	parts := strings.SplitN(string(data), "\n\n", 2)
+	lines := strings.Split(parts[0], "\n")
+	if len(parts) != 2 || len(lines) < 3 || lines[0] != "c2sp.org/tlog-proof@v1" ||
+		!strings.HasPrefix(lines[1], "extra ") || !strings.HasPrefix(lines[2], "index ") {
+		return errors.New("not the proof of an epoch's end")
+	}
+	line, err := base64.StdEncoding.Strict().DecodeString(lines[1][6:])
+	if err != nil {
+		return err
+	}
+	index, err := strconv.ParseInt(lines[2][6:], 10, 64)
+	if err != nil || strconv.FormatInt(index, 10) != lines[2][6:] {
+		return errors.New("no index")
+	}
+	var record struct {
+		Number int64 `json:"_s"`
+		What   struct {
+			Operation string `json:"op"`
+			Details   struct {
+				Epoch int    `json:"epoch"`
+				Key   string `json:"key"`
+			} `json:"det"`
+		} `json:"what"`
+	}
+	if err := json.Unmarshal(line, &record); err != nil {
+		return err
+	}
+	details := record.What.Details
+	if record.Number != index || record.What.Operation != "key.rotate" || details.Epoch != len(e.keys) {
+		return errors.New("another record")
+	}
+	next, err := note.NewVerifier(details.Key)
+	if err != nil || next.Name() != fmt.Sprintf("%s/epoch-%06d", e.stable.Name(), details.Epoch) {
+		return errors.New("another key")
+	}
+	tree, err := open([]byte(parts[1]), []note.Verifier{e.stable, e.keys[len(e.keys)-1], next})
+	if err != nil {
+		return err
+	}
+	path, err := hashes([]byte(strings.Join(append(lines[3:], ""), "\n")))
+	if err != nil {
+		return err
+	}
+	if err := tlog.CheckRecord(path, tree.N, tree.Hash, index, tlog.RecordHash(line)); err != nil {
+		return err
+	}
+	e.keys = append(e.keys, next)
+	e.ends = append(e.ends, tree.N)
+	return nil
+}
+
+// open returns the tree that all these keys have signed.
 func open(text []byte, verifiers []note.Verifier) (tlog.Tree, error) {
 	opened, err := note.Open(text, note.VerifierList(verifiers...))
 	if err != nil {
 		return tlog.Tree{}, err
+	}
+	for _, signature := range opened.Sigs {
+		// The library takes several spellings of one signature.
+		if _, err := base64.StdEncoding.Strict().DecodeString(signature.Base64); err != nil {
+			return tlog.Tree{}, err
+		}
 	}
 	if len(opened.Sigs) != len(verifiers) {
 		return tlog.Tree{}, errors.New("a signature is missing")
@@ -100,7 +183,17 @@ func merge(frontier []tlog.Hash) tlog.Hash {
 }
 
 func verify(content map[string][]byte, verifiers []note.Verifier) error {
-	head, err := open(content["checkpoint"], verifiers)
+	chain := &epochs{stable: verifiers[0], keys: verifiers[1:]}
+	for number := 0; ; number++ {
+		data, exists := content[fmt.Sprintf("epochs/epoch-%06d.tlog-proof", number)]
+		if !exists {
+			break
+		}
+		if err := chain.add(data); err != nil {
+			return err
+		}
+	}
+	head, err := chain.open(content["checkpoint"])
 	if err != nil {
 		return err
 	}
@@ -145,7 +238,7 @@ func verify(content map[string][]byte, verifiers []note.Verifier) error {
 		return err
 	}
 	if kept, exists := content["consistency/kept.checkpoint"]; exists {
-		old, err := open(kept, verifiers)
+		old, err := chain.open(kept)
 		if err != nil {
 			return err
 		}

@@ -177,8 +177,8 @@ def read(path):
         return file.read()
 
 
-def keys(data):
-    """[(name, id, key)] of log.vkey: the stable key, then the epoch's."""
+def keys(data, wanted=None):
+    """[(name, id, key)] of log.vkey: the stable key, then that of epoch 0."""
     result = []
     for line in data.decode("ascii").split("\n")[:-1]:
         name, key_id, blob = line.split("+", 2)
@@ -187,7 +187,9 @@ def keys(data):
         check(bytes.fromhex(key_id) == sha(name.encode() + b"\n" + blob)[:4], "log.vkey", None, "key id")
         check(line == f"{name}+{key_id.lower()}+{b64(blob)}", "log.vkey", None, "form")
         result.append((name, bytes.fromhex(key_id), blob[1:]))
-    check(len(result) == 2 and result[1][0] == result[0][0] + "/epoch-000000", "log.vkey", None, "two keys")
+    check(result, "log.vkey", None, "no key")
+    wanted = wanted or [result[0][0], result[0][0] + "/epoch-000000"]
+    check([name for name, _, _ in result] == wanted, "log.vkey", None, "two keys")
     return result
 
 
@@ -209,18 +211,83 @@ def open_note(note, names):
     return text
 
 
-def checkpoint(folder, names):
+class Epochs:
+    """The keys of the epochs, each introduced under the one before, and where each epoch ended."""
+
+    def __init__(self, folder, names):
+        self.names, self.keys, self.seals = names, [names[1]], []
+        place = os.path.join(folder, "epochs")
+        files = sorted(f for f in os.listdir(place) if not f.endswith(".new")) if os.path.lexists(place) else []
+        for number in range(len(files)):
+            file = f"epochs/epoch-{number:06}.tlog-proof"
+            check(os.path.basename(file) in files, file, None, "epochs are not contiguous")
+            try:
+                self.add(read(os.path.join(folder, file)))
+            except (Bad, ValueError, KeyError, TypeError) as error:
+                raise Bad(file, None, str(error))
+
+    def signers(self, size):
+        return [self.names[0], self.keys[sum(seal["size"] < size for seal in self.seals)]]
+
+    def add(self, data):
+        begin, separator, note = data.partition(b"\n\n")
+        lines = begin.split(b"\n")
+        check(separator and len(lines) >= 3 and lines[0] == b"c2sp.org/tlog-proof@v1", "form")
+        line = base64.b64decode(lines[1].removeprefix(b"extra "), validate=True)
+        check(lines[1] == b"extra " + base64.b64encode(line) and re.fullmatch(rb"index (0|[1-9]\d*)", lines[2]), "form")
+        index, epoch = int(lines[2][6:]), len(self.keys)
+        what = record(line, index, base64.b64decode(strict(line)["_p"], validate=True))["what"]
+        check(what["op"] == "key.rotate" and what["det"]["epoch"] == epoch, "another record")
+        new = keys((what["det"]["key"] + "\n").encode(), [f"{self.names[0][0]}/epoch-{epoch:06}"])
+        size, top = head(note, [self.names[0], self.keys[-1]] + new)
+        last = self.seals[-1]["size"] if self.seals else 0
+        check(last <= index < size <= index + 2 and index > 0, "size")
+        path = [base64.b64decode(text, validate=True) for text in lines[3:]]
+        check(all(len(hash) == 32 and base64.b64encode(hash) == text for hash, text in zip(path, lines[3:])), "hash")
+        check(included(sha(b"\0" + line), index, size, path) == base64.b64decode(top), "it proves nothing")
+        self.keys += new
+        self.seals.append({"index": index, "size": size, "root": top, "line": line})
+
+
+def included(value, index, size, path):
+    """RFC 9162, section 2.1.3.2: the root that the path leads to."""
+    last = size - 1
+    for sibling in path:
+        check(last > 0, "path")
+        if index & 1 or index == last:
+            value = sha(b"\x01" + sibling + value)
+            while not index & 1 and index:
+                index, last = index >> 1, last >> 1
+        else:
+            value = sha(b"\x01" + value + sibling)
+        index, last = index >> 1, last >> 1
+    check(last == 0, "path")
+    return value
+
+
+def head(note, names):
+    lines = open_note(note, names).decode("ascii").split("\n")
+    check(len(lines) == 4 and lines[0] == names[0][0] and lines[3] == "" and re.fullmatch(r"0|[1-9]\d*", lines[1])
+          and len(base64.b64decode(lines[2], validate=True)) == 32, "not a checkpoint of this log")
+    return int(lines[1]), lines[2]
+
+
+def size_of(note):
+    match = re.match(rb"[^\n]*\n(\d{1,19})\n", note)
+    return int(match[1]) if match else 0
+
+
+def checkpoint(folder, epochs):
     """(size, root) of the checkpoint file, None when there is none."""
     path = os.path.join(folder, "checkpoint")
     if not os.path.lexists(path):
+        check(not epochs.seals, "checkpoint", None, "it is missing")
         return None
     try:
-        lines = open_note(read(path), names).decode("ascii").split("\n")
+        note = read(path)
+        return head(note, epochs.signers(size_of(note)))
     except Bad as bad:
         raise Bad("checkpoint", None, bad.args[0])
-    check(len(lines) == 4 and lines[0] == names[0][0] and lines[3] == "" and re.fullmatch(r"0|[1-9]\d*", lines[1])
-          and len(base64.b64decode(lines[2], validate=True)) == 32, "checkpoint", None, "not a checkpoint of this log")
-    return int(lines[1]), lines[2]
 
 
 def verify(folder):
@@ -237,7 +304,10 @@ def verify(folder):
 
 def walk(folder, state):
     names = keys(read(os.path.join(folder, "log.vkey")))
-    head = checkpoint(folder, names)
+    epochs = Epochs(folder, names)
+    head = checkpoint(folder, epochs)
+    ends = {seal["index"]: seal for seal in epochs.seals}
+    roots = {seal["size"]: seal["root"] for seal in epochs.seals}
     found = {}
     for base, _, files in os.walk(os.path.join(folder, "seg")):
         for file in files:
@@ -258,6 +328,7 @@ def walk(folder, state):
         check(first == number, path, number, f"the segment begins with {first}")
         check("seal" in entry or first == max(found), path, None, "the seal is missing")
         data, begin, before = read(path), list(frontier), previous
+        end = None
         totals, connectors, times_seen = collections.Counter(), collections.Counter(), []
         lines = data.split(b"\n")
         for line in lines[:-1]:
@@ -270,6 +341,10 @@ def walk(folder, state):
                 own = [f"{n}+{i.hex()}+{b64(bytes([1]) + k)}" for n, i, k in names]
                 check([details.get("key"), details.get("epoch"), details.get("origin")] == own + [names[0][0]],
                       path, 0, "genesis does not name the keys")
+            check(end is None or number < end, path, number, "its epoch has ended")
+            if value["what"]["op"] == "key.rotate":
+                check(number in ends and ends[number]["line"] == line, path, number, "no epoch's end")
+                end = ends.pop(number)["size"]
             totals[value["what"]["op"] + "/" + value["out"]["code"]] += 1
             if isinstance(value["what"].get("conn"), str):
                 connectors[json.dumps(value["what"]["conn"], ensure_ascii=False).encode()] += 1
@@ -281,7 +356,9 @@ def walk(folder, state):
             number += 1
             state.update(records=number, root=b64(root(frontier)))
             check(not head or head[0] != number or head[1] == state["root"], path, number - 1, "another history")
+            check(roots.get(number, state["root"]) == state["root"], path, number - 1, "another history")
         check(lines[-1] == b"", path, number, "the last line has no line feed")
+        check(end in (None, number), path, number, "its epoch ends elsewhere")
         if "seal" not in entry:
             state["open"] = True
             continue
@@ -297,10 +374,12 @@ def walk(folder, state):
         text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
         expected = f"{names[0][0]}\n{number}\n{b64(root(frontier))}\n{text}\n".encode()
         try:
-            signed_text = open_note(read(entry["seal"]), names)
+            note = read(entry["seal"])
+            signed_text = open_note(note, epochs.signers(size_of(note)))
         except Bad as bad:
             raise Bad(entry["seal"], None, bad.args[0])
         check(signed_text == expected, entry["seal"], first, "the records are not the ones that were sealed")
+    check(not ends, "epochs", number, "an epoch ends after the log")
     check(not head or head[0] <= number, "checkpoint", number, "it covers more records than there are")
 
 

@@ -45,6 +45,9 @@ package struct LogExtract: Sendable {
     package let keys: [UInt8]
     /// The seals of the epochs before the checkpoint's, oldest first: C2SP tlog-proofs.
     package let epochSeals: [[UInt8]]
+    /// `epoch-000012.tlog-proof`.
+    package static func epochSealName(_ number: UInt64) -> String { EpochSeal.fileName(number) }
+
     package let range: Range<UInt64>
     /// The tree before the first record.
     package let start: Frontier

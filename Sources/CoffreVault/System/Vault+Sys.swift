@@ -164,7 +164,7 @@ extension Vault {
         return .object([
             "origin": .string(audit.origin), "size": .integer(health.size), "writable": .bool(health.isWritable),
             "key_location": .string(health.keyLocation.rawValue), "witness": "none",
-            "checkpoint_size": .integer(health.checkpointSize),
+            "checkpoint_size": .integer(health.checkpointSize), "epoch": .integer(health.epoch),
             "checkpoint_error": health.checkpointFailure.map { .string($0.message) } ?? .null,
         ])
     }

@@ -79,6 +79,7 @@ extension Console {
                 [text(Message("Log", "Journal")), escapedForTerminal(report.origin)],
                 [text(Message("Records", "Enregistrements")), String(report.records)],
                 [text(Message("Segments", "Segments")), String(report.segments)],
+                [text(Message("Epochs", "Époques")), String(report.epochs)],
                 [text(Message("Open segment", "Segment ouvert")), yes((report.openSegment != nil))],
                 [
                     text(Message("Checkpoint covers", "Couverts par le point de contrôle")),
@@ -108,7 +109,8 @@ extension VerificationReport {
     fileprivate var json: JSONValue {
         .object([
             "valid": .bool(isValid), "origin": .string(origin), "records": .integer(records),
-            "segments": .integer(segments), "open_segment": .bool(openSegment != nil), "first_time": .string(firstTime),
+            "segments": .integer(segments), "epochs": .integer(epochs),
+            "open_segment": .bool(openSegment != nil), "first_time": .string(firstTime),
             "last_time": .string(lastTime), "root_hash": .string(rootHash),
             "checkpoint_size": checkpointSize.map { .integer($0) } ?? .null,
             "findings": .array(

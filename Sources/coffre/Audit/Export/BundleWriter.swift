@@ -51,6 +51,9 @@ struct BundleWriter {
         try archive.add("verify.py", PackageResources.verify_py)
         try archive.add("manifest.json", prettyJSON(manifest(extract)))
         try archive.add("log.vkey", extract.keys)
+        for (number, seal) in extract.epochSeals.enumerated() {
+            try archive.add("epochs/\(LogExtract.epochSealName(UInt64(number)))", seal)
+        }
         try archive.add("checkpoint", extract.head.note)
         let start = extract.start
         try archive.add("range/frontier", Array("\(start.size)\n".utf8) + TlogProof.lines(start.hashes))

@@ -10,7 +10,7 @@ Exit status: 0 when every bundle proves what it shows, 1 when one does not, 2 wh
 Formats: RFC 6962 section 2.1 (tree), RFC 9162 section 2.1 (proofs), C2SP signed-note, tlog-checkpoint, tlog-proof,
 POSIX ustar.
 """
-import base64, hashlib, json, os, re, subprocess, sys, tempfile
+import base64, bisect, hashlib, json, os, re, subprocess, sys, tempfile
 
 FOLDER = "coffre-audit/"
 SMALL = 1 << 20  # largest member other than the records, in bytes
@@ -118,7 +118,7 @@ class Archive:
 
 # Signatures
 
-def vkeys(data):
+def vkeys(data, count=2):
     """[(name, key id, Ed25519 key)] of a log.vkey file."""
     found = []
     try:
@@ -129,7 +129,7 @@ def vkeys(data):
             found.append((name, bytes.fromhex(key_id.decode()), blob[1:]))
     except (Bad, ValueError):
         raise Bad("log.vkey: not a list of C2SP verifier keys")
-    check(len(found) == 2 and data.endswith(b"\n"), "log.vkey: not two keys")
+    check(len(found) == count and data.endswith(b"\n"), "log.vkey: another number of keys")
     return found
 
 
@@ -145,15 +145,51 @@ def is_signed(key, text, signature):
         return subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
 
 
+class Epochs:
+    """Which key signs what: each epoch's seal is signed by its own key and introduces the next one's."""
+
+    def __init__(self, keys):
+        self.stable, self.keys, self.ends = keys[0], [keys[1]], []
+
+    def signers(self, note):
+        """The stable key and that of the epoch in which the log grew to the size that the note names."""
+        lines = note.split(b"\n", 2)
+        size = number(lines[1], "a note") if len(lines) == 3 else 0
+        return [self.stable, self.keys[bisect.bisect_left(self.ends, size)]]
+
+    def head(self, note, name):
+        return head(note, self.signers(note), name)
+
+    def add(self, data, name):
+        match = re.match(rb"c2sp\.org/tlog-proof@v1\nextra ([A-Za-z0-9+/=]+)\nindex (0|[1-9][0-9]{0,18})\n", data)
+        check(match, f"{name}: not the proof of an epoch's end")
+        line, index = base64.b64decode(match[1] + b"=="), int(match[2])
+        check(base64.b64encode(line) == match[1], f"{name}: base64")
+        what = record(line, index, None).get("what", {})
+        details, epoch = what.get("det", {}), len(self.keys)
+        own = self.stable[0].decode() + f"/epoch-{epoch:06}"
+        check(what.get("op") == "key.rotate" and details.get("epoch") == epoch, f"{name}: another record")
+        new = vkeys(str(details.get("key")).encode() + b"\n", 1)
+        check(new[0][0] == own.encode(), f"{name}: another key")
+        path, _, note = data[match.end() - 1:].partition(b"\n\n")
+        size, top = head(note, [self.stable, self.keys[-1]] + new, name)
+        path = hashes(path[1:] + b"\n" if path else b"", name)
+        check(max([index, *self.ends[-1:]]) < size <= index + 2, f"{name}: another size")
+        check(is_included(sha(b"\0" + line), index, size, path, top), f"{name}: it proves nothing")
+        self.keys += new
+        self.ends.append(size)
+
+
 def head(note, keys, name):
     """(size, root) of a checkpoint that every one of `keys` has signed."""
     text, separator, signatures = note.rpartition(b"\n\n")
     text += b"\n"
     check(separator and note.endswith(b"\n") and len(note) <= 16384, f"{name}: not a signed note")
-    missing = list(keys)
+    missing, seen = list(keys), set()
     for line in signatures[:-1].split(b"\n"):
         match = re.fullmatch("\u2014 ([!-*,-~]+) ([A-Za-z0-9+/]+=*)".encode(), line)
-        check(match, f"{name}: not a signature line")
+        check(match and (match[1], match[2][:5]) not in seen, f"{name}: not a signature line, or one that stands twice")
+        seen.add((match[1], match[2][:5]))  # the name, and the first thirty bits of the key id
         for key in missing:
             blob = base64.b64decode(match[2] + b"==")
             if key[0] == match[1] and key[1] == blob[:4]:
@@ -248,13 +284,21 @@ def record(line, index, previous):
     return value
 
 
-def names_of(first, single, has_kept):
-    kept = ["consistency/kept.checkpoint", "consistency/kept"] if has_kept else []
-    return EVERYTHING + kept + [f"proofs/{index}.tlog-proof" for index in single] + ["SHA256SUMS"]
+def names_of(order, single):
+    kept = ["consistency/kept.checkpoint", "consistency/kept"] if "consistency/kept" in order else []
+    epochs = [f"epochs/epoch-{n:06}.tlog-proof" for n in range(sum(name.startswith("epochs/") for name in order))]
+    return EVERYTHING[:5] + epochs + EVERYTHING[5:] + kept + [f"proofs/{index}.tlog-proof" for index in single] + ["SHA256SUMS"]
 
 
 def verify(file, trusted, kept=None):
     """Facts of one bundle; Bad when it proves nothing."""
+    try:
+        return read(file, trusted, kept)
+    except (ValueError, TypeError, AttributeError, KeyError, IndexError, RecursionError) as error:
+        raise Bad(f"something in it is not in its form ({error})")
+
+
+def read(file, trusted, kept):
     keys, archive, small, facts = vkeys(trusted), Archive(file), {}, None
     while (member := archive.next()) is not None:
         name, size = member
@@ -268,11 +312,15 @@ def verify(file, trusted, kept=None):
     check(facts and order[-1] == "SHA256SUMS", "members are missing")
     single = [int(match[1]) for match in (re.fullmatch(r"proofs/(0|[1-9]\d{0,18})\.tlog-proof", n) for n in order)
               if match]
-    check(order == names_of(facts["first"], single, "consistency/kept" in order), "members are missing or too many")
+    check(order == names_of(order, single), "members are missing or too many")
     sums = "".join(f"{archive.sums[name]}  {name}\n" for name in order[:-1])
     check(small["SHA256SUMS"].decode("ascii", "replace") == sums, "SHA256SUMS: not the hashes of these files")
     check(small["log.vkey"] == trusted, "unknown log: its keys are not yours")
-    facts["size"], facts["root"] = head(small["checkpoint"], keys, "checkpoint")
+    epochs = Epochs(keys)
+    for name in order:
+        if name.startswith("epochs/"):
+            epochs.add(small[name], name)
+    facts["size"], facts["root"] = epochs.head(small["checkpoint"], "checkpoint")
     facts["note"], facts["sums"] = small["checkpoint"], archive.sums["SHA256SUMS"]
     check(is_consistent(facts["end"], facts.pop("end_root"), facts["size"], facts["root"],
                         hashes(small["consistency/range"], "consistency/range")),
@@ -282,13 +330,13 @@ def verify(file, trusted, kept=None):
     facts["kept"] = None
     if "consistency/kept" in small:
         note = small["consistency/kept.checkpoint"]
-        old, old_root = head(note, keys, "consistency/kept.checkpoint")
+        old, old_root = epochs.head(note, "consistency/kept.checkpoint")
         check(is_consistent(old, old_root, facts["size"], facts["root"],
                             hashes(small["consistency/kept"], "consistency/kept")),
               f"FORK: two histories are signed\n{note.decode()}\n{facts['note'].decode()}")
         facts["kept"] = old
     if kept is not None:
-        old, old_root = head(kept, keys, "the checkpoint that you kept")
+        old, old_root = epochs.head(kept, "the checkpoint that you kept")
         check(old <= facts["size"], f"CUT OFF: your checkpoint covers {old} records, this one {facts['size']}")
         same = old == facts["size"] and old_root == facts["root"]
         check(same or old != facts["size"], f"FORK: two histories are signed\n{kept.decode()}\n{facts['note'].decode()}")

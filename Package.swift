@@ -114,7 +114,7 @@ let package = Package(
             ("CoffreWireTests", ["CoffreWire", "CoffreCrypto"]),
             ("CoffreCryptoTests", ["CoffreCrypto"]),
             ("CoffreStorageTests", ["CoffreStorage", "CoffreCrypto"]),
-            ("CoffreAuditTests", ["CoffreAudit", "CoffreCrypto", "CCoffreShims"]),
+            ("CoffreAuditTests", ["CoffreAudit", "CoffreStorage", "CoffreCrypto", "CCoffreShims"]),
             (
                 "CoffreVaultTests",
                 ["CoffreVault", "CoffreAudit", "CoffreStorage", "CoffreCrypto", "CoffreWire"]

@@ -18,6 +18,10 @@ package struct AuditHealth: Sendable, Equatable {
     package let checkpointSize: UInt64
     /// The epoch that is open.
     package let epoch: UInt64
+    /// Records that the index knows; 0 when none is kept.
+    package let indexSize: UInt64
+    /// Why the index could not be brought up to date; nil when it could.
+    package let indexFailure: AuditError?
     /// Why the newest checkpoint could not be written; nil when it could.
     package let checkpointFailure: AuditError?
 
@@ -28,8 +32,12 @@ package struct AuditHealth: Sendable, Equatable {
         keyLocation: KeyLocation,
         checkpointSize: UInt64,
         epoch: UInt64,
+        indexSize: UInt64,
+        indexFailure: AuditError?,
         checkpointFailure: AuditError?
     ) {
+        self.indexSize = indexSize
+        self.indexFailure = indexFailure
         self.epoch = epoch
         self.checkpointSize = checkpointSize
         self.checkpointFailure = checkpointFailure
@@ -52,7 +60,11 @@ package final class AuditLog: Sendable {
     package let lastGeneration: UInt64?
     private let thread: WriterThread
     private let checkpoints: CheckpointWriter
-    private let checkpointThread: CheckpointThread?
+    private let checkpointThread: PeriodicThread?
+    private let index: IndexKeeper
+    private let files: any LogFileSystem
+    private let directory: String
+    private let indexThread: PeriodicThread?
     private let subjects: SubjectTable
     private let keys: LogKeys
     private let epochs: EpochKeys
@@ -79,7 +91,14 @@ package final class AuditLog: Sendable {
         self.thread = thread
         self.checkpoints = checkpoints
         checkpointThread = try configuration.checkpointMilliseconds.map { milliseconds throws(AuditError) in
-            try CheckpointThread(checkpoints, every: Int32(clamping: milliseconds)) { thread.current.frontier }
+            try PeriodicThread(every: Int32(clamping: milliseconds)) { checkpoints.write(thread.current.frontier) }
+        }
+        files = configuration.fileSystem
+        directory = configuration.directory
+        let index = IndexKeeper(directory: configuration.directory)
+        self.index = index
+        indexThread = try configuration.indexMilliseconds.map { milliseconds throws(AuditError) in
+            try PeriodicThread(every: Int32(clamping: milliseconds)) { index.catchUp(to: thread.current.frontier.size) }
         }
         for card in subjects.interrupted { _ = thread.queue.push(subjects.record(card)) }
     }
@@ -144,6 +163,12 @@ package final class AuditLog: Sendable {
     /// - Parameter details: time synchronisation, free space, age of the last witness contact.
     package func heartbeat(_ details: [AuditWhat.Detail]) { _ = thread.queue.push(.own(.heartbeat, details)) }
 
+    /// Looks records up. Blocks on the disk: call it on a thread of its own.
+    /// - Throws: ``AuditError``: `.damaged`, `.system`.
+    package func page(_ query: AuditQuery) throws(AuditError) -> AuditQuery.Page {
+        try query.page(files, directory) { _ in }
+    }
+
     /// The newest checkpoint that this run has written, a C2SP signed note; nil before the first.
     package var checkpoint: [UInt8]? { checkpoints.current.note }
 
@@ -157,6 +182,8 @@ package final class AuditLog: Sendable {
             keyLocation: keyLocation,
             checkpointSize: checkpoint.size,
             epoch: epochs.number,
+            indexSize: index.current.size,
+            indexFailure: index.current.failure,
             checkpointFailure: checkpoint.failure
         )
     }
@@ -165,6 +192,8 @@ package final class AuditLog: Sendable {
     ///
     /// May be called more than once; later appends fail with `.closed`.
     package func close() {
+        index.stop()
+        indexThread?.stop()
         checkpointThread?.stop()
         thread.stop()
         lock.withLock { $0 = nil }

@@ -33,6 +33,8 @@ package struct AuditLogConfiguration: Sendable {
     package var queueLimit: Int
     /// Milliseconds between two checkpoints while records arrive; nil writes them at seals alone. Default 1000.
     package var checkpointMilliseconds: Int?
+    /// How often the index is brought up to date; nil keeps none. The folder must be a real one then.
+    package var indexMilliseconds: Int?
     package var clock: any LogClock
     package var fileSystem: any LogFileSystem
 
@@ -48,6 +50,7 @@ package struct AuditLogConfiguration: Sendable {
         checkpointMilliseconds: Int? = 1000,
         clock: (any LogClock)? = nil,
         fileSystem: (any LogFileSystem)? = nil,
+        indexMilliseconds: Int? = nil,
         deliver: @escaping Delivery = { run in run() }
     ) {
         self.directory = directory
@@ -59,6 +62,7 @@ package struct AuditLogConfiguration: Sendable {
         self.group = group
         self.queueLimit = queueLimit
         self.checkpointMilliseconds = checkpointMilliseconds
+        self.indexMilliseconds = indexMilliseconds
         self.clock = clock ?? SystemClock()
         self.fileSystem = fileSystem ?? PosixFileSystem(root: directory, group: group)
         self.deliver = deliver

@@ -134,6 +134,7 @@ struct Daemon {
                     segmentBytes: configuration.segmentBytes,
                     retentionMonths: configuration.retentionMonths,
                     group: geteuid() == 0 || isMember(of: group) ? group : nil,
+                    indexMilliseconds: 2000,
                     deliver: deliver
                 )
             )

@@ -90,6 +90,7 @@ struct Route: Sendable {
         POST sys/wrapping/rewrap open : A new token for a wrapped answer
         GET sys/audit sudo : The audit log
         GET sys/audit/status : State of the audit log
+        GET sys/audit/log : Look records of the audit log up
         POST sys/audit/export : Record that a part of the audit log is handed out
         POST sys/audit-hash/{path} : The digest that stands in the log for a text
         GET,POST sys/storage/snapshot sudo : A consistent copy of the storage

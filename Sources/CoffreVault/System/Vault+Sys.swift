@@ -82,6 +82,12 @@ extension Vault {
                 ])
                 return Effect(.doubled([.init("coffre/", device)]))
             }
+        case ("audit/log", .get):
+            let query = try auditQuery(context)
+            what.details += query.details
+            return .inquiry(.auditRead, what, .capability(.read)) { vault, _ in
+                Effect(.data(try await vault.auditPage(query.query)))
+            }
         case ("audit/export", .write):
             return .read(.auditExport, what, .capability(.update)) { vault, context in
                 Effect(.noContent, what: try vault.auditExport(context))
@@ -165,6 +171,8 @@ extension Vault {
             "origin": .string(audit.origin), "size": .integer(health.size), "writable": .bool(health.isWritable),
             "key_location": .string(health.keyLocation.rawValue), "witness": "none",
             "checkpoint_size": .integer(health.checkpointSize), "epoch": .integer(health.epoch),
+            "index_size": .integer(health.indexSize),
+            "index_error": health.indexFailure.map { .string($0.message) } ?? .null,
             "checkpoint_error": health.checkpointFailure.map { .string($0.message) } ?? .null,
         ])
     }

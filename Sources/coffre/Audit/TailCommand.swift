@@ -86,20 +86,7 @@ extension AuditCommand {
             guard let record = try? JSONValue(parsing: line) else {
                 return console.line(escapedForTerminal(String(decoding: line, as: UTF8.self)))
             }
-            console.line(Self.summary(record))
-        }
-
-        /// Number, time, operation, outcome, who, what.
-        static func summary(_ record: JSONValue) -> String {
-            let who = record["who"]
-            let what = record["what"]
-            let name =
-                who?["unit"] ?? who?["sid"] ?? who?["uid"].map { .string("uid \(Console.cell($0))") } ?? who?["kind"]
-            let place = what?["path"] ?? what?["conn"] ?? what?["lease"]
-            let cells = [
-                record["_s"], record["_t"], what?["op"], record["out"]?["code"] ?? record["ph"], name, place,
-            ]
-            return cells.map { $0.map(Console.cell) ?? "-" }.joined(separator: "  ")
+            console.line(RecordSummary.cells(record).joined(separator: "  "))
         }
     }
 }

@@ -23,20 +23,7 @@ extension AuditCommand {
                 """
         )
         @OptionGroup var options: CommonOptions
-        @Option(help: "First moment. Default: the beginning of the log.")
-        var since: TimeArgument?
-        @Option(help: "The moment after the last. Default: now.")
-        var until: TimeArgument?
-        @Option(help: "Show only records of this pseudonym (s_...) or systemd unit.")
-        var actor: String?
-        @Option(help: "Show only records of this connection.")
-        var connector: String?
-        @Option(help: "Show only records of this path; a * at its end stands for anything.")
-        var path: String?
-        @Option(help: "Show only records of this operation, such as secret.read.")
-        var operation: AuditOperation?
-        @Option(help: "Show only records with this outcome: granted, denied, error or rate_limited.")
-        var outcome: AuditDraft.Outcome?
+        @OptionGroup var conditions: RecordConditions
         @Option(
             help: "A checkpoint that the reader has kept: prove that the log continues it.",
             completion: .file()
@@ -61,29 +48,16 @@ extension AuditCommand {
 
         func validate() throws {
             guard purpose.utf8.count <= 500 else { throw ValidationError("--purpose takes at most 500 bytes") }
-            if let since, let until, since.microseconds >= until.microseconds {
-                throw ValidationError("--until is not after --since")
-            }
-        }
-
-        private var filter: RecordFilter {
-            var filter = RecordFilter()
-            filter.actor = actor
-            filter.connector = connector
-            filter.path = path
-            filter.operation = operation
-            filter.outcome = outcome
-            return filter
         }
 
         func perform(_ context: Context) async throws {
             let now = Int64(time(nil))
             let keys = try keyFile.map { try Input.file($0, for: "--trust") }
             var request = LogExtract.Request(
-                since: since?.microseconds ?? 0,
-                until: until?.microseconds ?? (now + 1) * 1_000_000
+                since: conditions.since?.microseconds ?? 0,
+                until: conditions.until?.microseconds ?? (now + 1) * 1_000_000
             )
-            request.filter = filter
+            request.filter = conditions.filter
             request.previous = try previous.map { try Input.file($0, for: "--previous") }
             request.trustedKeys = keys
             let client = unrecorded ? nil : try context.client()
@@ -149,6 +123,3 @@ extension AuditCommand {
         }
     }
 }
-
-extension AuditOperation: ExpressibleByArgument {}
-extension AuditDraft.Outcome: ExpressibleByArgument {}

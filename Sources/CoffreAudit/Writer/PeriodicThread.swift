@@ -1,0 +1,59 @@
+internal import Glibc
+internal import Synchronization
+
+/// A thread that does something every now and then, so that the writer's own never waits for it.
+final class PeriodicThread: Sendable {
+    private let work: @Sendable () -> Void
+    private let milliseconds: Int32
+    /// Readable once the thread must end.
+    private let stopPipe: (reading: Descriptor, writing: Descriptor)
+    private let handle: Mutex<pthread_t?> = Mutex(nil)
+
+    /// - Parameters:
+    ///   - milliseconds: between two looks.
+    ///   - work: what is done; after ``stop()`` no more.
+    init(every milliseconds: Int32, work: @escaping @Sendable () -> Void) throws(AuditError) {
+        self.work = work
+        self.milliseconds = milliseconds
+        var ends: [Int32] = [-1, -1]
+        guard pipe(&ends) == 0 else { throw .system(call: "pipe", path: "thread", errno: errno) }
+        for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+        stopPipe = (Descriptor(ends[0]), Descriptor(ends[1]))
+        let start = Unmanaged.passRetained(self)
+        var thread = pthread_t()
+        let code = pthread_create(
+            &thread,
+            nil,
+            { argument in
+                guard let argument else { return nil }
+                Unmanaged<PeriodicThread>.fromOpaque(argument).takeRetainedValue().run()
+                return nil
+            },
+            start.toOpaque()
+        )
+        guard code == 0 else {
+            start.release()
+            throw .system(call: "pthread_create", path: "thread", errno: code)
+        }
+        handle.withLock { $0 = thread }
+    }
+
+    private func run() {
+        while true {
+            var wait = pollfd(fd: stopPipe.reading.raw, events: Int16(POLLIN), revents: 0)
+            guard poll(&wait, 1, milliseconds) <= 0 else { return }
+            work()
+        }
+    }
+
+    /// Returns when the thread has ended.
+    func stop() {
+        handle.withLock { handle in
+            guard let thread = handle else { return }
+            handle = nil
+            var byte: UInt8 = 0
+            _ = write(stopPipe.writing.raw, &byte, 1)
+            pthread_join(thread, nil)
+        }
+    }
+}

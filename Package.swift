@@ -40,6 +40,7 @@ let package = Package(
         .systemLibrary(name: "CSodium", pkgConfig: "libsodium", providers: [.apt(["libsodium-dev"])]),
         .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
         .systemLibrary(name: "CSystemd", pkgConfig: "libsystemd", providers: [.apt(["libsystemd-dev"])]),
+        .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
         .systemLibrary(name: "CPostgres", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         .target(name: "CCoffreShims"),
 
@@ -53,7 +54,7 @@ let package = Package(
         .target(name: "CoffreStorage", dependencies: ["CSQLite", "CCoffreShims"], swiftSettings: library),
         .target(
             name: "CoffreAudit",
-            dependencies: ["CoffreCrypto", "CoffreStorage", "CCoffreShims"],
+            dependencies: ["CoffreCrypto", "CoffreStorage", "CCoffreShims", "CZstd"],
             swiftSettings: library
         ),
         .target(
@@ -114,7 +115,7 @@ let package = Package(
             ("CoffreWireTests", ["CoffreWire", "CoffreCrypto"]),
             ("CoffreCryptoTests", ["CoffreCrypto"]),
             ("CoffreStorageTests", ["CoffreStorage", "CoffreCrypto"]),
-            ("CoffreAuditTests", ["CoffreAudit", "CoffreStorage", "CoffreCrypto", "CCoffreShims"]),
+            ("CoffreAuditTests", ["CoffreAudit", "CoffreStorage", "CoffreCrypto", "CCoffreShims", "CZstd"]),
             (
                 "CoffreVaultTests",
                 ["CoffreVault", "CoffreAudit", "CoffreStorage", "CoffreCrypto", "CoffreWire"]

@@ -65,6 +65,8 @@ package final class AuditLog: Sendable {
     private let files: any LogFileSystem
     private let directory: String
     private let indexThread: PeriodicThread?
+    private let housekeeping: Housekeeping
+    private let housekeepingThread: PeriodicThread?
     private let subjects: SubjectTable
     private let keys: LogKeys
     private let epochs: EpochKeys
@@ -99,6 +101,11 @@ package final class AuditLog: Sendable {
         self.index = index
         indexThread = try configuration.indexMilliseconds.map { milliseconds throws(AuditError) in
             try PeriodicThread(every: Int32(clamping: milliseconds)) { index.catchUp(to: thread.current.frontier.size) }
+        }
+        let housekeeping = Housekeeping(configuration, thread)
+        self.housekeeping = housekeeping
+        housekeepingThread = try configuration.housekeepingMilliseconds.map { milliseconds throws(AuditError) in
+            try PeriodicThread(every: Int32(clamping: milliseconds)) { housekeeping.sweep() }
         }
         for card in subjects.interrupted { _ = thread.queue.push(subjects.record(card)) }
     }
@@ -169,6 +176,38 @@ package final class AuditLog: Sendable {
         try query.page(files, directory) { _ in }
     }
 
+    /// Compresses sealed segments now. Blocks on the disk.
+    /// - Throws: ``AuditError``: `.damaged`, `.noSpace`, `.system`.
+    package func compress() throws(AuditError) { try housekeeping.compress() }
+
+    /// Deletes what is older than the retention, or says what would be. Blocks on the disk.
+    /// - Parameters:
+    ///   - approver: the sid of an officer who vouches for the wall clock, where the log's own count of time does not
+    ///     reach.
+    ///   - makeDraft: makes each `prune` record from its details.
+    /// - Throws: ``AuditError``: `.damaged` (what is damaged stays), `.noSpace`, `.failed`, `.closed`, `.system`.
+    package func prune(
+        isDry: Bool,
+        approver: String?,
+        makeDraft: @escaping ([AuditWhat.Detail]) -> AuditDraft
+    ) throws(AuditError) -> PruneReport {
+        try housekeeping.prune(isDry: isDry, approver: approver, makeDraft: makeDraft)
+    }
+
+    /// Puts a hold in force, durably. Blocks on the disk.
+    /// - Parameter draft: `hold.set` with ``LegalHold/details(_:id:reason:review:)``.
+    /// - Throws: ``AuditError``: `.invalidRecord`, `.noSpace`, `.failed`, `.closed`, `.damaged`, `.system`.
+    package func setHold(_ draft: AuditDraft) throws(AuditError) -> LegalHold { try housekeeping.set(draft) }
+
+    /// Ends a hold, durably. Blocks on the disk.
+    /// - Returns: false when there is none with that id.
+    package func clearHold(_ id: String, _ draft: AuditDraft) throws(AuditError) -> Bool {
+        try housekeeping.clear(id, draft)
+    }
+
+    /// The holds in force. Blocks on the disk.
+    package func holds() throws(AuditError) -> [LegalHold] { try housekeeping.readHolds() }
+
     /// The newest checkpoint that this run has written, a C2SP signed note; nil before the first.
     package var checkpoint: [UInt8]? { checkpoints.current.note }
 
@@ -194,6 +233,8 @@ package final class AuditLog: Sendable {
     package func close() {
         index.stop()
         indexThread?.stop()
+        housekeeping.stop()
+        housekeepingThread?.stop()
         checkpointThread?.stop()
         thread.stop()
         lock.withLock { $0 = nil }

@@ -35,6 +35,8 @@ package struct AuditLogConfiguration: Sendable {
     package var checkpointMilliseconds: Int?
     /// How often the index is brought up to date; nil keeps none. The folder must be a real one then.
     package var indexMilliseconds: Int?
+    /// How often sealed segments are compressed, and old ones pruned; nil does neither by itself.
+    package var housekeepingMilliseconds: Int?
     package var clock: any LogClock
     package var fileSystem: any LogFileSystem
 
@@ -51,6 +53,7 @@ package struct AuditLogConfiguration: Sendable {
         clock: (any LogClock)? = nil,
         fileSystem: (any LogFileSystem)? = nil,
         indexMilliseconds: Int? = nil,
+        housekeepingMilliseconds: Int? = nil,
         deliver: @escaping Delivery = { run in run() }
     ) {
         self.directory = directory
@@ -63,6 +66,7 @@ package struct AuditLogConfiguration: Sendable {
         self.queueLimit = queueLimit
         self.checkpointMilliseconds = checkpointMilliseconds
         self.indexMilliseconds = indexMilliseconds
+        self.housekeepingMilliseconds = housekeepingMilliseconds
         self.clock = clock ?? SystemClock()
         self.fileSystem = fileSystem ?? PosixFileSystem(root: directory, group: group)
         self.deliver = deliver

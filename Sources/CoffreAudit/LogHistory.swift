@@ -44,7 +44,7 @@ package struct LogHistory: Sendable {
         shouldStop: () -> Bool,
         visit: (LoggedChange) -> Void
     ) throws(AuditError) -> Digest? {
-        let segments = try SegmentName.list(files)
+        let segments = try SegmentName.list(files).filter { $0.data != .none }
         var leaf: Digest?
         do throws(FileFailure) {
             let identity = try files.contents(of: LogIdentity.path, limit: 2048).flatMap { LogIdentity($0) }
@@ -59,7 +59,7 @@ package struct LogHistory: Sendable {
                 {
                     continue
                 }
-                let file = try files.open(segment.name.path, writable: false)
+                let file = try files.openSegment(segment.name)
                 try read(file, segment.name.path, leafAt: size.map { $0 &- 1 }, &leaf, shouldStop, visit)
             }
         } catch {

@@ -26,6 +26,7 @@ struct LogOpener {
         try files.prepareRoot(create: true)
         let lock = try files.lock("lock")
         let segments = try SegmentName.list(files)
+        try checkNothingIsMissing(segments)
         try syncFolders(of: segments)
         let stored = try read(LogIdentity.path, limit: 2048)
         guard stored == nil || !segments.isEmpty else {
@@ -126,6 +127,16 @@ struct LogOpener {
             )
         }
         return checkpoint
+    }
+
+    /// Segments that are not there were pruned. That the proofs are good is for verifiers to say.
+    private func checkNothingIsMissing(_ segments: [SegmentName.Listed]) throws(AuditError) {
+        for segment in segments where segment.data == .none {
+            let path = PruneCertificate.path(segment.name.first)
+            guard try describe({ () throws(FileFailure) in try files.identity(of: path) }) == nil else { continue }
+            let reason = "its records are missing, and nothing says that it was pruned"
+            throw .damaged(segment: segment.name.path, record: segment.name.first, reason: reason)
+        }
     }
 
     /// A name that a crashed start has made may be visible and not durable yet. What is built on must be.

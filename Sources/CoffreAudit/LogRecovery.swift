@@ -67,18 +67,20 @@ struct LogRecovery {
             guard let note = try files.contents(of: name.sealPath, limit: SegmentSeal.maximumBytes),
                 let seal = SegmentSeal(note: note, epochs: epochs), seal.first == name.first
             else { return try fail(name.sealPath, nil, "it is not a seal of this log for this segment") }
-            let file = try files.open(name.path, writable: false)
+            let file = try files.openSegment(name)
             guard try file.size() == Int(clamping: seal.bytes) else {
                 return try fail(name.path, nil, "its length is not what its seal says")
             }
-            guard try lastLeaf(of: file, bytes: Int(seal.bytes)) == seal.leaf else {
+            let last = try lastLine(of: file, bytes: Int(clamping: seal.bytes))
+            guard let last, last.withUnsafeBytes({ TreeHash.leaf($0) }) == seal.leaf else {
                 return try fail(name.path, seal.last, "its last record is not the one its seal names")
             }
             return ChainState(
                 frontier: seal.end,
                 leaf: seal.leaf,
                 generation: seal.generation,
-                lastTime: seal.lastTime
+                lastTime: seal.lastTime,
+                uptime: try uptime(last, of: file, seal)
             )
         } catch {
             throw Self.audit(error)
@@ -96,13 +98,36 @@ struct LogRecovery {
         return .damaged(segment: failure.path, record: UInt64(parts[1]), reason: String(parts[2]))
     }
 
-    private func lastLeaf(of file: any LogFile, bytes: Int) throws(FileFailure) -> Digest? {
+    private func lastLine(of file: any LogFile, bytes: Int) throws(FileFailure) -> [UInt8]? {
         let length = min(bytes, LineEncoder.maximumLineBytes + 2)
         let tail = try read(file, from: bytes - length, count: length)
         guard tail.last == 0x0a else { return nil }
         let line = tail.dropLast()
         let start = line.lastIndex(of: 0x0a).map { $0 + 1 } ?? 0
-        return Array(line[start...]).withUnsafeBytes { TreeHash.leaf($0) }
+        return Array(line[start...])
+    }
+
+    /// What the last record of a segment says; of one that a crash had left open, all of them are asked.
+    private func uptime(
+        _ last: [UInt8],
+        of file: any LogFile,
+        _ seal: SegmentSeal
+    ) throws(FileFailure) -> LogUptime {
+        var uptime = LogUptime()
+        var form = RecordForm()
+        let isClosing = last.withUnsafeBytes { line in
+            guard form.read(line) == nil, form.operation == .segmentSeal else { return false }
+            uptime.read(line, form)
+            return form.detailNumber("up", in: line) != nil
+        }
+        if isClosing { return uptime }
+        uptime = LogUptime()
+        var scanner = SegmentScanner(start: seal.start, previous: seal.previous, generation: nil)
+        _ = try scanner.scan(file) { line, form in
+            uptime.read(line, form)
+            return nil
+        }
+        return uptime
     }
 
     private func read(_ file: any LogFile, from offset: Int, count: Int) throws(FileFailure) -> [UInt8] {
@@ -129,7 +154,11 @@ struct LogRecovery {
                 generation: chain.generation,
                 expected: expected
             )
-            let defect = try scanner.scan(file) { line, form in form.genesisDefect(line, epochs.identity) }
+            var uptime = LogUptime()
+            let defect = try scanner.scan(file) { line, form in
+                uptime.read(line, form)
+                return form.genesisDefect(line, epochs.identity)
+            }
             let good = scanner.goodBytes
             // What a checkpoint covers was durable: no crash takes it away.
             if let checkpoint, checkpoint.size > scanner.frontier.size {
@@ -148,7 +177,8 @@ struct LogRecovery {
                 frontier: scanner.frontier,
                 leaf: scanner.leaf,
                 generation: scanner.generation,
-                lastTime: scanner.lastTime
+                lastTime: scanner.lastTime,
+                uptime: uptime
             )
             var tally = scanner.tally
             if scanner.lastOperation == .segmentSeal { tally.removeClosingRecord() }

@@ -187,7 +187,7 @@ import Testing
             let time = BatchTime(TestClock())
             _ = try encoder.append(record.draft, sequence: size, previous: .zero, at: time, to: &buffer)
             for after in [nil, SHA256.hash([1])] {
-                let text = EpochSeal.text(
+                let text = RecordProof.text(
                     line: Array(buffer.bytes),
                     before: tree,
                     next: after,

@@ -120,7 +120,7 @@ import Testing
         let folder = try Folder()
         try LogIndexer(directory: folder.path).catchUp()
         let segment = try #require(
-            try folder.segments().dropFirst(2).first {
+            try folder.segments().first {
                 try String(contentsOfFile: $0, encoding: .utf8).contains("payroll.service")
             }
         )

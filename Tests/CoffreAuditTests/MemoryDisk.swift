@@ -22,6 +22,8 @@ final class MemoryDisk: LogFileSystem {
         var contents: [UInt64: Content] = [:]
         var names: [String: UInt64] = [:]
         var syncedNames: [String: UInt64] = [:]
+        /// Names that were given or taken since their folder was synced.
+        var unsynced: [Substring: Set<String>] = [:]
         var folders: Set<String> = [""]
         var nextInode: UInt64 = 1
         var calls = 0
@@ -30,6 +32,30 @@ final class MemoryDisk: LogFileSystem {
         /// No file can be made there.
         var denied: String?
         var isLocked = false
+
+        /// Names of files and folders by the folder that they lie in.
+        var entries: [Substring: Set<String>] = [:]
+
+        mutating func link(_ name: String, _ inode: UInt64?) {
+            names[name] = inode
+            unsynced[Self.folder(name), default: []].insert(name)
+            list(name, inode != nil)
+        }
+
+        mutating func list(_ name: String, _ isThere: Bool) {
+            let folder = Self.folder(name)
+            let part = String(folder.isEmpty ? name[...] : name[folder.endIndex...].dropFirst())
+            guard isThere else {
+                entries[folder]?.remove(part)
+                return
+            }
+            entries[folder, default: []].insert(part)
+            if !folder.isEmpty, folders.insert(String(folder)).inserted { list(String(folder), true) }
+        }
+
+        static func folder(_ name: String) -> Substring {
+            name.utf8.lastIndex(of: 0x2f).map { name[..<$0] } ?? ""
+        }
     }
 
     let state: Mutex<State>
@@ -57,7 +83,10 @@ final class MemoryDisk: LogFileSystem {
     /// The disk after a power cut: only what was synced is there.
     func afterPowerCut() -> MemoryDisk {
         restarted { state in
+            for name in state.names.keys where state.syncedNames[name] == nil { state.list(name, false) }
+            for name in state.syncedNames.keys { state.list(name, true) }
             state.names = state.syncedNames
+            state.unsynced = [:]
             for inode in state.contents.keys {
                 let synced = state.contents[inode]?.synced ?? []
                 state.contents[inode]?.bytes = synced
@@ -83,6 +112,7 @@ final class MemoryDisk: LogFileSystem {
         get { state.withLock { state in state.names[path].flatMap { state.contents[$0]?.bytes } } }
         set {
             state.withLock { state in
+                state.list(path, newValue != nil)
                 guard let newValue else {
                     state.names[path] = nil
                     state.syncedNames[path] = nil
@@ -139,7 +169,7 @@ final class MemoryDisk: LogFileSystem {
             var done = ""
             for part in path.split(separator: "/") {
                 done = done.isEmpty ? String(part) : done + "/" + part
-                state.folders.insert(done)
+                if state.folders.insert(done).inserted { state.list(done, true) }
             }
         }
     }
@@ -151,7 +181,7 @@ final class MemoryDisk: LogFileSystem {
             guard state.names[path] == nil else { return nil }
             let inode = state.nextInode
             state.nextInode += 1
-            state.names[path] = inode
+            state.link(path, inode)
             state.contents[inode] = Content(inode: inode)
             return inode
         }
@@ -169,14 +199,7 @@ final class MemoryDisk: LogFileSystem {
 
     func names(in folder: String) throws(FileFailure) -> [String] {
         try step("readdir", folder)
-        return state.withLock { state in
-            let prefix = folder.isEmpty ? "" : folder + "/"
-            var found = Set<String>()
-            for path in Array(state.names.keys) + Array(state.folders) where path.hasPrefix(prefix) && path != folder {
-                if let name = path.dropFirst(prefix.count).split(separator: "/").first { found.insert(String(name)) }
-            }
-            return Array(found)
-        }
+        return state.withLock { Array($0.entries[folder[...]] ?? []) }
     }
 
     func identity(of path: String) throws(FileFailure) -> FileIdentity? {
@@ -190,27 +213,22 @@ final class MemoryDisk: LogFileSystem {
     func rename(_ path: String, to target: String) throws(FileFailure) {
         try step("rename", path)
         state.withLock { state in
-            state.names[target] = state.names[path]
-            state.names[path] = nil
+            state.link(target, state.names[path])
+            state.link(path, nil)
         }
     }
 
     func remove(_ path: String) throws(FileFailure) {
         try step("unlink", path)
-        state.withLock { $0.names[path] = nil }
+        state.withLock { $0.link(path, nil) }
     }
 
     func syncFolder(_ path: String) throws(FileFailure) {
         try step("syncdir", path)
         state.withLock { state in
-            func isIn(_ name: String) -> Bool {
-                let parts = name.split(separator: "/")
-                return parts.dropLast().joined(separator: "/") == path
+            for name in state.unsynced.removeValue(forKey: path[...]) ?? [] {
+                state.syncedNames[name] = state.names[name]
             }
-            for name in state.syncedNames.keys where isIn(name) && state.names[name] == nil {
-                state.syncedNames[name] = nil
-            }
-            for (name, inode) in state.names where isIn(name) { state.syncedNames[name] = inode }
         }
     }
 }

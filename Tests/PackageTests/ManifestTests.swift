@@ -5,11 +5,11 @@ import Testing
 struct ManifestTests {
     /// What each target may list. One that is not here may not exist.
     private static let mayList: [String: Set<String>] = [
-        "COpenSSL": [], "CSodium": [], "CSQLite": [], "CSystemd": [], "CPostgres": [], "CCoffreShims": [],
+        "COpenSSL": [], "CSodium": [], "CSQLite": [], "CSystemd": [], "CZstd": [], "CPostgres": [], "CCoffreShims": [],
         "CoffreWire": [],
         "CoffreCrypto": ["COpenSSL", "CSodium", "CCoffreShims"],
         "CoffreStorage": ["CSQLite", "CCoffreShims"],
-        "CoffreAudit": ["CoffreCrypto", "CoffreStorage", "CCoffreShims"],
+        "CoffreAudit": ["CoffreCrypto", "CoffreStorage", "CCoffreShims", "CZstd"],
         "CoffreVault": ["CoffreWire", "CoffreCrypto", "CoffreStorage", "CoffreAudit"],
         "CoffreHost": ["CSystemd", "CCoffreShims", "Logging", "TOMLKit"],
         "CoffreAPI": [
@@ -34,6 +34,7 @@ struct ManifestTests {
         "CSodium": ["CoffreCrypto"],
         "CSQLite": ["CoffreStorage"],
         "CSystemd": ["CoffreHost"],
+        "CZstd": ["CoffreAudit"],
         "CPostgres": ["CoffreConnectors"],
         "CoffreConnectors": ["coffre-broker"],
         "CoffreVault": ["CoffreAPI", "coffred"],

@@ -3,9 +3,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-build=(libssl-dev libsqlite3-dev libsystemd-dev libsodium-dev libpq-dev pkg-config binutils make git ca-certificates
-    curl python3 util-linux)
-tests=(postgresql strace nghttp2-client debootstrap systemd systemd-container python3-venv
+build=(libssl-dev libsqlite3-dev libsystemd-dev libsodium-dev libpq-dev libzstd-dev pkg-config binutils make git
+    ca-certificates curl python3 util-linux)
+tests=(postgresql strace zstd nghttp2-client debootstrap systemd systemd-container python3-venv
     golang-go golang-golang-x-mod-dev)
 
 packages=("${build[@]}")

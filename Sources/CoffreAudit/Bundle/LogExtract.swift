@@ -105,24 +105,44 @@ package struct LogExtract: Sendable {
         var (bytes, shown, single): (UInt64, UInt64, [UInt64]) = (0, 0, [])
         var start = Frontier()
         var found: (range: Range<UInt64>, first: RecordTime, last: RecordTime, bytes: UInt64, shown: UInt64)?
-        try walk(files, keys, request, head.size, progress) { line, form in
-            let time = form.time.microseconds
-            let isWithin = request.since <= time && time < request.until
-            guard found != nil || isWithin else {
-                start.append(leaf: TreeHash.leaf(line))
+        var gap: Range<UInt64>?
+        var isSplit = false
+        try walk(
+            files,
+            keys,
+            request,
+            head.size,
+            progress,
+            { line, form in
+                let time = form.time.microseconds
+                let isWithin = request.since <= time && time < request.until
+                guard found != nil || isWithin else {
+                    start.append(leaf: TreeHash.leaf(line))
+                    return true
+                }
+                isSplit = isWithin && gap != nil
+                if isSplit { return false }
+                count += 1
+                let isShown = request.filter.shows(line, form)
+                bytes += UInt64(isShown ? line.count : hashBytes) + 1
+                if isShown {
+                    shown += 1
+                    if !request.filter.isEmpty, single.count < maximumSingleProofs { single.append(form.sequence) }
+                }
+                guard isWithin else { return true }
+                let begin = found?.range.lowerBound ?? form.sequence
+                found = (begin..<form.sequence + 1, found?.first ?? form.time, form.time, bytes, shown)
                 return true
+            },
+            pruned: { pruned in
+                guard found == nil else { return gap = gap ?? pruned.records }
+                for (hash, level) in pruned.subtrees { start.append(subtree: hash, level: level) }
             }
-            count += 1
-            let isShown = request.filter.shows(line, form)
-            bytes += UInt64(isShown ? line.count : hashBytes) + 1
-            if isShown {
-                shown += 1
-                if !request.filter.isEmpty, single.count < maximumSingleProofs { single.append(form.sequence) }
-            }
-            guard isWithin else { return true }
-            let begin = found?.range.lowerBound ?? form.sequence
-            found = (begin..<form.sequence + 1, found?.first ?? form.time, form.time, bytes, shown)
-            return true
+        )
+        if isSplit, let gap {
+            let reason =
+                "records \(gap.lowerBound) to \(gap.upperBound - 1) of that time were pruned: export up to them"
+            throw .invalidConfiguration(reason: reason + ", or from behind them on")
         }
         guard let found else {
             throw .invalidConfiguration(reason: "none of the \(head.size) records that are signed is of that time")
@@ -164,16 +184,24 @@ package struct LogExtract: Sendable {
         var nodes = NodeCollector(wanted)
         var isStopped = false
         let (range, filter) = (range, request.filter)
-        try Self.walk(files, keys, request, size, progress) { line, form in
-            let leaf = TreeHash.leaf(line)
-            nodes.append(leaf)
-            guard range.contains(form.sequence) else { return true }
-            let isOn =
-                filter.shows(line, form)
-                ? hand(line) : Array(Base64.encode(leaf.bytes).utf8).withUnsafeBytes { hand($0) }
-            isStopped = !isOn
-            return isOn
-        }
+        try Self.walk(
+            files,
+            keys,
+            request,
+            size,
+            progress,
+            { line, form in
+                let leaf = TreeHash.leaf(line)
+                nodes.append(leaf)
+                guard range.contains(form.sequence) else { return true }
+                let isOn =
+                    filter.shows(line, form)
+                    ? hand(line) : Array(Base64.encode(leaf.bytes).utf8).withUnsafeBytes { hand($0) }
+                isStopped = !isOn
+                return isOn
+            },
+            pruned: { gap in for (hash, level) in gap.subtrees { nodes.append(hash, level: level) } }
+        )
         if isStopped { return nil }
         guard nodes.size == size, Base64.encode(nodes.frontier.root.bytes) == head.rootHash else {
             throw .damaged(segment: Checkpoint.path, record: nil, reason: "its root is not that of the records")
@@ -197,18 +225,27 @@ package struct LogExtract: Sendable {
         _ request: Request,
         _ size: UInt64,
         _ progress: ((VerifyProgress) -> Void)?,
-        _ visit: (UnsafeRawBufferPointer, borrowing RecordForm) -> Bool
+        _ visit: (UnsafeRawBufferPointer, borrowing RecordForm) -> Bool,
+        pruned: (PrunedRange) -> Void
     ) throws(AuditError) {
         let verifier = LogVerifier(files: files, trustedKeys: keys, checkpoint: request.previous)
         var next: UInt64 = 0
         var isStopped = false
-        let report = try verifier.verify(progress: progress) { line, form in
-            // The end of a segment that is being written may be read twice.
-            guard form.sequence == next, next < size else { return nil }
-            next += 1
-            isStopped = !visit(line, form)
-            return isStopped ? "stopped" : nil
-        }
+        let report = try verifier.verify(
+            progress: progress,
+            visit: { line, form in
+                // The end of a segment that is being written may be read twice.
+                guard form.sequence == next, next < size else { return nil }
+                next += 1
+                isStopped = !visit(line, form)
+                return isStopped ? "stopped" : nil
+            },
+            pruned: { gap in
+                guard gap.records.lowerBound == next, next < size else { return }
+                next = gap.records.upperBound
+                pruned(gap)
+            }
+        )
         if isStopped { return }
         if let finding = report.findings.first {
             throw .damaged(segment: finding.file, record: finding.record, reason: finding.reason)

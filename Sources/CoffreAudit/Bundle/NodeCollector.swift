@@ -25,8 +25,12 @@ struct NodeCollector {
         return places
     }
 
-    mutating func append(_ leaf: Digest) {
-        var (level, index, hash) = (0, size, leaf)
+    mutating func append(_ leaf: Digest) { append(leaf, level: 0) }
+
+    /// Appends a perfect subtree of 2^`level` leaves, whose nodes below are not known.
+    mutating func append(_ subtree: Digest, level: Int) {
+        let leaves = UInt64(1) << UInt64(level)
+        var (level, index, hash) = (level, size >> UInt64(level), subtree)
         keep(hash, level, index)
         while index & 1 == 1, let left = stack.popLast() {
             hash = TreeHash.node(left, hash)
@@ -35,7 +39,7 @@ struct NodeCollector {
             keep(hash, level, index)
         }
         stack.append(hash)
-        size += 1
+        size += leaves
     }
 
     private mutating func keep(_ hash: Digest, _ level: Int, _ index: UInt64) {

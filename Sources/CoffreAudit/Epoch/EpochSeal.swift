@@ -22,30 +22,8 @@ struct EpochSeal: Sendable {
 
     static func fileName(_ number: UInt64) -> String { "\(LogIdentity.epochWord(number)).tlog-proof" }
 
-    /// Makes the text.
-    /// - Parameters:
-    ///   - before: the tree before `line`.
-    ///   - next: the leaf hash of the record after it, when the epoch ends with that one.
-    static func text(
-        line: [UInt8],
-        before: Frontier,
-        next: Digest?,
-        origin: String,
-        signers: [(name: String, key: SigningKey)]
-    ) -> [UInt8] {
-        var end = before
-        end.append(leaf: line.withUnsafeBytes { TreeHash.leaf($0) })
-        if let next { end.append(leaf: next) }
-        // The siblings on the left are the perfect subtrees before it, smallest first; the one on the right stands
-        // above those that the record completes.
-        var path = Array(before.hashes.reversed())
-        if let next { path.insert(next, at: (~before.size).trailingZeroBitCount) }
-        let note = SignedNote.sign(Checkpoint(end).text(origin: origin), with: signers)
-        return TlogProof.text(extra: line, index: before.size, path: path, checkpoint: note)
-    }
-
-    /// Opens one: all three rules of an epoch's end, and exactly the form that ``text(line:before:next:origin:signers:)``
-    /// writes.
+    /// Opens one: all three rules of an epoch's end, and exactly the form that
+    /// ``RecordProof/text(line:before:next:origin:signers:)`` writes.
     /// - Parameters:
     ///   - number: the epoch that it must end.
     ///   - signers: the stable key and the key of that epoch.

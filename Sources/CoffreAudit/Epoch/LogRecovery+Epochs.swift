@@ -62,7 +62,7 @@ extension LogRecovery {
             guard let note = try files.contents(of: name.sealPath, limit: SegmentSeal.maximumBytes),
                 let seal = SegmentSeal(note: note, epochs: epochs)
             else { throw FileFailure(call: "seal", path: name.sealPath, errno: 0) }
-            let file = try files.open(name.path, writable: false)
+            let file = try files.openSegment(name)
             guard try endsWithRotation(file, bytes: Int(clamping: seal.bytes)) else { return nil }
             var (tree, found): (Frontier, End?) = (seal.start, nil)
             var scanner = SegmentScanner(start: seal.start, previous: seal.previous, generation: nil)

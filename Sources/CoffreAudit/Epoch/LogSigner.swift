@@ -13,10 +13,15 @@ struct LogSigner: Sendable {
     /// - Returns: the C2SP signed note of `text`.
     func sign(_ text: [UInt8]) -> [UInt8] { SignedNote.sign(text, with: signers) }
 
-    /// The seal of the open epoch, also signed by the next one's key. See ``EpochSeal/text(line:before:next:origin:signers:)``.
+    /// Proves the record with which the log ends. See ``RecordProof``.
+    func prove(line: [UInt8], before: Frontier) -> [UInt8] {
+        RecordProof.text(line: line, before: before, origin: origin, signers: signers)
+    }
+
+    /// The seal of the open epoch, also signed by the next one's key. See ``RecordProof``.
     func sealEpoch(line: [UInt8], before: Frontier, next: Digest?, nextKey: SigningKey) -> [UInt8] {
         let name = LogIdentity.epochName(origin, epochs.number + 1)
         let all = signers + [(name, nextKey)]
-        return EpochSeal.text(line: line, before: before, next: next, origin: origin, signers: all)
+        return RecordProof.text(line: line, before: before, next: next, origin: origin, signers: all)
     }
 }

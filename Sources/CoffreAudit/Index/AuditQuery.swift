@@ -76,11 +76,14 @@ package struct AuditQuery: Sendable {
     private func scan(_ files: any LogFileSystem, _ progress: (UInt64) -> Void) throws(AuditError) -> Page {
         var page = Page()
         var isStopped = false
-        let report = try LogVerifier(files: files).verify(progress: nil) { line, form in
-            if form.sequence.isMultiple(of: 50_000) { progress(form.sequence) }
-            isStopped = !take(line, form, &page)
-            return isStopped ? "stopped" : nil
-        }
+        let report = try LogVerifier(files: files).verify(
+            progress: nil,
+            visit: { line, form in
+                if form.sequence.isMultiple(of: 50_000) { progress(form.sequence) }
+                isStopped = !take(line, form, &page)
+                return isStopped ? "stopped" : nil
+            }
+        )
         if let finding = report.findings.first, !isStopped {
             throw .damaged(segment: finding.file, record: finding.record, reason: finding.reason)
         }

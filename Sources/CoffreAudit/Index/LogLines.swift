@@ -33,7 +33,7 @@ struct LogLines {
         do throws(FileFailure) {
             while here.sequence < end {
                 let name = segments[index]
-                let isStopped = try read(try files.open(name.path, writable: false), name, &here, &leaf, end, visit)
+                let isStopped = try read(try files.openSegment(name), name, &here, &leaf, end, visit)
                 index += 1
                 // The end of the open segment, or a segment that ended where the next one begins.
                 guard !isStopped, here.sequence < end, index < segments.count,

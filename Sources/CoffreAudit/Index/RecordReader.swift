@@ -33,7 +33,7 @@ final class RecordReader {
     func isLast(_ mark: RecordIndex.Mark) throws(AuditError) -> Bool {
         guard let name = try name(mark.segment), mark.offset > 0 else { return false }
         do throws(FileFailure) {
-            let file = try files.open(name.path, writable: false)
+            let file = try files.openSegment(name)
             guard try file.size() >= mark.offset else { return false }
             let length = min(mark.offset, LineEncoder.maximumLineBytes + 2)
             let tail = try Self.bytes(file, from: mark.offset - length, count: length)
@@ -50,7 +50,7 @@ final class RecordReader {
     private func lines(_ segment: UInt64, _ offset: Int) throws(AuditError) -> (line: [UInt8], after: [UInt8]?)? {
         guard offset >= 0, let name = try name(segment) else { return nil }
         do throws(FileFailure) {
-            if opened?.first != segment { opened = (segment, try files.open(name.path, writable: false)) }
+            if opened?.first != segment { opened = (segment, try files.openSegment(name)) }
             guard let file = opened?.file else { return nil }
             let bytes = try Self.bytes(file, from: offset, count: 2 * (LineEncoder.maximumLineBytes + 1))
             let parts = bytes.split(separator: 0x0a, maxSplits: 2, omittingEmptySubsequences: false).map(Array.init)

@@ -8,9 +8,14 @@ struct SegmentName: Sendable, Equatable {
 
     var folder: String { "\(Self.root)/\(day)" }
     var path: String { "\(folder)/\(stem).jsonl" }
+    /// Once it is compressed.
+    var packedPath: String { path + ".zst" }
     var sealPath: String { "\(folder)/\(stem).seal" }
 
-    private var stem: String {
+    private var stem: String { Self.stem(first) }
+
+    /// At least twelve digits.
+    static func stem(_ first: UInt64) -> String {
         let digits = String(first)
         return String(repeating: "0", count: max(0, 12 - digits.utf8.count)) + digits
     }
@@ -30,13 +35,28 @@ struct SegmentName: Sendable, Equatable {
 
     /// A segment as a folder lists it.
     struct Listed: Sendable {
+        /// Which of its files are there.
+        enum Data: Sendable {
+            /// The lines.
+            case raw
+            /// The compressed lines.
+            case packed
+            /// Both: compression was interrupted, and the lines count.
+            case both
+            /// Neither: it was pruned, or somebody has taken it away.
+            case none
+        }
+
         let name: SegmentName
-        let isSealed: Bool
+        var isSealed: Bool
+        let data: Data
     }
 
     /// All segments of a log, by their numbers.
-    /// - Throws: ``AuditError`` `.damaged` for a file that does not belong there, a seal without its segment, or two
-    ///   segments with one number; `.system`.
+    ///
+    /// A seal without its segment is listed too: whoever reads on asks for the proof that it was pruned.
+    /// - Throws: ``AuditError`` `.damaged` for a file that does not belong there, or two segments with one number;
+    ///   `.system`.
     static func list(_ files: any LogFileSystem) throws(AuditError) -> [Listed] {
         var days: [(day: String, names: [String])] = []
         do throws(FileFailure) {
@@ -54,24 +74,25 @@ struct SegmentName: Sendable, Equatable {
         }
         var segments: [Listed] = []
         for (day, names) in days {
-            var seals = Set<UInt64>()
-            var data: [SegmentName] = []
+            var found: [UInt64: (name: SegmentName, endings: Set<Substring>)] = [:]
             for file in names where !file.hasSuffix(".new") {
                 let parts = file.split(separator: ".", maxSplits: 1)
                 guard parts.count == 2, let name = SegmentName(stem: parts[0], day: day),
-                    parts[1] == "jsonl" || parts[1] == "seal"
+                    ["jsonl", "jsonl.zst", "seal"].contains(parts[1])
                 else {
                     throw .damaged(segment: "\(root)/\(day)/\(file)", record: nil, reason: "not a file of the log")
                 }
-                if parts[1] == "seal" { seals.insert(name.first) } else { data.append(name) }
+                found[name.first, default: (name, [])].endings.insert(parts[1])
             }
-            for name in data { segments.append(Listed(name: name, isSealed: seals.remove(name.first) != nil)) }
-            if let orphan = seals.min() {
-                throw .damaged(
-                    segment: "\(root)/\(day)",
-                    record: orphan,
-                    reason: "a seal stands there without its segment"
-                )
+            for (name, endings) in found.values {
+                let data: Listed.Data =
+                    switch (endings.contains("jsonl"), endings.contains("jsonl.zst")) {
+                    case (true, true): .both
+                    case (true, false): .raw
+                    case (false, true): .packed
+                    case (false, false): .none
+                    }
+                segments.append(Listed(name: name, isSealed: endings.contains("seal"), data: data))
             }
         }
         segments.sort { $0.name.first < $1.name.first }
@@ -79,5 +100,18 @@ struct SegmentName: Sendable, Equatable {
             throw .damaged(segment: right.name.path, record: nil, reason: "another segment has the same number")
         }
         return segments
+    }
+}
+
+extension LogFileSystem {
+    /// The lines of a segment, compressed or not.
+    /// - Throws: ENOENT when there are none; see also ``CompressedFile``.
+    func openSegment(_ name: SegmentName) throws(FileFailure) -> any LogFile {
+        do throws(FileFailure) {
+            return try open(name.path, writable: false)
+        } catch {
+            guard error.errno == 2 else { throw error }
+        }
+        return try CompressedFile(try open(name.packedPath, writable: false), path: name.packedPath)
     }
 }

@@ -40,15 +40,18 @@ package struct Frontier: Sendable, Equatable {
         self.hashes = hashes
     }
 
-    package mutating func append(leaf: Digest) {
-        var merged = leaf
-        var bits = size
+    package mutating func append(leaf: Digest) { append(subtree: leaf, level: 0) }
+
+    /// Appends 2^`level` leaves by the hash of their perfect subtree, which must begin at a multiple of its size.
+    mutating func append(subtree: Digest, level: Int) {
+        var merged = subtree
+        var bits = size >> UInt64(level)
         while bits & 1 == 1, let left = hashes.popLast() {
             merged = TreeHash.node(left, merged)
             bits >>= 1
         }
         hashes.append(merged)
-        size += 1
+        size += 1 << UInt64(level)
     }
 
     /// The RFC 6962 root; of the empty tree, SHA-256 of nothing.

@@ -14,6 +14,9 @@ struct RecordForm: Sendable {
     private(set) var generation: UInt64?
     /// `what.conn` as it stands between its quotes, when it is text.
     private(set) var connector: Range<Int>?
+    /// `CLOCK_BOOTTIME`, microseconds.
+    private(set) var mono: UInt64 = 0
+    private var bootPlace = 0..<0
 
     /// - Returns: why `line` (without its line feed) is not a record, nil when it is one.
     mutating func read(_ line: UnsafeRawBufferPointer) -> String? {
@@ -86,6 +89,9 @@ struct RecordForm: Sendable {
         return nil
     }
 
+    /// The boot id of the line read last.
+    func boot(in line: UnsafeRawBufferPointer) -> String { String(decoding: line[bootPlace], as: UTF8.self) }
+
     /// The text value of `what.det.<name>` of the line read last, nil when absent or not text.
     func detail(_ name: StaticString, in line: UnsafeRawBufferPointer) -> [UInt8]? {
         for member in parser.members where member.depth == 4 && member.kind == .string {
@@ -156,11 +162,13 @@ struct RecordForm: Sendable {
         case .boot:
             guard value.count == 32 else { return "boot is not a boot id" }
             for place in value where !Self.isLowerHex(line[place]) { return "boot is not a boot id" }
+            bootPlace = value
         case .generation:
             guard let number = Self.number(line, value) else { return "gen is not a number" }
             generation = number
         case .mono:
-            guard Self.number(line, value) != nil else { return "mono is not a number" }
+            guard let number = Self.number(line, value) else { return "mono is not a number" }
+            mono = number
         case .phase:
             if Self.equals(line, value, "single") {
                 phase = .single

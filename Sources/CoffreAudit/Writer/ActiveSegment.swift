@@ -41,6 +41,40 @@ struct ChainState {
     var leaf = Digest.zero
     var generation: UInt64?
     var lastTime = RecordTime(microseconds: 0)
+    var uptime = LogUptime()
 
     var next: UInt64 { frontier.size }
+}
+
+/// Time that the log itself proves to have passed: the sum of what `CLOCK_BOOTTIME` grew from record to record, within one
+/// boot. Wall clocks may jump; this only grows, and never faster than time. Every `segment.open` and `segment.seal`
+/// record says it (`up`, microseconds since genesis).
+struct LogUptime: Sendable, Equatable {
+    /// Microseconds.
+    var total: UInt64 = 0
+    private var boot = ""
+    private var last: UInt64 = 0
+
+    mutating func advance(boot: String, to microseconds: UInt64) {
+        if boot == self.boot, microseconds > last { total &+= microseconds - last }
+        if boot != self.boot || microseconds > last { (self.boot, last) = (boot, microseconds) }
+    }
+
+    func advanced(boot: String, to microseconds: UInt64) -> LogUptime {
+        var uptime = self
+        uptime.advance(boot: boot, to: microseconds)
+        return uptime
+    }
+
+    /// Takes in a record of the log, in order.
+    mutating func read(_ line: UnsafeRawBufferPointer, _ form: borrowing RecordForm) {
+        if form.operation == .segmentOpen || form.operation == .segmentSeal,
+            let known = form.detailNumber("up", in: line)
+        {
+            total = known
+            (boot, last) = (form.boot(in: line), form.mono)
+        } else {
+            advance(boot: form.boot(in: line), to: form.mono)
+        }
+    }
 }

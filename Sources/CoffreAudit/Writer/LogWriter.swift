@@ -83,9 +83,11 @@ struct LogWriter: ~Copyable {
         buffer.removeAll()
         for index in prologue.indices { encode(prologue[index].draft, at: time, &next, &results, &named) }
         var count = 0
+        var proven: (before: Frontier, start: Int)?
         // Through a pointer: the drafts are looked at where they are, without copies.
         rest.withUnsafeBufferPointer { records in
-            while count < records.count, buffer.count < Self.batchBytes {
+            while count < records.count, buffer.count < Self.batchBytes, proven == nil {
+                if records[count].isProven { proven = (next.frontier, buffer.count) }
                 encode(records[count].draft, at: time, &next, &results, &named)
                 count += 1
             }
@@ -104,7 +106,11 @@ struct LogWriter: ~Copyable {
         }
         rest = rest[end...]
         prologue.removeAll()
-        return BatchResult(own: own, records: taken, results: results)
+        var proof: [UInt8]?
+        if let (before, start) = proven, chain.next > before.size {
+            proof = signer.prove(line: Array(buffer.suffix(from: start).dropLast()), before: before)
+        }
+        return BatchResult(own: own, records: taken, results: results, proof: proof)
     }
 
     private mutating func tally(
@@ -170,6 +176,7 @@ struct LogWriter: ~Copyable {
         self.segment = segment
         chain = next
         chain.lastTime = time.time
+        chain.uptime.advance(boot: clock.bootID, to: time.bootMicroseconds)
     }
 
     /// ENOSPC, EDQUOT, EFBIG, EROFS, EINTR: the disk said no before anything was promised.
@@ -256,7 +263,7 @@ struct LogWriter: ~Copyable {
                 .segmentOpen,
                 [
                     ("root", .text(Base64.encode(chain.frontier.root.bytes))),
-                    ("size", .int(Int64(clamping: chain.next))),
+                    ("size", .int(Int64(clamping: chain.next))), ("up", .int(Int64(clamping: chain.uptime.total))),
                 ]
             ),
             at: 0
@@ -272,7 +279,9 @@ struct LogWriter: ~Copyable {
             var results: [Result<AuditReceipt, AuditError>] = []
             var named: [Bool] = []
             buffer.removeAll()
-            encode(PendingRecord.closing(reason, current.tally).draft, at: time, &next, &results, &named)
+            let uptime = chain.uptime.advanced(boot: clock.bootID, to: time.bootMicroseconds)
+            let closing = PendingRecord.closing(reason, current.tally, uptime: uptime)
+            encode(closing.draft, at: time, &next, &results, &named)
             if case .failure(let error) = results.first { throw error }
             try commit(next, at: time)
             segment?.stage = .closed
@@ -342,7 +351,9 @@ struct LogWriter: ~Copyable {
         encode(rotation.draft, at: time, &next, &results, &named)
         let line = Array(buffer.bytes.dropLast())
         current.tally.add(.keyRotate, .granted)
-        encode(PendingRecord.closing("rotation", current.tally).draft, at: time, &next, &results, &named)
+        let uptime = chain.uptime.advanced(boot: clock.bootID, to: time.bootMicroseconds)
+        let closing = PendingRecord.closing("rotation", current.tally, uptime: uptime)
+        encode(closing.draft, at: time, &next, &results, &named)
         for case .failure(let error) in results { throw error }
         try commit(next, at: time)
         segment?.tally = current.tally

@@ -20,12 +20,12 @@ extension PendingRecord {
     }
 
     /// The last record of a segment.
-    static func closing(_ reason: String, _ tally: SegmentTally) -> PendingRecord {
+    static func closing(_ reason: String, _ tally: SegmentTally, uptime: LogUptime) -> PendingRecord {
         .own(
             .segmentSeal,
             [
                 ("reason", .text(reason)), ("table", .text(Base64.encode(tally.connectorDigest.bytes))),
-                ("totals", tally.totalsForRecord),
+                ("totals", tally.totalsForRecord), ("up", .int(Int64(clamping: uptime.total))),
             ]
         )
     }

@@ -8,6 +8,8 @@ final class WriterThread: Sendable {
         /// Of the durable records.
         var frontier: Frontier
         var lastTime: Int64
+        /// Microseconds since genesis by the log's own count.
+        var uptime: UInt64
         var failure: AuditError?
     }
 
@@ -21,7 +23,12 @@ final class WriterThread: Sendable {
         queue = WriterQueue(limit: configuration.queueLimit)
         deliver = configuration.deliver
         status = Mutex(
-            Status(frontier: writer.chain.frontier, lastTime: writer.chain.lastTime.microseconds, failure: nil)
+            Status(
+                frontier: writer.chain.frontier,
+                lastTime: writer.chain.lastTime.microseconds,
+                uptime: writer.chain.uptime.total,
+                failure: nil
+            )
         )
         let start = Unmanaged.passRetained(Start(self, writer))
         var thread = pthread_t()
@@ -77,6 +84,7 @@ final class WriterThread: Sendable {
         let now = Status(
             frontier: start.writer.chain.frontier,
             lastTime: start.writer.chain.lastTime.microseconds,
+            uptime: start.writer.chain.uptime.total,
             failure: start.writer.failure
         )
         status.withLock { $0 = now }

@@ -1,0 +1,195 @@
+internal import CoffreCrypto
+internal import Glibc
+internal import Synchronization
+
+/// What a running log does with its sealed segments, one thing at a time: compress, prune, hold.
+final class Housekeeping: Sendable {
+    /// What is known of the last looks.
+    struct State: Sendable {
+        var holds: [LegalHold] = []
+        /// Why the last one was not finished; nil when it was.
+        var failure: AuditError?
+    }
+
+    private let files: any LogFileSystem
+    private let clock: any LogClock
+    private let months: Int
+    private let thread: WriterThread
+    private let state = Mutex(State())
+    private let turn = Mutex(())
+    private let isStopping = Atomic(false)
+
+    init(_ configuration: AuditLogConfiguration, _ thread: WriterThread) {
+        files = configuration.fileSystem
+        clock = configuration.clock
+        months = configuration.retentionMonths
+        self.thread = thread
+    }
+
+    var current: State { state.withLock { $0 } }
+
+    func stop() { isStopping.store(true, ordering: .relaxed) }
+
+    private var shouldStop: Bool { isStopping.load(ordering: .relaxed) }
+
+    /// Runs on a thread of its own, behind all others.
+    func sweep() {
+        // Of the calling thread alone: setpriority(2), "C library/kernel differences".
+        _ = setpriority(Int32(PRIO_PROCESS.rawValue), 0, 10)
+        do throws(AuditError) {
+            _ = try prune(isDry: false, approver: nil, makeDraft: Self.ownDraft)
+            try compress()
+            state.withLock { $0.failure = nil }
+        } catch {
+            state.withLock { $0.failure = error }
+        }
+    }
+
+    func compress() throws(AuditError) {
+        try inTurn { () throws(AuditError) in
+            _ = try SegmentPacker(files: files).run(try epochs()) { shouldStop }
+        }
+    }
+
+    /// - Parameters:
+    ///   - approver: the sid of who vouches for the wall clock.
+    ///   - makeDraft: the `prune` record with these details.
+    func prune(
+        isDry: Bool,
+        approver: String?,
+        makeDraft: @escaping ([AuditWhat.Detail]) -> AuditDraft
+    ) throws(AuditError) -> PruneReport {
+        try inTurn { () throws(AuditError) in
+            let epochs = try epochs()
+            let rule = SegmentPruner.Rule(
+                months: months,
+                now: RecordTime(microseconds: clock.realMicroseconds()),
+                uptime: thread.current.uptime,
+                approver: approver
+            )
+            let pruner = SegmentPruner(
+                files: files,
+                epochs: epochs,
+                rule: rule,
+                holds: try holds(epochs),
+                append: { draft throws(AuditError) in try self.appendProven(draft) },
+                makeDraft: makeDraft
+            )
+            return try pruner.run(isDry: isDry) { shouldStop }
+        }
+    }
+
+    /// Puts a hold in force: its record, then its file.
+    /// - Returns: the hold.
+    func set(_ draft: AuditDraft) throws(AuditError) -> LegalHold {
+        try inTurn { () throws(AuditError) in
+            let proven = try appendProven(draft)
+            guard let proof = RecordProof(proven.proof, epochs: try epochs()), let hold = LegalHold(proof) else {
+                throw .invalidRecord(reason: "a hold needs an id, a scope, a reason and a day of review")
+            }
+            try attempt { () throws(FileFailure) in
+                try files.makeFolder(LegalHold.folder, isPrivate: false)
+                try files.replace(LegalHold.path(hold.id), with: proven.proof)
+            }
+            _ = try holds(try epochs())
+            return hold
+        }
+    }
+
+    /// Ends a hold: the record, then the file goes.
+    /// - Returns: false when there is no such hold; nothing is recorded then.
+    func clear(_ id: String, _ draft: AuditDraft) throws(AuditError) -> Bool {
+        try inTurn { () throws(AuditError) in
+            guard try holds(try epochs()).contains(where: { $0.id.utf8.elementsEqual(id.utf8) }) else { return false }
+            _ = try appendProven(draft)
+            try attempt { () throws(FileFailure) in
+                try files.remove(LegalHold.path(id))
+                try files.syncFolder(LegalHold.folder)
+            }
+            _ = try holds(try epochs())
+            return true
+        }
+    }
+
+    /// The holds in force, read anew.
+    @discardableResult
+    func holds(_ epochs: EpochChain) throws(AuditError) -> [LegalHold] {
+        let (found, defect) = try attempt { () throws(FileFailure) in try LegalHold.load(files, epochs) }
+        // Whoever may have changed one hold may have taken another away: nothing is deleted then.
+        if let defect { throw .damaged(segment: defect.file, record: nil, reason: defect.reason) }
+        state.withLock { $0.holds = found }
+        return found
+    }
+
+    func readHolds() throws(AuditError) -> [LegalHold] { try holds(try epochs()) }
+
+    private func epochs() throws(AuditError) -> EpochChain {
+        try attempt { () throws(FileFailure) in
+            guard let identity = try files.contents(of: LogIdentity.path, limit: 2048).flatMap({ LogIdentity($0) })
+            else {
+                throw FileFailure(call: "read", path: LogIdentity.path, errno: 2)
+            }
+            return try EpochChain.load(files, identity).chain
+        }
+    }
+
+    private func attempt<R>(_ body: () throws(FileFailure) -> R) throws(AuditError) -> R {
+        do throws(FileFailure) { return try body() } catch {
+            throw LogWriter.isTransient(error.errno) ? .noSpace(path: error.path) : error.asAuditError
+        }
+    }
+
+    private func inTurn<R: Sendable>(_ body: () throws(AuditError) -> R) throws(AuditError) -> R {
+        try turn.withLock { _ throws(AuditError) in try body() }
+    }
+
+    /// Appends a record and returns once it is durable. Not on the writer's thread.
+    func appendProven(_ draft: AuditDraft) throws(AuditError) -> ProvenRecord {
+        let answer = Answer<Result<ProvenRecord, AuditError>>()
+        let record = PendingRecord(draft: draft, waiter: .proven { answer.give($0) })
+        if let error = thread.queue.push(record) { throw error }
+        return try answer.take().get()
+    }
+
+    /// A `prune` record of the log by itself.
+    static func ownDraft(_ details: [AuditWhat.Detail]) -> AuditDraft {
+        PendingRecord.own(.prune, details).draft
+    }
+}
+
+/// A value that one thread gives and another waits for.
+private final class Answer<Value: Sendable>: @unchecked Sendable {  // `value` is touched under `mutex` only.
+    private let mutex: UnsafeMutablePointer<pthread_mutex_t>
+    private let arrived: UnsafeMutablePointer<pthread_cond_t>
+    private var value: Value?
+
+    init() {
+        mutex = .allocate(capacity: 1)
+        arrived = .allocate(capacity: 1)
+        pthread_mutex_init(mutex, nil)
+        pthread_cond_init(arrived, nil)
+    }
+
+    deinit {
+        pthread_cond_destroy(arrived)
+        pthread_mutex_destroy(mutex)
+        arrived.deallocate()
+        mutex.deallocate()
+    }
+
+    func give(_ value: Value) {
+        pthread_mutex_lock(mutex)
+        self.value = value
+        pthread_cond_signal(arrived)
+        pthread_mutex_unlock(mutex)
+    }
+
+    func take() -> Value {
+        pthread_mutex_lock(mutex)
+        defer { pthread_mutex_unlock(mutex) }
+        while true {
+            if let value { return value }
+            pthread_cond_wait(arrived, mutex)
+        }
+    }
+}

@@ -182,16 +182,18 @@ package final class AuditLog: Sendable {
 
     /// Deletes what is older than the retention, or says what would be. Blocks on the disk.
     /// - Parameters:
+    ///   - limit: segments that are deleted at most.
     ///   - approver: the sid of an officer who vouches for the wall clock, where the log's own count of time does not
     ///     reach.
     ///   - makeDraft: makes each `prune` record from its details.
     /// - Throws: ``AuditError``: `.damaged` (what is damaged stays), `.noSpace`, `.failed`, `.closed`, `.system`.
     package func prune(
         isDry: Bool,
+        limit: Int? = nil,
         approver: String?,
         makeDraft: @escaping ([AuditWhat.Detail]) -> AuditDraft
     ) throws(AuditError) -> PruneReport {
-        try housekeeping.prune(isDry: isDry, approver: approver, makeDraft: makeDraft)
+        try housekeeping.prune(isDry: isDry, limit: limit, approver: approver, makeDraft: makeDraft)
     }
 
     /// Puts a hold in force, durably. Blocks on the disk.

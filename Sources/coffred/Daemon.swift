@@ -135,6 +135,7 @@ struct Daemon {
                     retentionMonths: configuration.retentionMonths,
                     group: geteuid() == 0 || isMember(of: group) ? group : nil,
                     indexMilliseconds: 2000,
+                    housekeepingMilliseconds: 60_000,
                     deliver: deliver
                 )
             )

@@ -56,6 +56,7 @@ final class Housekeeping: Sendable {
     ///   - makeDraft: the `prune` record with these details.
     func prune(
         isDry: Bool,
+        limit: Int? = nil,
         approver: String?,
         makeDraft: @escaping ([AuditWhat.Detail]) -> AuditDraft
     ) throws(AuditError) -> PruneReport {
@@ -75,7 +76,7 @@ final class Housekeeping: Sendable {
                 append: { draft throws(AuditError) in try self.appendProven(draft) },
                 makeDraft: makeDraft
             )
-            return try pruner.run(isDry: isDry) { shouldStop }
+            return try pruner.run(isDry: isDry, limit: limit) { shouldStop }
         }
     }
 

@@ -41,15 +41,24 @@ struct SegmentPruner {
     /// Blocks on the disk.
     /// - Parameters:
     ///   - isDry: only say what would be done.
+    ///   - limit: segments that are deleted at most.
     ///   - shouldStop: asked before each segment.
     /// - Throws: ``AuditError``: `.damaged` when a segment is not what was sealed (it is kept), `.noSpace`, `.failed`,
     ///   `.system`.
-    func run(isDry: Bool, shouldStop: () -> Bool = { false }) throws(AuditError) -> PruneReport {
+    func run(
+        isDry: Bool,
+        limit: Int? = nil,
+        shouldStop: () -> Bool = { false }
+    ) throws(AuditError) -> PruneReport {
         var report = PruneReport()
         report.holds = holds.count
         let segments = try SegmentName.list(files).filter(\.isSealed)
         for segment in segments.dropLast(Self.segmentsToKeep) where segment.data != .none {
             if shouldStop() { break }
+            if let limit, report.pruned.count >= limit {
+                report.isLimited = true
+                break
+            }
             do throws(FileFailure) {
                 guard try visit(segment, isDry, &report) else { break }
             } catch {
@@ -190,6 +199,8 @@ package struct PruneReport: Sendable {
     package var missingSeconds: UInt64 = 0
     /// Holds in force.
     package var holds = 0
+    /// Whether there may be more to delete than the limit allowed.
+    package var isLimited = false
 
     package init() {}
 }

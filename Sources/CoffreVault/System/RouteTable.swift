@@ -91,6 +91,9 @@ struct Route: Sendable {
         GET sys/audit sudo : The audit log
         GET sys/audit/status : State of the audit log
         GET sys/audit/log : Look records of the audit log up
+        GET,POST sys/audit/prune sudo : Delete what is older than the retention, or say what would be
+        GET,LIST,POST sys/audit/holds sudo : Holds on the audit log; put one in force
+        DELETE sys/audit/holds/{id} sudo : End a hold
         POST sys/audit/export : Record that a part of the audit log is handed out
         POST sys/audit-hash/{path} : The digest that stands in the log for a text
         GET,POST sys/storage/snapshot sudo : A consistent copy of the storage

@@ -4,7 +4,9 @@ struct AuditCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "audit",
         abstract: "Read, verify and export the audit log where it is kept.",
-        subcommands: [Verify.self, Checkpoint.self, Export.self, Query.self, Tail.self, Reindex.self]
+        subcommands: [
+            Verify.self, Checkpoint.self, Export.self, Query.self, Tail.self, Reindex.self, Prune.self, Hold.self,
+        ]
     )
 
     static let defaultDirectory = "/var/lib/coffre-audit"

@@ -6,6 +6,7 @@
 #include <linux/openat2.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 // Kernels and containers without openat2(2): one component at a time, none of them a symbolic link, none of them "..".
@@ -72,4 +73,34 @@ int coffre_lock_exclusive(int fd) {
 
 int coffre_exchange_files(const char *left, const char *right) {
     return (int)syscall(SYS_renameat2, AT_FDCWD, left, AT_FDCWD, right, 2 /* RENAME_EXCHANGE */);
+}
+
+int coffre_allocate(int fd, int keeps_size, long long length) {
+    int failed;
+    do {
+        failed = fallocate(fd, keeps_size ? FALLOC_FL_KEEP_SIZE : 0, 0, (off_t)length);
+    } while (failed && errno == EINTR);
+    return failed ? errno : 0;
+}
+
+int coffre_rename_new(int from, const char *name, int to, const char *target) {
+    return (int)syscall(SYS_renameat2, from, name, to, target, 1 /* RENAME_NOREPLACE */);
+}
+
+int coffre_space_of(int fd, struct coffre_space *space) {
+    struct statfs now;
+    int failed;
+    do {
+        failed = fstatfs(fd, &now);
+    } while (failed && errno == EINTR);
+    if (failed) return errno;
+    unsigned long long block = now.f_frsize > 0 ? (unsigned long long)now.f_frsize : (unsigned long long)now.f_bsize;
+    space->free_bytes = (unsigned long long)now.f_bavail * block;
+    space->total_bytes = (unsigned long long)now.f_blocks * block;
+    space->free_files = (unsigned long long)now.f_ffree;
+    space->total_files = (unsigned long long)now.f_files;
+    unsigned int magic = (unsigned int)now.f_type;
+    space->copies_on_write = magic == 0x9123683eU /* btrfs */ || magic == 0x2fc12fc1U /* ZFS */ ||
+                             magic == 0xca451a4eU /* bcachefs */;
+    return 0;
 }

@@ -9,6 +9,10 @@ package enum AuditError: Error, Sendable, Equatable, CustomStringConvertible {
     /// The batch could not be written for want of space (ENOSPC, EDQUOT, EFBIG) and was taken back whole. Later
     /// appends may succeed.
     case noSpace(path: String)
+    /// Only the space that was set aside is left, and this record is not one of those that may still use it.
+    /// - Parameters: whether the disk has refused a write, and what is left below the log's folder; `freeFiles` is nil
+    ///   where files are not limited.
+    case nearlyFull(path: String, isRefusing: Bool, freeBytes: Int, freeFiles: Int?)
     /// A write or sync failed in a way that leaves the state of the disk unknown. Final until the next start.
     case failed(reason: String)
     /// Another process holds the log.
@@ -34,6 +38,11 @@ package enum AuditError: Error, Sendable, Equatable, CustomStringConvertible {
         case .overloaded: return "too many records wait for the disk; try again"
         case .closed: return "the audit log is closed"
         case .noSpace(let path): return "no space left for the audit log at \(path); free some space, then retry"
+        case .nearlyFull(let path, let isRefusing, let bytes, let files):
+            let few = files.map { $0 < 1000 ? " and \($0) files" : "" } ?? ""
+            let how = isRefusing ? "full, or refuses writes" : "nearly full"
+            return
+                "the audit log's disk is \(how): \(bytes / 1_048_576) MiB\(few) left below \(path); free space or prune; secrets are refused until then"
         case .failed(let reason): return "the audit log cannot be written: \(reason); restart after checking the disk"
         case .alreadyOpen(let path): return "another process writes the audit log at \(path); stop it first"
         case .unsafePath(let path, let problem, let remedy): return "\(path) \(problem); \(remedy)"
@@ -46,4 +55,21 @@ package enum AuditError: Error, Sendable, Equatable, CustomStringConvertible {
     }
 
     package var description: String { message }
+
+    /// What a caller may hear: why the disk refuses, and what would help; nil for what is the operators' affair.
+    package var sentenceForCallers: String? {
+        switch self {
+        case .nearlyFull, .noSpace: message
+        default: nil
+        }
+    }
+
+    /// The disk said no before anything was promised.
+    var isWantOfSpace: Bool {
+        switch self {
+        case .noSpace: true
+        case .system(_, _, let errno): LogWriter.isTransient(errno)
+        default: false
+        }
+    }
 }

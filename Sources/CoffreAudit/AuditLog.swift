@@ -24,6 +24,8 @@ package struct AuditHealth: Sendable, Equatable {
     package let indexFailure: AuditError?
     /// Why the newest checkpoint could not be written; nil when it could.
     package let checkpointFailure: AuditError?
+    /// What is left on the disk, and what is set aside there.
+    package let disk: DiskReport
 
     package init(
         isWritable: Bool,
@@ -34,8 +36,10 @@ package struct AuditHealth: Sendable, Equatable {
         epoch: UInt64,
         indexSize: UInt64,
         indexFailure: AuditError?,
-        checkpointFailure: AuditError?
+        checkpointFailure: AuditError?,
+        disk: DiskReport
     ) {
+        self.disk = disk
         self.indexSize = indexSize
         self.indexFailure = indexFailure
         self.epoch = epoch
@@ -67,6 +71,8 @@ package final class AuditLog: Sendable {
     private let indexThread: PeriodicThread?
     private let housekeeping: Housekeeping
     private let housekeepingThread: PeriodicThread?
+    private let disk: DiskWatch
+    private let diskThread: PeriodicThread?
     private let subjects: SubjectTable
     private let keys: LogKeys
     private let epochs: EpochKeys
@@ -107,6 +113,11 @@ package final class AuditLog: Sendable {
         housekeepingThread = try configuration.housekeepingMilliseconds.map { milliseconds throws(AuditError) in
             try PeriodicThread(every: Int32(clamping: milliseconds)) { housekeeping.sweep() }
         }
+        let disk = opened.disk
+        self.disk = disk
+        diskThread = try configuration.space.lookMilliseconds.map { milliseconds throws(AuditError) in
+            try PeriodicThread(every: Int32(clamping: milliseconds)) { disk.look { thread.queue.push($0) } }
+        }
         for card in subjects.interrupted { _ = thread.queue.push(subjects.record(card)) }
     }
 
@@ -125,7 +136,9 @@ package final class AuditLog: Sendable {
     ///
     /// Records are written in the order of these calls. Never blocks on the disk.
     package func append(_ draft: AuditDraft, completion: @escaping Completion) {
-        if let error = thread.queue.push(PendingRecord(draft: draft, waiter: .caller(completion))) {
+        if let error = disk.refusal(of: draft)
+            ?? thread.queue.push(PendingRecord(draft: draft, waiter: .caller(completion)))
+        {
             deliver { completion(.failure(error)) }
         }
     }
@@ -225,9 +238,14 @@ package final class AuditLog: Sendable {
             epoch: epochs.number,
             indexSize: index.current.size,
             indexFailure: index.current.failure,
-            checkpointFailure: checkpoint.failure
+            checkpointFailure: checkpoint.failure,
+            disk: disk.report
         )
     }
+
+    /// Looks at the disk now, as the watch does every second: sets aside what is missing, and tells what has changed.
+    /// Blocks.
+    package func lookAtDisk() { disk.look { [queue = thread.queue] in queue.push($0) } }
 
     /// Drains the queue, writes `daemon.stop` and `segment.seal`, seals the segment and releases the lock. Blocks.
     ///
@@ -238,6 +256,8 @@ package final class AuditLog: Sendable {
         housekeeping.stop()
         housekeepingThread?.stop()
         checkpointThread?.stop()
+        diskThread?.stop()
+        disk.prepareToStop { [queue = thread.queue] in queue.push($0) }
         thread.stop()
         lock.withLock { $0 = nil }
     }

@@ -37,6 +37,10 @@ package struct AuditLogConfiguration: Sendable {
     package var indexMilliseconds: Int?
     /// How often sealed segments are compressed, and old ones pruned; nil does neither by itself.
     package var housekeepingMilliseconds: Int?
+    /// What is set aside on the disk. Default: nothing, as tests want it; the daemon sets aside what the page says.
+    package var space: SpaceSettings
+    /// Hears what operators must know of the disk, on the watch's thread.
+    package var onDisk: @Sendable (DiskNotice) -> Void
     package var clock: any LogClock
     package var fileSystem: any LogFileSystem
 
@@ -54,6 +58,8 @@ package struct AuditLogConfiguration: Sendable {
         fileSystem: (any LogFileSystem)? = nil,
         indexMilliseconds: Int? = nil,
         housekeepingMilliseconds: Int? = nil,
+        space: SpaceSettings = .none,
+        onDisk: @escaping @Sendable (DiskNotice) -> Void = { _ in },
         deliver: @escaping Delivery = { run in run() }
     ) {
         self.directory = directory
@@ -67,6 +73,8 @@ package struct AuditLogConfiguration: Sendable {
         self.checkpointMilliseconds = checkpointMilliseconds
         self.indexMilliseconds = indexMilliseconds
         self.housekeepingMilliseconds = housekeepingMilliseconds
+        self.space = space
+        self.onDisk = onDisk
         self.clock = clock ?? SystemClock()
         self.fileSystem = fileSystem ?? PosixFileSystem(root: directory, group: group)
         self.deliver = deliver

@@ -11,6 +11,7 @@ struct LogOpener {
         let instance: String
         var writer: LogWriter
         let checkpoints: CheckpointWriter
+        let disk: DiskWatch
         let lastGeneration: UInt64?
     }
 
@@ -25,6 +26,18 @@ struct LogOpener {
         }
         try files.prepareRoot(create: true)
         let lock = try files.lock("lock")
+        let disk = DiskWatch(configuration)
+        try disk.begin()
+        do throws(AuditError) {
+            return try open(lock, disk)
+        } catch {
+            // The disk is full already: the reserve is for this too.
+            guard error.isWantOfSpace, disk.giveReserveUp() else { throw error }
+            return try open(lock, disk)
+        }
+    }
+
+    private func open(_ lock: any LogFile, _ disk: DiskWatch) throws(AuditError) -> Opened {
         let segments = try SegmentName.list(files)
         try checkNothingIsMissing(segments)
         try syncFolders(of: segments)
@@ -55,6 +68,7 @@ struct LogOpener {
             signer: signer,
             lock: lock,
             checkpoints: checkpoints,
+            space: disk.segments,
             chain: chain
         )
         if isNew {
@@ -89,6 +103,7 @@ struct LogOpener {
             instance: instance,
             writer: writer,
             checkpoints: checkpoints,
+            disk: disk,
             lastGeneration: lastGeneration
         )
     }

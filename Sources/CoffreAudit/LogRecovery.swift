@@ -167,6 +167,8 @@ struct LogRecovery {
             }
             if let defect { try cut(file, name, at: good, defect) }
             try resync(file, upTo: good, path: name.path)
+            // Blocks that were set aside behind the end go back to the disk.
+            try file.truncate(to: good)
             guard let seal = scanner.makeSeal() else {
                 try files.remove(name.path)
                 try files.syncFolder(name.folder)

@@ -4,13 +4,17 @@ import Testing
 
 /// What the disk may do, and what must hold afterwards.
 @Suite struct FaultTests {
-    /// One run that touches everything: two openings, appends, two rotations, two epochs that end, a subject, a
-    /// clean stop.
+    /// Space is set aside, and only when the story says so.
+    private static let space = SpaceSettings(reserveBytes: 8192, lookMilliseconds: nil)
+
+    /// One run that touches everything: two openings, appends, two rotations, two epochs that end, a subject, looks at
+    /// the disk that set space aside and take it over, a reserve given up and made again, a clean stop.
     /// - Returns: paths of the records that were acknowledged.
     private static func story(_ disk: MemoryDisk, clock: TestClock = TestClock()) -> [String] {
         var acknowledged: [String] = []
         for round in 0..<2 {
-            guard let log = try? TestLog.open(disk, clock: clock, segmentBytes: 2500) else { continue }
+            guard let log = try? TestLog.open(disk, clock: clock, segmentBytes: 2500, space: space) else { continue }
+            log.lookAtDisk()
             _ = try? log.subject(kind: .human, uid: 1000, entity: nil, card: Array("alice".utf8))
             for index in 0..<6 {
                 let path = "story/\(round)/\(index)"
@@ -20,10 +24,27 @@ import Testing
                 // The next append waits, so that every record is a batch of its own.
                 while collected.all.isEmpty { yieldThread() }
                 if !collected.receipts.isEmpty { acknowledged.append(path) }
+                if index == 1 { emergency(log, disk, clock) }
+                if index == 4 { log.lookAtDisk() }
             }
             log.close()
         }
         return acknowledged
+    }
+
+    /// The disk fills up to the last byte and is freed again.
+    private static func emergency(_ log: AuditLog, _ disk: MemoryDisk, _ clock: TestClock) {
+        disk.change { $0.capacity = $0.used }
+        // At the end of the segment its seal finds no place.
+        for _ in 0..<8 where log.health.disk.reserve == .held {
+            let collected = Collected()
+            log.append(TestLog.administration()) { collected.add($0) }
+            while collected.all.isEmpty { yieldThread() }
+            log.lookAtDisk()
+        }
+        disk.change { $0.capacity = nil }
+        clock.pass(10_000_000)
+        log.lookAtDisk()
     }
 
     /// Nothing acknowledged is missing, and the log opens and verifies.
@@ -56,6 +77,11 @@ import Testing
         #expect(Self.story(disk).count == 12)
         #expect(disk.calls > 100)
         #expect(disk.paths(ending: ".seal").count >= 4)
+        #expect(disk.trace.filter { $0.hasPrefix("fallocate") }.count >= 8)
+        #expect(disk.trace.contains("rename spare"))
+        #expect(disk.trace.contains("truncate reserve"))
+        let operations = TestLog.lines(disk).filter { $0.contains(#""op":"reserve.used""#) }
+        #expect(operations.count == 2)
     }
 
     @Test func aKillAtAnyCallLosesNothingAcknowledged() throws {

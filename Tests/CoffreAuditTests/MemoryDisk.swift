@@ -16,6 +16,10 @@ final class MemoryDisk: LogFileSystem {
         var bytes: [UInt8] = []
         var synced: [UInt8] = []
         let inode: UInt64
+        /// Bytes set aside from the beginning.
+        var allocated = 0
+
+        var taken: Int { max(bytes.count, allocated) }
     }
 
     struct State: Sendable {
@@ -56,6 +60,21 @@ final class MemoryDisk: LogFileSystem {
         static func folder(_ name: String) -> Substring {
             name.utf8.lastIndex(of: 0x2f).map { name[..<$0] } ?? ""
         }
+
+        /// Bytes that fit; nil for a disk without end.
+        var capacity: Int?
+        /// Files that fit; nil for a disk without end.
+        var fileLimit: Int?
+        /// What fallocate(2) says instead of setting bytes aside.
+        var allocationError: Int32?
+        var copiesOnWrite = false
+        /// Bytes of somebody else.
+        var foreign = 0
+        /// Every change of the disk fails with this.
+        var refusesWrites: Int32?
+
+        var used: Int { names.values.reduce(foreign) { $0 + (contents[$1]?.taken ?? 0) } }
+        var free: Int { capacity.map { max(0, $0 - used) } ?? .max }
     }
 
     let state: Mutex<State>
@@ -74,6 +93,21 @@ final class MemoryDisk: LogFileSystem {
 
     /// From now on no file can be made at `path`; nil ends it.
     func deny(_ path: String?) { state.withLock { $0.denied = path } }
+
+    var free: Int { state.withLock { $0.free } }
+
+    /// Fills the disk with somebody else's bytes until `free` are left.
+    func fill(leaving free: Int) { state.withLock { $0.foreign = max(0, $0.foreign + $0.free - free) } }
+
+    func change(_ body: (inout State) -> Void) { state.withLock { body(&$0) } }
+
+    /// What is set aside for a file beyond its end.
+    func ahead(of path: String) -> Int {
+        state.withLock { state in
+            guard let content = state.names[path].flatMap({ state.contents[$0] }) else { return 0 }
+            return max(0, content.allocated - content.bytes.count)
+        }
+    }
 
     func calm() { state.withLock { $0.trouble = nil } }
 
@@ -163,6 +197,35 @@ final class MemoryDisk: LogFileSystem {
         return MemoryFile(self, inode, path, onRelease: { [state = LockRelease(self)] in state.release() })
     }
 
+    fileprivate func refuseWrites(_ call: String, _ path: String) throws(FileFailure) {
+        if let errno = state.withLock({ $0.refusesWrites }) { throw FileFailure(call: call, path: path, errno: errno) }
+    }
+
+    func space() throws(FileFailure) -> DiskSpace {
+        try step("statfs", "")
+        return state.withLock { state in
+            DiskSpace(
+                freeBytes: state.capacity == nil ? 1 << 40 : state.free,
+                totalBytes: state.capacity ?? 1 << 40,
+                files: state.fileLimit.map { (free: max(0, $0 - state.names.count), total: $0) },
+                copiesOnWrite: state.copiesOnWrite
+            )
+        }
+    }
+
+    func renameNew(_ path: String, to target: String) throws(FileFailure) {
+        try step("rename", path)
+        try refuseWrites("rename", path)
+        let errno: Int32 = state.withLock { state in
+            guard state.names[target] == nil else { return 17 }
+            guard let inode = state.names[path] else { return 2 }
+            state.link(target, inode)
+            state.link(path, nil)
+            return 0
+        }
+        guard errno == 0 else { throw FileFailure(call: "rename", path: path, errno: errno) }
+    }
+
     func makeFolder(_ path: String, isPrivate: Bool) throws(FileFailure) {
         try step("mkdir", path)
         state.withLock { state in
@@ -177,6 +240,10 @@ final class MemoryDisk: LogFileSystem {
     func create(_ path: String, isPrivate: Bool) throws(FileFailure) -> any LogFile {
         try step("create", path)
         if state.withLock({ $0.denied == path }) { throw FileFailure(call: "create", path: path, errno: 13) }
+        try refuseWrites("create", path)
+        if state.withLock({ state in state.fileLimit.map { state.names.count >= $0 } ?? false }) {
+            throw FileFailure(call: "create", path: path, errno: 28)
+        }
         let inode: UInt64? = state.withLock { state in
             guard state.names[path] == nil else { return nil }
             let inode = state.nextInode
@@ -272,7 +339,14 @@ final class MemoryFile: LogFile {
 
     func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(FileFailure) -> Int {
         let isHalf = try disk.step("write", path)
-        let part = Array(bytes.prefix(isHalf ? bytes.count / 2 : bytes.count))
+        try disk.refuseWrites("write", path)
+        var fitting = isHalf ? bytes.count / 2 : bytes.count
+        disk.state.withLock { state in
+            guard state.capacity != nil, let content = state.contents[inode] else { return }
+            fitting = min(fitting, max(0, content.taken + state.free - offset))
+        }
+        guard fitting > 0 || bytes.isEmpty else { throw FileFailure(call: "write", path: path, errno: 28) }
+        let part = Array(bytes.prefix(fitting))
         disk.state.withLock { state in
             var content = state.contents[inode]?.bytes ?? []
             if content.count < offset { content += [UInt8](repeating: 0, count: offset - content.count) }
@@ -296,10 +370,30 @@ final class MemoryFile: LogFile {
 
     func truncate(to length: Int) throws(FileFailure) {
         try disk.step("truncate", path)
+        try disk.refuseWrites("truncate", path)
         disk.state.withLock { state in
             let count = state.contents[inode]?.bytes.count ?? 0
             if count > length { state.contents[inode]?.bytes.removeLast(count - length) }
+            state.contents[inode]?.allocated = 0
         }
+    }
+
+    func allocate(_ length: Int, keepsSize: Bool) throws(FileFailure) {
+        try disk.step("fallocate", path)
+        try disk.refuseWrites("fallocate", path)
+        let errno: Int32 = disk.state.withLock { state in
+            if let errno = state.allocationError { return errno }
+            guard var content = state.contents[inode] else { return 9 }
+            guard length - content.taken <= state.free else { return 28 }
+            content.allocated = max(content.allocated, length)
+            // Zeros of this length read back; nobody looks at them.
+            if !keepsSize, content.bytes.count < length {
+                content.bytes += [UInt8](repeating: 0, count: length - content.bytes.count)
+            }
+            state.contents[inode] = content
+            return 0
+        }
+        guard errno == 0 else { throw FileFailure(call: "fallocate", path: path, errno: errno) }
     }
 
     func identity() throws(FileFailure) -> FileIdentity {

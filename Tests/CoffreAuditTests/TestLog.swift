@@ -45,7 +45,9 @@ enum TestLog {
         segmentBytes: Int = 1 << 20,
         keys: AuditLogConfiguration.KeyMaterial = .file,
         origin: String = TestLog.origin,
-        queueLimit: Int = 65_536
+        queueLimit: Int = 65_536,
+        space: SpaceSettings = .none,
+        onDisk: @escaping @Sendable (DiskNotice) -> Void = { _ in }
     ) -> AuditLogConfiguration {
         AuditLogConfiguration(
             directory: "/memory",
@@ -56,16 +58,19 @@ enum TestLog {
             queueLimit: queueLimit,
             checkpointMilliseconds: nil,
             clock: clock,
-            fileSystem: disk
+            fileSystem: disk,
+            space: space,
+            onDisk: onDisk
         )
     }
 
     static func open(
         _ disk: any LogFileSystem,
         clock: TestClock = TestClock(),
-        segmentBytes: Int = 1 << 20
+        segmentBytes: Int = 1 << 20,
+        space: SpaceSettings = .none
     ) throws(AuditError) -> AuditLog {
-        try AuditLog.open(configuration(disk, clock: clock, segmentBytes: segmentBytes))
+        try AuditLog.open(configuration(disk, clock: clock, segmentBytes: segmentBytes, space: space))
     }
 
     static func verify(_ disk: any LogFileSystem) throws -> VerificationReport {
@@ -82,6 +87,18 @@ enum TestLog {
         team: "paie",
         tokenAccessor: "a-0123456789abcdef"
     )
+
+    /// Something that is allowed as long as anything is.
+    static func administration() -> AuditDraft {
+        AuditDraft(
+            .sysWrite,
+            outcome: .granted,
+            correlation: "0123456789abcdef",
+            acceptedAt: 1,
+            who: service,
+            what: AuditWhat(path: "sys/policies/acl/x")
+        )
+    }
 
     static func read(_ path: String, connector: String? = nil) -> AuditDraft {
         AuditDraft(

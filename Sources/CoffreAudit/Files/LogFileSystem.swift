@@ -38,7 +38,13 @@ package protocol LogFile: AnyObject, Sendable {
     func syncData() throws(FileFailure)
     /// fsync(2).
     func sync() throws(FileFailure)
+    /// ftruncate(2); gives back blocks that were set aside beyond `length`, also when the length stays the same.
     func truncate(to length: Int) throws(FileFailure)
+    /// Sets blocks aside for the first `length` bytes (fallocate(2)): until they are given back, writing there cannot
+    /// fail for want of space.
+    /// - Parameter keepsSize: the file stays as long as it is.
+    /// - Throws: EOPNOTSUPP where the file system cannot do it.
+    func allocate(_ length: Int, keepsSize: Bool) throws(FileFailure)
     func identity() throws(FileFailure) -> FileIdentity
 }
 
@@ -61,12 +67,21 @@ package protocol LogFileSystem: Sendable {
     func identity(of path: String) throws(FileFailure) -> FileIdentity?
     /// Replaces `target` atomically.
     func rename(_ path: String, to target: String) throws(FileFailure)
+    /// Gives a file the name `target` where nothing is (renameat2(2)); fails with EEXIST.
+    /// - Throws: EINVAL where the file system cannot do it.
+    func renameNew(_ path: String, to target: String) throws(FileFailure)
     func remove(_ path: String) throws(FileFailure)
+    /// What is left on the file system of the log's folder.
+    func space() throws(FileFailure) -> DiskSpace
     /// fsync(2) of a folder: its names are durable. `""` is the log's folder.
     func syncFolder(_ path: String) throws(FileFailure)
 }
 
 extension LogFile {
+    package func allocate(_ length: Int, keepsSize: Bool) throws(FileFailure) {
+        throw FileFailure(call: "fallocate", path: "", errno: 95)
+    }
+
     /// The whole file.
     /// - Throws: EFBIG when it is longer than `limit` bytes.
     func readAll(limit: Int, path: String) throws(FileFailure) -> [UInt8] {

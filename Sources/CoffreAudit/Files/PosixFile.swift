@@ -1,3 +1,4 @@
+internal import CCoffreShims
 internal import Glibc
 
 /// Owns a file descriptor.
@@ -69,6 +70,11 @@ final class PosixFile: LogFile {
         while ftruncate(descriptor.raw, off_t(length)) != 0 {
             guard errno == EINTR else { throw failure("ftruncate") }
         }
+    }
+
+    func allocate(_ length: Int, keepsSize: Bool) throws(FileFailure) {
+        let code = withExtendedLifetime(descriptor) { coffre_allocate($0.raw, keepsSize ? 1 : 0, Int64(length)) }
+        guard code == 0 else { throw FileFailure(call: "fallocate", path: path, errno: code) }
     }
 
     func identity() throws(FileFailure) -> FileIdentity {

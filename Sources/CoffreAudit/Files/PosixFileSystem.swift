@@ -154,6 +154,29 @@ package final class PosixFileSystem: LogFileSystem {
         }
     }
 
+    package func renameNew(_ path: String, to target: String) throws(FileFailure) {
+        let to = try folder(parentFolder(of: target))
+        try folder(parentFolder(of: path)).use("renameat2", full(path)) { from in
+            withExtendedLifetime(to) {
+                coffre_rename_new(from, lastPart(of: path), to.raw, lastPart(of: target)) == 0
+            }
+        }
+    }
+
+    package func space() throws(FileFailure) -> DiskSpace {
+        var now = coffre_space()
+        let root = try base()
+        let code = withExtendedLifetime(root) { coffre_space_of(root.raw, &now) }
+        guard code == 0 else { throw FileFailure(call: "fstatfs", path: full(""), errno: code) }
+        return DiskSpace(
+            freeBytes: Int(clamping: now.free_bytes),
+            totalBytes: Int(clamping: now.total_bytes),
+            files: now.total_files == 0
+                ? nil : (free: Int(clamping: now.free_files), total: Int(clamping: now.total_files)),
+            copiesOnWrite: now.copies_on_write != 0
+        )
+    }
+
     package func remove(_ path: String) throws(FileFailure) {
         try folder(parentFolder(of: path)).use("unlink", full(path)) { unlinkat($0, lastPart(of: path), 0) == 0 }
     }

@@ -15,6 +15,7 @@ struct LogWriter: ~Copyable {
     private let encoder: LineEncoder
     private let lock: any LogFile
     private let checkpoints: CheckpointWriter
+    private let space: SegmentSpace
     private(set) var chain: ChainState
     private(set) var segment: ActiveSegment?
     private(set) var failure: AuditError?
@@ -30,8 +31,10 @@ struct LogWriter: ~Copyable {
         signer: LogSigner,
         lock: any LogFile,
         checkpoints: CheckpointWriter,
+        space: SegmentSpace,
         chain: ChainState
     ) {
+        self.space = space
         files = configuration.fileSystem
         clock = configuration.clock
         segmentBytes = configuration.segmentBytes
@@ -62,6 +65,7 @@ struct LogWriter: ~Copyable {
                 let result = try appendOneBatch(&rest, at: time)
                 deliver(result, chain.frontier, chain.lastTime)
             } catch {
+                let error = space.passing(error)
                 if case .noSpace = error {} else { failure = error }
                 // Of a batch that failed nothing was acknowledged; it fails whole, and what waits behind it too.
                 deliver(BatchResult(rest, failedWith: error), chain.frontier, chain.lastTime)
@@ -159,9 +163,9 @@ struct LogWriter: ~Copyable {
             let written = try segment.file.write(buffer.bytes, at: segment.bytes)
             if written != buffer.count { throw FileFailure(call: "pwrite", path: path, errno: 28) }
         } catch {
-            guard Self.isTransient(error.errno) else { throw .failed(reason: error.asAuditError.message) }
-            try takeBack(segment)
-            throw .noSpace(path: path)
+            let refusal = space.refusal(error, at: path)
+            if case .noSpace = refusal { try takeBack(segment) }
+            throw refusal
         }
         do throws(FileFailure) {
             try segment.file.syncData()
@@ -174,6 +178,7 @@ struct LogWriter: ~Copyable {
         if segment.firstTime == nil { segment.firstTime = time.time }
         segment.lastTime = time.time
         self.segment = segment
+        space.wrote(buffer.count, end: segment.bytes)
         chain = next
         chain.lastTime = time.time
         chain.uptime.advance(boot: clock.bootID, to: time.bootMicroseconds)
@@ -184,6 +189,9 @@ struct LogWriter: ~Copyable {
 
     private func takeBack(_ segment: ActiveSegment) throws(AuditError) {
         do throws(FileFailure) {
+            // A refusal that wrote nothing (EROFS, EDQUOT) leaves nothing to take back.
+            guard try segment.file.size() != segment.bytes else { return }
+            space.tookBack()
             try segment.file.truncate(to: segment.bytes)
             try segment.file.syncData()
         } catch {
@@ -234,10 +242,12 @@ struct LogWriter: ~Copyable {
         let name = SegmentName(first: chain.next, time: time.time)
         do throws(FileFailure) {
             try files.makeFolder(name.folder, isPrivate: false)
-            let file = try files.create(name.path, isPrivate: false)
+            let spare = try space.takeSpare(as: name.path)
+            let file = if let spare { spare } else { try files.create(name.path, isPrivate: false) }
             do throws(FileFailure) {
                 try file.sync()
                 try files.syncFolder(name.folder)
+                if spare != nil { try files.syncFolder("") }
                 segment = try ActiveSegment(
                     name: name,
                     file: file,
@@ -245,6 +255,7 @@ struct LogWriter: ~Copyable {
                     start: chain.frontier,
                     previous: chain.leaf
                 )
+                space.began(file, isAllocated: spare != nil)
             } catch {
                 // It holds nothing yet; a later attempt wants the number again, perhaps in another day's folder.
                 do throws(FileFailure) {
@@ -254,8 +265,7 @@ struct LogWriter: ~Copyable {
                 throw error
             }
         } catch {
-            throw Self.isTransient(error.errno)
-                ? .noSpace(path: name.path) : .failed(reason: error.asAuditError.message)
+            throw space.refusal(error, at: name.path)
         }
         guard chain.next > 0 else { return }
         prologue.insert(
@@ -306,6 +316,7 @@ struct LogWriter: ~Copyable {
             try checkpoints.turn(at: chain.next) { () throws(AuditError) in try epochs.turn(at: turn.time, boot: boot) }
             self.turn = nil
         }
+        space.sealed(bytes: current.bytes)
         segment = nil
     }
 
@@ -314,8 +325,7 @@ struct LogWriter: ~Copyable {
             try files.makeFolder(parentFolder(of: path), isPrivate: false)
             try files.replace(path, with: bytes)
         } catch {
-            guard Self.isTransient(error.errno) else { throw .failed(reason: error.asAuditError.message) }
-            throw .noSpace(path: path)
+            throw space.refusal(error, at: path)
         }
     }
 

@@ -94,6 +94,13 @@ package struct ConfigurationFile {
         return number
     }
 
+    /// True or false; nil when the key is absent.
+    package mutating func flag(_ key: String) throws(ConfigurationError) -> Bool? {
+        guard let value = value(key) else { return nil }
+        guard let flag = value.bool else { throw error(key, "takes true or false") }
+        return flag
+    }
+
     package mutating func integers(_ key: String) throws(ConfigurationError) -> [Int]? {
         guard let value = value(key) else { return nil }
         let numbers = value.array.map { array in array.map(\.int) }

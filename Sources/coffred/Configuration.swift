@@ -28,6 +28,10 @@ struct Configuration: Sendable {
     var retentionReason = ""
     /// Size at which a segment closes.
     var segmentBytes = 67_108_864
+    /// Whether blocks of the log's segments are set aside.
+    var preallocates = true
+    /// Bytes kept for the day on which the log's disk is full.
+    var reserveBytes = 67_108_864
     /// The log's name; empty means HOST/coffre.
     var origin = ""
     var brokerSocket = "/run/coffre-broker/broker.sock"
@@ -72,6 +76,8 @@ struct Configuration: Sendable {
             throw file.error("audit.retention_months", "differs from 24: audit.retention_reason must say why")
         }
         segmentBytes = try file.integer("audit.segment_bytes", in: 65_536...1_073_741_824) ?? segmentBytes
+        preallocates = try file.flag("audit.preallocate") ?? preallocates
+        reserveBytes = try file.integer("audit.reserve_bytes", in: 1_048_576...1_073_741_824) ?? reserveBytes
         if let name = try file.text("audit.origin") {
             guard name.utf8.count <= 200, name.utf8.allSatisfy({ (0x21...0x7e).contains($0) && $0 != 0x2b }) else {
                 throw file.error(
@@ -102,6 +108,8 @@ struct Configuration: Sendable {
         brokerSocket = folder + "/broker.sock"
         brokerUser = user
         origin = "dev/coffre"
+        preallocates = false
+        reserveBytes = 1_048_576
     }
 
     private static func path(_ file: inout ConfigurationFile, _ key: String) throws(ConfigurationError) -> String? {

@@ -35,6 +35,7 @@ struct Daemon {
 
     /// Runs until SIGTERM or SIGINT. - Throws: ``StartFailure``.
     func run() async throws {
+        Self.ignoreFileSizeSignal()
         if !GuardedArena.shared.isLocked {
             logger.warning("secrets could not be locked in memory: raise LimitMEMLOCK= (ulimit -l)")
         }
@@ -136,6 +137,11 @@ struct Daemon {
                     group: geteuid() == 0 || isMember(of: group) ? group : nil,
                     indexMilliseconds: 2000,
                     housekeepingMilliseconds: 60_000,
+                    space: SpaceSettings(
+                        preallocates: configuration.preallocates,
+                        reserveBytes: configuration.reserveBytes
+                    ),
+                    onDisk: { [logger] in Self.tell($0, logger) },
                     deliver: deliver
                 )
             )

@@ -57,7 +57,11 @@ struct TimerService: Service {
             vault.assumeIsolated { $0.tick() }
         }
         let heartbeat = loop.scheduleRepeatedTask(initialDelay: .minutes(5), delay: .minutes(5)) { _ in
-            audit.heartbeat([("synced", .flag(WallClock.isSynchronised()))])
+            let disk = audit.health.disk
+            audit.heartbeat([
+                ("disk", .text(disk.level.name)), ("free", .int(Int64(disk.freeBytes))),
+                ("synced", .flag(WallClock.isSynchronised())),
+            ])
         }
         // The journal is a memory beside the log; journals that are forwarded are one outside the machine.
         let checkpoint = loop.scheduleRepeatedTask(initialDelay: .seconds(2), delay: .hours(24)) { [logger] _ in

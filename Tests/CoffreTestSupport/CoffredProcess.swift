@@ -11,6 +11,9 @@ package final class CoffredProcess: @unchecked Sendable {  // One test drives it
         package var seal = "shamir"
         package var operators: [Int] = []
         package var segmentBytes = 67_108_864
+        /// What is set aside on the log's disk: little, as tests are many.
+        package var preallocates = false
+        package var reserveBytes = 1_048_576
         /// Where the database lies; below the test's folder when nil.
         package var stateFolder: String?
         /// Where the log lies; below the test's folder when nil.
@@ -61,6 +64,8 @@ package final class CoffredProcess: @unchecked Sendable {  // One test drives it
             directory = "\(setup.auditFolder ?? folder.file("audit"))"
             origin = "test.example/coffre"
             segment_bytes = \(setup.segmentBytes)
+            preallocate = \(setup.preallocates)
+            reserve_bytes = \(setup.reserveBytes)
             [broker]
             socket = "\(folder.file("broker"))"
             user = "\(NSUserName())"

@@ -211,8 +211,8 @@ package actor Vault {
                 )
             )
         } catch {
-            journal(true, "audit log cannot be written", ["error": "\(error)"])
-            completion(.logUnavailable)
+            logFailed(error)
+            completion(.logUnavailable(error))
             return
         }
         do {
@@ -316,9 +316,8 @@ package actor Vault {
         guard let answer = pending.removeValue(forKey: id) else { return }
         switch result {
         case .failure(let error):
-            counters.logFailures &+= 1
-            journal(true, "audit log cannot be written", ["error": "\(error)"])
-            answer.completion(.logUnavailable)
+            logFailed(error)
+            answer.completion(.logUnavailable(error))
         case .success(let receipt):
             var draft = answer.draft
             if !answer.survivesSeal, answer.epoch != sealEpoch {
@@ -329,6 +328,13 @@ package actor Vault {
             answer.completion(ReleasedAnswer(draft, receipt: receipt))
         }
         if pending.isEmpty { unsealed?.revokedTokens.removeAll() }
+    }
+
+    private func logFailed(_ error: any Error) {
+        counters.logFailures &+= 1
+        // A disk that is nearly full has been told of, once.
+        if case .nearlyFull = error as? AuditError { return }
+        journal(true, "audit log cannot be written", ["error": "\(error)"])
     }
 
     // MARK: facts

@@ -1,3 +1,4 @@
+internal import CoffreAudit
 package import CoffreWire
 
 /// Why a request fails: a code, a sentence that is safe to send, and a cause for the journal.
@@ -27,6 +28,9 @@ package struct VaultError: Error, Sendable {
         switch error {
         case let error as VaultError: self = error
         case let error as JSONError: self = .badRequest("error parsing JSON: \(error.message)")
+        case let error as AuditError:
+            let sentence = error.sentenceForCallers ?? "the audit log cannot be written, so nothing is answered"
+            self = VaultError(.auditUnavailable, sentence, cause: error)
         case let error as BarrierError: self = VaultError(barrier: error)
         default: self = VaultError(.internalError, "internal error", cause: error)
         }

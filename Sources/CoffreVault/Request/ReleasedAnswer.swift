@@ -1,5 +1,6 @@
 package import CoffreAudit
 package import CoffreCrypto
+internal import CoffreWire
 internal import Glibc
 
 /// Bytes of an answer, in order: clear pieces and secret ones. The writer wipes what it copied of the latter.
@@ -45,7 +46,7 @@ package struct ResponseBody: Sendable {
 /// An answer that may be written to the socket.
 ///
 /// The release rule as a type: there is no way to make one without a receipt, except for the three status routes and
-/// for the fixed sentence that says the log cannot be written.
+/// for the sentence that says the log cannot be written.
 package struct ReleasedAnswer: Sendable {
     /// Why these bytes may leave.
     package enum Proof: Sendable {
@@ -53,7 +54,7 @@ package struct ReleasedAnswer: Sendable {
         case recorded(AuditReceipt)
         /// `sys/health`, `sys/seal-status`, `sys/leader`.
         case statusRoute
-        /// No record could be written; the body is the fixed error and nothing else.
+        /// No record could be written; the body is a fixed error, or what the log says of its disk, and nothing else.
         case logUnavailable
     }
 
@@ -91,6 +92,18 @@ package struct ReleasedAnswer: Sendable {
         body: ResponseBody(Array(#"{"errors":["the audit log cannot be written, so nothing is answered"]}"#.utf8)),
         proof: .logUnavailable
     )
+
+    /// The same with the reason, when it is one that callers may hear.
+    static func logUnavailable(_ error: any Error) -> ReleasedAnswer {
+        guard let sentence = (error as? AuditError)?.sentenceForCallers else { return logUnavailable }
+        let body = JSONValue.object(["errors": .strings([sentence])])
+        return ReleasedAnswer(
+            status: 500,
+            headers: [],
+            body: ResponseBody(body.encoded()),
+            proof: .logUnavailable
+        )
+    }
 }
 
 /// An answer that waits for its record. It cannot be written to a socket.

@@ -104,6 +104,13 @@ extension Vault {
                 health.checkpointSize
             ),
             Metric("audit_writable", "gauge", "1 while the audit log can be written.", health.isWritable ? 1 : 0),
+            Metric("audit_disk_free_bytes", "gauge", "Bytes left on the audit log's disk.", health.disk.freeBytes),
+            Metric(
+                "audit_disk_state",
+                "gauge",
+                "0 normal, 1 warning, 2 alarm, 3 critical: secrets are refused, 4 emergency.",
+                health.disk.level.rawValue
+            ),
             Metric(
                 "audit_failures_total",
                 "counter",

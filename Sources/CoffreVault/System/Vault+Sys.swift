@@ -175,6 +175,18 @@ extension Vault {
             "index_size": .integer(health.indexSize),
             "index_error": health.indexFailure.map { .string($0.message) } ?? .null,
             "checkpoint_error": health.checkpointFailure.map { .string($0.message) } ?? .null,
+            "disk": diskStatus(health.disk),
+        ])
+    }
+
+    private func diskStatus(_ disk: DiskReport) -> JSONValue {
+        .object([
+            "state": .string(disk.level.name), "free_bytes": .integer(disk.freeBytes),
+            "total_bytes": .integer(disk.totalBytes), "free_files": disk.freeFiles.map { .integer($0) } ?? .null,
+            "growth_per_day": disk.growthPerDay.map { .integer($0) } ?? .null,
+            "days_left": disk.daysLeft.map { .integer($0) } ?? .null, "reserve": .string(disk.reserve.rawValue),
+            "preallocation": .string(disk.preallocation.rawValue),
+            "error": disk.failure.map { .string($0.message) } ?? .null,
         ])
     }
 

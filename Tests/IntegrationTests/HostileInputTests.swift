@@ -167,6 +167,7 @@ struct HostileInputTests {
     func aFullDiskIsSaidAndSurvived(_ which: String) throws {
         let disk = try SmallDisk(megabytes: 3)
         var setup = CoffredProcess.Setup()
+        setup.segmentBytes = 262_144
         if which == "state" { setup.stateFolder = disk.path + "/f" } else { setup.auditFolder = disk.path + "/f" }
         let (daemon, root) = try CoffredProcess.unsealed(setup)
         var written: [String] = []
@@ -205,11 +206,13 @@ final class SmallDisk {
     let path: String
     private let folder: TestFolder
 
-    init(megabytes: Int) throws {
+    /// - Parameter files: how many files fit; as many as the kernel likes when nil.
+    init(megabytes: Int, files: Int? = nil) throws {
         folder = try TestFolder("disk")
         path = folder.file("m")
         mkdir(path, 0o755)
-        try Self.mount(["-t", "tmpfs", "-o", "size=\(megabytes)m", "tmpfs", path])
+        let limit = files.map { ",nr_inodes=\($0)" } ?? ""
+        try Self.mount(["-t", "tmpfs", "-o", "size=\(megabytes)m" + limit, "tmpfs", path])
     }
 
     func grow(megabytes: Int) throws { try Self.mount(["-o", "remount,size=\(megabytes)m", path]) }

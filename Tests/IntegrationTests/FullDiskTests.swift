@@ -158,6 +158,49 @@ struct FullDiskTests {
         try daemon.verifyLog()
     }
 
+    /// A daemon that dies at the n-th call by which space is set aside, taken over or given back.
+    @Test func aDaemonKilledWhileItSetsSpaceAsideLosesNothing() throws {
+        var setup = CoffredProcess.Setup()
+        setup.preallocates = true
+        setup.segmentBytes = 65_536
+        let daemon = try CoffredProcess(setup)
+        try daemon.start()
+        let root = try daemon.initialise().rootToken
+        var acknowledged: [String] = []
+        var deaths = 0
+        for number in 1...9 {
+            try daemon.unseal()
+            let pid = daemon.pid
+            let tracer = try RunningProcess(
+                "/usr/bin/strace",
+                [
+                    "-f", "-qq", "-p", "\(pid)", "-e", "trace=fallocate,renameat2,ftruncate,fstatfs", "-e",
+                    "inject=fallocate,renameat2,ftruncate,fstatfs:signal=SIGKILL:when=\(number)", "-o", "/dev/null",
+                ]
+            )
+            try eventually("strace has attached to coffred") { try Self.isTraced(pid) }
+            if var client = try? UnixHTTP(daemon.socket) {
+                for write in 0..<400 {
+                    let path = "secret/data/r\(number)/n\(write)"
+                    let answer = try? client.request("POST", path, token: root, body: #"{"data":{}}"#)
+                    guard answer?.status == 200 else { break }
+                    acknowledged.append(path)
+                }
+                client.close()
+            }
+            if (try? eventually(within: 3, "it dies", { !daemon.isRunning })) != nil { deaths += 1 }
+            tracer.signal(SIGKILL)
+            _ = try tracer.wait(timeout: 10)
+            try daemon.kill()
+            try daemon.start()
+        }
+        #expect(deaths >= 7)
+        try daemon.unseal()
+        for path in acknowledged { #expect(try daemon.request("GET", path, token: root).status == 200) }
+        #expect(try daemon.stop() == 0)
+        #expect(try daemon.verifyLog() > 2 * acknowledged.count)
+    }
+
     private static func isTraced(_ pid: Int32) throws -> Bool {
         let tasks = try FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/task")
         return tasks.allSatisfy { task in

@@ -1,6 +1,7 @@
-import CoffreAudit
 import Synchronization
 import Testing
+
+@testable import CoffreAudit
 
 /// A log whose disk fills up, on a disk in memory that says "no space" where a real one would.
 @Suite struct DiskTests {
@@ -216,6 +217,26 @@ import Testing
         stage.log.close()
         #expect(try TestLog.verify(stage.disk).findings == [])
         #expect(stage.notices.messages.filter { $0.contains("reserve has been given up") }.count == 1)
+    }
+
+    @Test func theLastEighthOfTheReserveIsForWhatMakesRoom() async throws {
+        let stage = try Stage()
+        await Self.exhaust(stage)
+        var prune = TestLog.administration()
+        prune.operation = .prune
+        try await stage.log.append(TestLog.administration())
+        stage.disk.fill(leaving: Self.reserve / 8 - 1)
+        stage.look()
+        await #expect(throws: AuditError.self) { try await stage.log.append(TestLog.administration()) }
+        try await stage.log.append(prune)
+        stage.log.close()
+        #expect(stage.operations.last == "segment.seal")
+        #expect(try TestLog.verify(stage.disk).findings == [])
+    }
+
+    @Test func whatIsVitalIsEssentialToo() {
+        #expect(AuditOperation.allCases.allSatisfy { !$0.isVital || $0.isEssential })
+        #expect(AuditOperation.allCases.filter(\.isVital).count == 11)
     }
 
     @Test func aKillBetweenTheReserveAndItsRecordLeavesTheRecordToTheNextStart() async throws {

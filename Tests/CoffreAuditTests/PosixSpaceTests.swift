@@ -72,6 +72,18 @@ import Testing
         #expect(try LogVerifier(directory: folder.log).verify().findings == [])
     }
 
+    @Test func aReserveThatACopyMadeHolesOfIsFilledAgain() throws {
+        let folder = try Folder("/tmp")
+        let opened = try folder.open()
+        opened.lookAtDisk()
+        opened.close()
+        #expect(truncate(folder.log + "/reserve", 0) == 0)
+        #expect(truncate(folder.log + "/reserve", 1 << 20) == 0)
+        #expect(folder.blocks("reserve") == 0)
+        try folder.open().close()
+        #expect(folder.blocks("reserve") >= 1 << 20)
+    }
+
     @Test(arguments: ["symlink", "fifo", "folder", "hard link", "text", "writable by others"])
     func aForeignThingInPlaceOfTheSpareHarmsNothing(kind: String) async throws {
         let folder = try Folder("/tmp")

@@ -60,9 +60,12 @@ final class DiskWatch: Sendable {
     /// Why a record is not taken now; nil when it is.
     func refusal(of draft: borrowing AuditDraft) -> AuditError? {
         guard level.load(ordering: .relaxed) >= DiskLevel.critical.rawValue else { return nil }
-        // An outcome belongs to an act that was accepted.
-        if draft.operation.isEssential || draft.phase == .outcome { return nil }
         let now = report
+        // An outcome belongs to an act that was accepted.
+        if draft.phase == .outcome || draft.operation.isVital { return nil }
+        // Logins that fail and are tried again do not eat up what a prune or a clean stop needs.
+        let isLast = now.reserve == .released && now.freeBytes < reserve.bytes / 8
+        if draft.operation.isEssential, !isLast { return nil }
         return .nearlyFull(
             path: directory,
             isRefusing: now.level == .emergency,
@@ -211,7 +214,11 @@ final class DiskWatch: Sendable {
 
     private func giveUp(_ push: @escaping Push) throws(FileFailure) -> DiskNotice? {
         guard try reserve.release() else { return nil }
-        newest.withLock { $0.reserve = .released }
+        let free = try files.space().freeBytes
+        newest.withLock {
+            $0.reserve = .released
+            $0.freeBytes = free
+        }
         isRecording.store(false, ordering: .relaxed)
         record(push)
         return DiskNotice(

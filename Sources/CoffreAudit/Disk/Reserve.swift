@@ -32,8 +32,18 @@ final class Reserve: Sendable {
     /// Reads what an earlier run has left.
     func load() throws(FileFailure) {
         guard bytes > 0, try files.identity(of: Self.path) != nil else { return }
-        let length = try files.open(Self.path, writable: false).size()
-        let found: State = length == 0 ? .released(recorded: false) : length < 64 ? .released(recorded: true) : .held
+        let file = try files.open(Self.path, writable: true)
+        let length = try file.size()
+        var found: State = length == 0 ? .released(recorded: false) : length < 64 ? .released(recorded: true) : .held
+        if found == .held {
+            // A copy of the folder may have made holes of it.
+            do throws(FileFailure) {
+                try file.allocate(bytes, keepsSize: false)
+            } catch {
+                guard LogWriter.isTransient(error.errno) || error.errno == 95 else { throw error }
+                found = .absent
+            }
+        }
         now.withLock { $0 = found }
     }
 

@@ -1,4 +1,14 @@
 extension AuditOperation {
+    /// What the last eighth of the reserve is kept for: the log itself, and what makes room in it.
+    var isVital: Bool {
+        switch self {
+        case .daemonStop, .segmentOpen, .segmentSeal, .keyRotate, .reserveUsed, .recovery, .prune, .holdSet,
+            .holdClear, .auditExport, .seal:
+            true
+        default: false
+        }
+    }
+
     /// Whether a record of this kind is still taken when only the space that was set aside is left (specification 3.8).
     ///
     /// What is essential: the log itself, getting in and out of the vault, administration, taking rights back, and what

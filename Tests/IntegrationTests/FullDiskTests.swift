@@ -201,6 +201,19 @@ struct FullDiskTests {
         #expect(try daemon.verifyLog() > 2 * acknowledged.count)
     }
 
+    @Test(arguments: [
+        ("reserve_bytes = 1048576", "reserve_bytes = 10"), ("preallocate = false", "preallocate = \"yes\""),
+    ])
+    func aWrongSettingIsNamed(right: String, wrong: String) throws {
+        let daemon = try CoffredProcess()
+        let text = try String(contentsOfFile: daemon.configuration, encoding: .utf8)
+        #expect(text.contains(right))
+        try text.replacing(right, with: wrong).write(toFile: daemon.configuration, atomically: true, encoding: .utf8)
+        let process = try daemon.launch()
+        #expect(try process.wait() == 78)
+        #expect(process.says("audit.\(try #require(wrong.split(separator: " ").first))"))
+    }
+
     private static func isTraced(_ pid: Int32) throws -> Bool {
         let tasks = try FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/task")
         return tasks.allSatisfy { task in

@@ -37,6 +37,8 @@ type = "credential"
 operators = [$uid]
 [audit]
 directory = "$home/audit"
+preallocate = false
+reserve_bytes = 1048576
 [broker]
 socket = "$run/broker.sock"
 user = "$uid"

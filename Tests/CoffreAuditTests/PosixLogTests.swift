@@ -169,6 +169,41 @@ import Testing
         #expect(throws: AuditError.self) { try folder.open() }
     }
 
+    @Test(arguments: ["keys/log.keys", "keys/epoch.key"], [0o644, 0o640, 0o604] as [mode_t])
+    func aKeyFileThatOthersMayReadIsRefusedWithASentence(name: String, mode: mode_t) throws {
+        let folder = try Folder()
+        try folder.open().close()
+        chmod(folder.log + "/" + name, mode)
+        #expect {
+            try folder.open()
+        } throws: { error in
+            (error as? AuditError)?.message.contains("chmod 600") == true
+        }
+        chmod(folder.log + "/" + name, 0o600)
+        try folder.open().close()
+    }
+
+    /// A program that the daemon starts gets no descriptor of the log, hence no share of its lock.
+    @Test func aChildOfTheWriterHoldsNothingOfTheLog() throws {
+        let folder = try Folder()
+        let log = try folder.open()
+        let child = Process()
+        child.executableURL = URL(filePath: "/bin/cat")
+        let input = Pipe()
+        child.standardInput = input
+        child.standardOutput = FileHandle.nullDevice
+        try child.run()
+        let descriptors = "/proc/\(child.processIdentifier)/fd"
+        let held = try FileManager.default.contentsOfDirectory(atPath: descriptors).compactMap {
+            try? FileManager.default.destinationOfSymbolicLink(atPath: descriptors + "/" + $0)
+        }
+        #expect(!held.contains { $0.hasPrefix(folder.log) })
+        log.close()
+        try folder.open().close()
+        try input.fileHandleForWriting.close()
+        child.waitUntilExit()
+    }
+
     @Test func aHardLinkInPlaceOfASegmentIsRefused() throws {
         let folder = try Folder()
         let log = try folder.open()

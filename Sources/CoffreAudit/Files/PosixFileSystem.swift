@@ -111,6 +111,9 @@ package final class PosixFileSystem: LogFileSystem {
                 throw FileFailure(call: "open (the file has a second name)", path: full(path), errno: EMLINK)
             }
             try checkOwner(file.descriptor, path)
+            guard parentFolder(of: path) != "keys" || status.st_mode & 0o077 == 0 else {
+                throw FileFailure(call: "open (others may read it; chmod 600)", path: full(path), errno: EPERM)
+            }
         }
         return file
     }

@@ -26,6 +26,8 @@ package struct AuditHealth: Sendable, Equatable {
     package let checkpointFailure: AuditError?
     /// What is left on the disk, and what is set aside there.
     package let disk: DiskReport
+    /// Why the tiles of the tree could not be brought up to date; nil when they could.
+    package let treeFailure: AuditError?
 
     package init(
         isWritable: Bool,
@@ -37,9 +39,11 @@ package struct AuditHealth: Sendable, Equatable {
         indexSize: UInt64,
         indexFailure: AuditError?,
         checkpointFailure: AuditError?,
-        disk: DiskReport
+        disk: DiskReport,
+        treeFailure: AuditError?
     ) {
         self.disk = disk
+        self.treeFailure = treeFailure
         self.indexSize = indexSize
         self.indexFailure = indexFailure
         self.epoch = epoch
@@ -73,6 +77,8 @@ package final class AuditLog: Sendable {
     private let housekeepingThread: PeriodicThread?
     private let disk: DiskWatch
     private let diskThread: PeriodicThread?
+    private let tiles: TileKeeper
+    private let tileThread: PeriodicThread?
     private let subjects: SubjectTable
     private let keys: LogKeys
     private let epochs: EpochKeys
@@ -117,6 +123,11 @@ package final class AuditLog: Sendable {
         self.disk = disk
         diskThread = try configuration.space.lookMilliseconds.map { milliseconds throws(AuditError) in
             try PeriodicThread(every: Int32(clamping: milliseconds)) { disk.look { thread.queue.push($0) } }
+        }
+        let tiles = TileKeeper(configuration.fileSystem)
+        self.tiles = tiles
+        tileThread = try configuration.tileMilliseconds.map { milliseconds throws(AuditError) in
+            try PeriodicThread(every: Int32(clamping: milliseconds)) { tiles.catchUp(to: thread.current.frontier) }
         }
         for card in subjects.interrupted { _ = thread.queue.push(subjects.record(card)) }
     }
@@ -239,7 +250,8 @@ package final class AuditLog: Sendable {
             indexSize: index.current.size,
             indexFailure: index.current.failure,
             checkpointFailure: checkpoint.failure,
-            disk: disk.report
+            disk: disk.report,
+            treeFailure: tiles.failure
         )
     }
 
@@ -252,9 +264,11 @@ package final class AuditLog: Sendable {
     /// May be called more than once; later appends fail with `.closed`.
     package func close() {
         index.stop()
+        tiles.stop()
         indexThread?.stop()
         housekeeping.stop()
         housekeepingThread?.stop()
+        tileThread?.stop()
         checkpointThread?.stop()
         diskThread?.stop()
         disk.prepareToStop { [queue = thread.queue] in queue.push($0) }

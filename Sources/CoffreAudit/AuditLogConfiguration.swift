@@ -41,6 +41,8 @@ package struct AuditLogConfiguration: Sendable {
     package var space: SpaceSettings
     /// Hears what operators must know of the disk, on the watch's thread.
     package var onDisk: @Sendable (DiskNotice) -> Void
+    /// How often the tiles of the tree are brought up to date; nil keeps none. Default 1000.
+    package var tileMilliseconds: Int?
     package var clock: any LogClock
     package var fileSystem: any LogFileSystem
 
@@ -60,6 +62,7 @@ package struct AuditLogConfiguration: Sendable {
         housekeepingMilliseconds: Int? = nil,
         space: SpaceSettings = .none,
         onDisk: @escaping @Sendable (DiskNotice) -> Void = { _ in },
+        tileMilliseconds: Int? = 1000,
         deliver: @escaping Delivery = { run in run() }
     ) {
         self.directory = directory
@@ -75,6 +78,7 @@ package struct AuditLogConfiguration: Sendable {
         self.housekeepingMilliseconds = housekeepingMilliseconds
         self.space = space
         self.onDisk = onDisk
+        self.tileMilliseconds = tileMilliseconds
         self.clock = clock ?? SystemClock()
         self.fileSystem = fileSystem ?? PosixFileSystem(root: directory, group: group)
         self.deliver = deliver

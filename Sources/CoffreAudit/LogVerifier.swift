@@ -71,8 +71,14 @@ package struct LogVerifier: Sendable {
         try files.prepareRoot(create: false)
         var report = VerificationReport()
         do throws(FileFailure) {
+            // Before the records: what tiles cover is there by then, however fast the log grows.
+            let tiles = try TileCheck(files)
             guard let plan = try plan(&report) else { return report }
-            report = try VerificationRun(plan, files).finish(report, jobs: jobs, progress, visit, pruned)
+            let run = VerificationRun(plan, files)
+            report = try run.finish(report, jobs: jobs, progress, visit, pruned)
+            if report.isValid, let finding = try tiles.finding(run.tileRoots, size: report.records) {
+                report.findings.append(finding)
+            }
         } catch {
             throw error.asAuditError
         }

@@ -60,7 +60,8 @@ enum TestLog {
             clock: clock,
             fileSystem: disk,
             space: space,
-            onDisk: onDisk
+            onDisk: onDisk,
+            tileMilliseconds: nil
         )
     }
 

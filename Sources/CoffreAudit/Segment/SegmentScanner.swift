@@ -28,6 +28,8 @@ struct SegmentScanner: ~Copyable {
     private(set) var lastOperation: AuditOperation?
     /// Bytes of good lines, line feeds included.
     private(set) var goodBytes = 0
+    /// What the tiles fold to whose last record was read.
+    private(set) var tileRoots: [Tile: Digest] = [:]
     private var rawHash = SHA256()
     private var form = RecordForm()
     private var expected: ExpectedRoots
@@ -119,7 +121,7 @@ struct SegmentScanner: ~Copyable {
             if let reason = expected.defect(at: grown) { return reason }
         }
         leaf = lineHash
-        frontier.append(leaf: lineHash)
+        appendToTree(lineHash)
         if let generation = form.generation, form.phase == .outcome {
             self.generation = max(self.generation ?? 0, generation)
         }
@@ -131,6 +133,18 @@ struct SegmentScanner: ~Copyable {
             tally.add(connector: ExactName(unescaping: UnsafeRawBufferPointer(rebasing: line[connector])))
         }
         return nil
+    }
+
+    private mutating func appendToTree(_ leaf: Digest) {
+        // One record in 65,536 may complete a tile.
+        guard frontier.size & 0xffff == 0xffff else { return frontier.append(leaf: leaf) }
+        let last = frontier.size
+        var roots: [Tile: Digest] = [:]
+        frontier.append(subtree: leaf, level: 0) { level, hash in
+            guard level >= 2 * Tile.height, level % Tile.height == 0 else { return }
+            roots[Tile(level: level / Tile.height - 1, index: last >> UInt64(level))] = hash
+        }
+        tileRoots.merge(roots) { $1 }
     }
 
     /// What the seal of this segment must say; nil while it holds no record.

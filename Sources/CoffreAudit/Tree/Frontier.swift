@@ -43,16 +43,26 @@ package struct Frontier: Sendable, Equatable {
     package mutating func append(leaf: Digest) { append(subtree: leaf, level: 0) }
 
     /// Appends 2^`level` leaves by the hash of their perfect subtree, which must begin at a multiple of its size.
-    mutating func append(subtree: Digest, level: Int) {
+    mutating func append(subtree: Digest, level: Int) { append(subtree: subtree, level: level) { _, _ in } }
+
+    /// As ``append(subtree:level:)``, and shows the hash of each perfect subtree that is complete now.
+    @inline(__always)
+    mutating func append(subtree: Digest, level: Int, completed: (_ level: Int, Digest) -> Void) {
         var merged = subtree
         var bits = size >> UInt64(level)
+        var height = level
         while bits & 1 == 1, let left = hashes.popLast() {
             merged = TreeHash.node(left, merged)
             bits >>= 1
+            height += 1
+            completed(height, merged)
         }
         hashes.append(merged)
         size += 1 << UInt64(level)
     }
+
+    /// Of ``hashes``: 2^level leaves each.
+    var levels: [Int] { (0..<64).reversed().filter { size >> UInt64($0) & 1 == 1 } }
 
     /// The RFC 6962 root; of the empty tree, SHA-256 of nothing.
     package var root: Digest {

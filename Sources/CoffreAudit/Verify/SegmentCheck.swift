@@ -11,6 +11,8 @@ struct SegmentCheck {
         var lastTime: RecordTime?
         /// Records of the segment that are good.
         var records: UInt64 = 0
+        /// What the tiles fold to whose last record it holds.
+        var tileRoots: [Tile: Digest] = [:]
         var finding: VerificationReport.Finding?
     }
 
@@ -57,7 +59,8 @@ struct SegmentCheck {
             end: scanner.frontier,
             firstTime: scanner.firstTime,
             lastTime: scanner.firstTime == nil ? nil : scanner.lastTime,
-            records: scanner.frontier.size - task.start.frontier.size
+            records: scanner.frontier.size - task.start.frontier.size,
+            tileRoots: scanner.tileRoots
         )
         func found(_ file: String, _ record: UInt64?, _ reason: String) -> Outcome {
             outcome.finding = .init(file: file, record: record, reason: reason)

@@ -18,6 +18,7 @@ final class VerificationRun: Sendable {
         var pruned: [(index: Int, records: UInt64)] = []
         var records: UInt64 = 0
         var segments = 0
+        var tileRoots: [Tile: Digest] = [:]
     }
 
     private let state: Mutex<State>
@@ -47,6 +48,9 @@ final class VerificationRun: Sendable {
         for helper in helpers { helper.join() }
         return try state.withLock { state throws(FileFailure) in try complete(report, state) }
     }
+
+    /// What the tiles fold to, of those whose last record was read.
+    var tileRoots: [Tile: Digest] { state.withLock(\.tileRoots) }
 
     private func work(
         _ progress: ((VerifyProgress) -> Void)?,
@@ -109,6 +113,7 @@ final class VerificationRun: Sendable {
         state.withLock { state in
             state.records += outcome.records
             state.segments += 1
+            state.tileRoots.merge(outcome.tileRoots) { $1 }
             if let time = outcome.firstTime, state.first.map({ $0.index > index }) ?? true {
                 state.first = (index, time)
             }

@@ -174,6 +174,7 @@ extension Vault {
             "checkpoint_size": .integer(health.checkpointSize), "epoch": .integer(health.epoch),
             "index_size": .integer(health.indexSize),
             "index_error": health.indexFailure.map { .string($0.message) } ?? .null,
+            "tree_error": health.treeFailure.map { .string($0.message) } ?? .null,
             "checkpoint_error": health.checkpointFailure.map { .string($0.message) } ?? .null,
             "disk": diskStatus(health.disk),
         ])

@@ -110,6 +110,13 @@ let package = Package(
         ),
 
         .target(name: "CoffreTestSupport", path: "Tests/CoffreTestSupport", swiftSettings: base),
+        // Writes logs under a real process whose system calls are made to fail.
+        .executableTarget(
+            name: "coffre-log-driver",
+            dependencies: ["CoffreAudit"],
+            path: "Tests/coffre-log-driver",
+            swiftSettings: base
+        ),
     ]
         + [
             ("CoffreWireTests", ["CoffreWire", "CoffreCrypto"]),

@@ -104,7 +104,7 @@ struct BundleTests {
         #expect(made.status == 0, "\(made.output)")
 
         let key = daemon.auditFolder + "/log.vkey"
-        let verifier = try Self.foreignVerifier(daemon.folder)
+        let verifier = try GoProgram.path("verify_bundle")
         let verdict = try RunningProcess.run(verifier, [key, bundle, "mutate"], timeout: 300)
         #expect(verdict.status == 0 && verdict.output.hasPrefix("valid"), "\(verdict.output)")
 
@@ -116,22 +116,6 @@ struct BundleTests {
         #expect(try Self.coffre(plain).status == 0)
         let unproven = try Self.check(without, key: key, ["--kept", kept])
         #expect(unproven.status == 1 && unproven.output.contains("--previous"))
-    }
-
-    /// Go's own checksum database code.
-    private static func foreignVerifier(_ folder: TestFolder) throws -> String {
-        let verifier = folder.file("verify_bundle")
-        let build = try RunningProcess.run(
-            "/usr/bin/env",
-            ["go", "build", "-o", verifier, PackageFolder.path + "/Tests/Scripts/verify_bundle.go"],
-            environment: [
-                "PATH": "/usr/bin:/bin", "GO111MODULE": "off", "GOPATH": "/usr/share/gocode",
-                "GOCACHE": folder.file("go"),
-            ],
-            timeout: 300
-        )
-        try #require(build.status == 0, "\(build.output)")
-        return verifier
     }
 
     /// A clock that somebody else moves.
@@ -180,7 +164,11 @@ struct BundleTests {
         #expect(verdict.status == 0 && verdict.output.contains("VALID"), "\(verdict.output)")
         let names = try RunningProcess.run("/usr/bin/tar", ["tf", bundle]).output
         #expect(names.split(separator: "\n").count { $0.contains("/epochs/") } == 4)
-        let foreign = try RunningProcess.run(try Self.foreignVerifier(folder), [key, bundle, "mutate"], timeout: 300)
+        let foreign = try RunningProcess.run(
+            try GoProgram.path("verify_bundle"),
+            [key, bundle, "mutate"],
+            timeout: 300
+        )
         #expect(foreign.status == 0 && foreign.output.hasPrefix("valid"), "\(foreign.output)")
         let script = PackageFolder.path + "/Tests/Scripts/mutate_bundle.py"
         let verifier = PackageFolder.path + "/Sources/coffre/Audit/Export/Bundle/verify.py"

@@ -6,7 +6,7 @@ usage: verify_log.py FOLDER...     prints one JSON object per folder; exit statu
 Written from the format page (AuditLog), not from the program: strict form of each line, numbers, hash chain,
 RFC 6962 tree, the checkpoint, and for each sealed segment the note with both Ed25519 signatures.
 """
-import base64, collections, hashlib, json, os, re, sys, unicodedata
+import base64, collections, datetime, hashlib, json, os, re, sys, unicodedata
 
 OUTCOMES = ("granted", "denied", "error", "rate_limited")
 NEEDED = {"_p": str, "_s": int, "_t": str, "boot": str, "cid": (str, dict), "mono": int, "out": dict, "ph": str,
@@ -135,6 +135,13 @@ def strict(data):
     return value
 
 
+def is_date(text):
+    try:
+        return datetime.datetime.fromisoformat(text).year >= 1970
+    except ValueError:
+        return False
+
+
 def record(line, number, previous):
     check(len(line) <= 16384, "longer than 16384 bytes")
     try:
@@ -145,8 +152,12 @@ def record(line, number, previous):
     check(set(NEEDED) <= set(value) <= set(kinds), "fields")
     check(all(isinstance(v, kinds[k]) and not isinstance(v, bool) for k, v in value.items()), "kinds")
     check(value["v"] == 1 and value["ph"] in ("single", "intent", "outcome"), "version or phase")
-    check(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", value["_t"]), "time")
-    check(re.fullmatch(r"[0-9a-f]{32}", value["boot"]) and value["mono"] >= 0, "boot or mono")
+    check(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", value["_t"], re.ASCII), "time")
+    check(is_date(value["_t"][:-1]), "no such date")
+    check(re.fullmatch(r"[0-9a-f]{32}", value["boot"]) and min(value["mono"], value.get("gen", 0)) >= 0,
+          "boot, mono or gen")
+    check(all(type(number) is int for number in value.get("ref", [])), "ref")
+    check(type(value["out"].get("us", 0)) is int, "us")
     out, what, who, why = value["out"], value["what"], value["who"], value.get("why", {})
     check(out.get("code") in OUTCOMES and set(out) <= {"code", "err", "us"} and what.get("op") in OPERATIONS, "op")
     check(set(what) <= set(WHAT) and set(who) <= set(WHO) and set(why) <= set(WHY), "inner fields")
@@ -157,10 +168,29 @@ def record(line, number, previous):
 
 
 # The tree (RFC 6962, section 2.1)
-def grow(frontier, size, leaf):
+def grow(frontier, size, leaf, rows):
+    """Also keeps the hashes that tiles hold, by level and index."""
+    number, level = size, 0
     while size & 1:
-        leaf, size = sha(b"\x01" + frontier.pop() + leaf), size >> 1
+        leaf, size, level = sha(b"\x01" + frontier.pop() + leaf), size >> 1, level + 1
+        if level % 8 == 0:
+            rows[level // 8, number >> level] = leaf
     frontier.append(leaf)
+
+
+def check_tiles(folder, paths, rows, first, size):
+    """The tiles (C2SP tlog-tiles) that are there; `first` is the first record that was read."""
+    for path in paths:
+        match = re.fullmatch(r"([1-6])/((?:x\d{3}/)*\d{3})", os.path.relpath(path, os.path.join(folder, "tree")))
+        check(match and not match[2].startswith("x000"), path, None, "not a full tile of the log")
+        level, index = int(match[1]), int(re.sub("[x/]", "", match[2]))
+        begin, width, data = index << 8 * (level + 1), 1 << 8 * level, read(path)
+        check(begin + 256 * width <= size, path, size, "it covers more records than there are")
+        for place in range(256):
+            mine = rows.get((level, 256 * index + place))
+            held = data[32 * place:32 * place + 32]
+            check(held == mine or mine is None and begin + place * width < first, path, begin, "not the tree's hashes")
+        check(len(data) == 8192, path, begin, "its length")
 
 
 def root(frontier):
@@ -306,6 +336,8 @@ def walk(folder, state):
     names = keys(read(os.path.join(folder, "log.vkey")))
     epochs = Epochs(folder, names)
     head = checkpoint(folder, epochs)
+    tiles = sorted(os.path.join(base, name) for base, _, files in os.walk(os.path.join(folder, "tree"))
+                   for name in files if not name.endswith(".new"))
     ends = {seal["index"]: seal for seal in epochs.seals}
     roots = {seal["size"]: seal["root"] for seal in epochs.seals}
     found = {}
@@ -320,7 +352,7 @@ def walk(folder, state):
             check(match[2] not in entry, path, None, "two segments with one number")
             entry[match[2]] = path
     check(found, "seg", 0, "there is no segment")
-    frontier, previous, number, generation = [], bytes(32), 0, None
+    frontier, previous, number, generation, rows = [], bytes(32), 0, None, {}
     for first in sorted(found):
         entry = found[first]
         check("jsonl" in entry, str(first), first, "a seal without its segment")
@@ -352,7 +384,7 @@ def walk(folder, state):
                 generation = max(generation or 0, value["gen"])
             times_seen.append(value["_t"])
             last_operation, previous = value["what"]["op"], sha(b"\x00" + line)
-            grow(frontier, number, previous)
+            grow(frontier, number, previous, rows)
             number += 1
             state.update(records=number, root=b64(root(frontier)))
             check(not head or head[0] != number or head[1] == state["root"], path, number - 1, "another history")
@@ -381,6 +413,7 @@ def walk(folder, state):
         check(signed_text == expected, entry["seal"], first, "the records are not the ones that were sealed")
     check(not ends, "epochs", number, "an epoch ends after the log")
     check(not head or head[0] <= number, "checkpoint", number, "it covers more records than there are")
+    check_tiles(folder, tiles, rows, 0, number)
 
 
 if __name__ == "__main__":

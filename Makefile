@@ -16,7 +16,7 @@ TEST_ENVIRONMENT = COFFRE_TEST_BAO="$(CURDIR)/$(VENV)/bin/bao" \
 
 # One build at a time, whatever -j says.
 .NOTPARALLEL:
-.PHONY: help run test install deps test-deps build debug lint units bench soak clean
+.PHONY: help run test install deps test-deps build driver debug lint units bench soak clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -24,7 +24,7 @@ help: ## this list
 run: deps build ## start an evaluation vault in the foreground; Ctrl-C stops it
 	@Tests/Scripts/run.sh
 
-test: test-deps lint build debug units ## install what tests need, build, run everything
+test: test-deps lint build driver debug units ## install what tests need, build, run everything
 	@echo "== unit tests"
 	@$(TEST_ENVIRONMENT) swift test --skip-build --skip '^IntegrationTests\.'
 	@echo "== integration tests, one after another: real daemons, servers, clients and a real systemd"
@@ -41,6 +41,10 @@ build: ## release binaries with the Swift runtime inside
 	    echo "== release build: $$product (the first takes minutes)"; \
 	    swift build -c release --static-swift-stdlib --product $$product; \
 	done
+
+driver:
+	@echo "== release build: coffre-log-driver, which tests run by the ten thousand"
+	swift build -c release --static-swift-stdlib --product coffre-log-driver
 
 debug:
 	@echo "== debug build with tests (the first takes minutes)"
@@ -82,7 +86,9 @@ install: ## put everything in place below DESTDIR
 bench: test-deps build ## measure against OpenBao on this machine
 	@$(VENV)/bin/python Tests/Scripts/bench.py --bao $(VENV)/bin/bao --release $(RELEASE)
 
-soak: test-deps ## long runs: thread sanitizer over everything
+soak: test-deps build driver debug ## long runs: every bit and call of larger logs, thread sanitizer over everything
+	$(TEST_ENVIRONMENT) COFFRE_SOAK=1 COFFRE_SOAK_RECORDS=$(or $(RECORDS),300) \
+	    swift test --skip-build --no-parallel --filter 'LogTortureTests|VerifierTests|ParserDifferentialTests'
 	swift test --sanitize=thread --scratch-path .build-soak
 
 clean: ## remove what was built

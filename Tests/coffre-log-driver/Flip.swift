@@ -50,7 +50,8 @@ final class HeldFiles: LogFileSystem {
         let disk = PosixFileSystem(root: folder, isReader: true)
         do throws(AuditError) { try disk.prepareRoot(create: false) } catch { Driver.fail(error.message, 66) }
         var files: [String: [UInt8]] = [:]
-        var left = try disk.names(in: "").filter { ["log.vkey", "checkpoint", "epochs", "seg", "tree"].contains($0) }
+        let looked = ["log.vkey", "checkpoint", "epochs", "seg", "tree", "pruned", "hold", "erased"]
+        var left = try disk.names(in: "").filter { looked.contains($0) }
         while let path = left.popLast() {
             do throws(FileFailure) {
                 left += try disk.names(in: path).filter { !$0.hasSuffix(".new") }.map { "\(path)/\($0)" }
@@ -79,7 +80,9 @@ final class HeldFiles: LogFileSystem {
     func makeFolder(_ path: String, isPrivate: Bool) throws(FileFailure) { throw Self.readOnly }
     func create(_ path: String, isPrivate: Bool) throws(FileFailure) -> any LogFile { throw Self.readOnly }
     func rename(_ path: String, to target: String) throws(FileFailure) { throw Self.readOnly }
+    func renameNew(_ path: String, to target: String) throws(FileFailure) { throw Self.readOnly }
     func remove(_ path: String) throws(FileFailure) { throw Self.readOnly }
+    func space() throws(FileFailure) -> DiskSpace { throw Self.readOnly }
     func syncFolder(_ path: String) throws(FileFailure) { throw Self.readOnly }
 
     func open(_ path: String, writable: Bool) throws(FileFailure) -> any LogFile {

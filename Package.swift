@@ -18,6 +18,8 @@ let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "
 let signals: Target.Dependency = .product(name: "UnixSignals", package: "swift-service-lifecycle")
 let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 let toml: Target.Dependency = .product(name: "TOMLKit", package: "TOMLKit")
+let httpClient: Target.Dependency = .product(name: "AsyncHTTPClient", package: "async-http-client")
+let nioSSL: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
 
 let package = Package(
     name: "coffre",
@@ -33,9 +35,12 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
         .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
     ],
     targets: [
-        // System libraries. Only CoffreCrypto lists COpenSSL (libcrypto) and CSodium; only CoffreConnectors lists CPostgres.
+        // System libraries. Only CoffreCrypto lists COpenSSL (libcrypto) and CSodium; only CoffreConnectors lists CPostgres,
+        // and what speaks to a network.
         .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CSodium", pkgConfig: "libsodium", providers: [.apt(["libsodium-dev"])]),
         .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
@@ -77,7 +82,7 @@ let package = Package(
         ),
         .target(
             name: "CoffreConnectors",
-            dependencies: ["CoffreWire", "CoffreCrypto", "CPostgres"],
+            dependencies: ["CoffreWire", "CoffreCrypto", "CPostgres", httpClient, nioSSL, nioCore, nioPosix, nioHTTP1],
             swiftSettings: library
         ),
 

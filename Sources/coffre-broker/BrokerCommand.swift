@@ -74,7 +74,7 @@ struct BrokerCommand: ParsableCommand {
                 listener: try listener ?? UnixFrameListener.bind(path: configuration.socket),
                 coffredUID: configuration.coffredUID,
                 parked: parked,
-                jobs: PostgresJobs(policy: configuration.policy),
+                jobs: BrokerJobs(policy: configuration.policy, trust: configuration.trust),
                 logger: logger
             )
         } catch let error as UnixFrameError {

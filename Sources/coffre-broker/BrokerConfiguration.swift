@@ -1,5 +1,6 @@
 internal import CoffreConnectors
 internal import CoffreHost
+internal import CoffreWire
 internal import Glibc
 
 /// broker.toml, checked. Every property has the default that coffre-broker(8) names.
@@ -12,6 +13,8 @@ struct BrokerConfiguration: Sendable {
     let coffredUID: UInt32
     /// What `allow` says.
     let policy: EgressPolicy
+    /// Which web and mail servers are believed: `tls_minimum`, `ca_file`.
+    let trust: WebTrust
     /// The one folder with SQLite files; empty means none.
     let sqliteDirectory: String
 
@@ -31,6 +34,7 @@ struct BrokerConfiguration: Sendable {
             throw file.error("sqlite_directory", "takes an absolute path, or \"\" for none")
         }
         sqliteDirectory = folder
+        trust = try Self.trust(&file)
         try file.finish()
         do throws(EgressPolicyError) {
             policy = try EgressPolicy(allow: allow)
@@ -42,6 +46,44 @@ struct BrokerConfiguration: Sendable {
         } catch {
             throw file.error("coffred_user", "names no user: \(error.message)")
         }
+    }
+
+    private static func trust(_ file: inout ConfigurationFile) throws(ConfigurationError) -> WebTrust {
+        let minimum: BrokerJob.MinimumTLS
+        switch try file.text("tls_minimum") ?? "1.3" {
+        case "1.3": minimum = .tls13
+        case "1.2": minimum = .tls12
+        default: throw file.error("tls_minimum", "takes \"1.3\" or \"1.2\"")
+        }
+        let certificates = try path(&file, "ca_file").map { path throws(ConfigurationError) in
+            guard let bytes = Self.contents(of: path) else {
+                throw file.error("ca_file", "names a file that cannot be read, or is larger than 1 MiB: \(path)")
+            }
+            return bytes
+        }
+        do throws(WebTrust.Failure) {
+            return try WebTrust(minimumTLS: minimum, certificates: certificates)
+        } catch {
+            throw file.error("ca_file", error.message)
+        }
+    }
+
+    private static func contents(of path: String) -> [UInt8]? {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return nil }
+        defer { close(descriptor) }
+        var bytes = [UInt8](repeating: 0, count: (1 << 20) + 1)
+        var count = 0
+        while count < bytes.count {
+            let got = bytes.withUnsafeMutableBytes {
+                read(descriptor, $0.baseAddress?.advanced(by: count), $0.count - count)
+            }
+            if got < 0, errno == EINTR { continue }
+            guard got >= 0 else { return nil }
+            if got == 0 { return Array(bytes[..<count]) }
+            count += got
+        }
+        return nil
     }
 
     private static func path(

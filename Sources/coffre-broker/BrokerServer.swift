@@ -23,7 +23,7 @@ final class BrokerServer: Sendable {
     private let listener: UnixFrameListener
     private let coffredUID: UInt32
     private let parked: ParkedAnswers
-    private let jobs: PostgresJobs
+    private let jobs: BrokerJobs
     private let logger: Logger
     private let workers = WorkerThreads(limit: BrokerServer.threads)
     private let state: Mutex<State>
@@ -32,7 +32,7 @@ final class BrokerServer: Sendable {
         listener: UnixFrameListener,
         coffredUID: UInt32,
         parked: ParkedAnswers,
-        jobs: PostgresJobs,
+        jobs: BrokerJobs,
         logger: Logger
     ) {
         self.listener = listener
@@ -152,7 +152,7 @@ final class BrokerServer: Sendable {
     ) {
         do throws(BrokerWireError) {
             // Judged before it is queued; decoded again by the thread that does it.
-            _ = try BrokerJobView(decoding: body)
+            _ = try BrokerWork(decoding: body)
         } catch {
             logger.warning("refused a job", metadata: ["job": "\(id)", "reason": "\(error.message)"])
             return send(.plain(.failed(BrokerFailure(.malformed))), id, connection)
@@ -173,15 +173,15 @@ final class BrokerServer: Sendable {
     private func perform(_ id: BrokerJobID, _ body: SharedSecret) {
         let begin = ContinuousClock.now
         guard state.withLock({ $0.table.mayBegin(id) }) else { return }
-        let (answer, kind, publicKey) = body.withBytes { bytes -> (BrokerAnswer, String, [UInt8]) in
+        let (answer, kind, publicKey) = body.withBytes { bytes -> (BrokerAnswer, String, [UInt8]?) in
             do throws(BrokerWireError) {
-                let view = try BrokerJobView(decoding: bytes)
-                return (jobs.perform(view), "\(view.job.kind)", view.job.publicKey)
+                let work = try BrokerWork(decoding: bytes)
+                return (jobs.perform(work), work.name, work.publicKey)
             } catch {
-                return (.failed(BrokerFailure(.malformed)), "none", [])
+                return (.failed(BrokerFailure(.malformed)), "none", nil)
             }
         }
-        let isParked = park(answer, for: id, to: publicKey)
+        let isParked = publicKey.map { park(answer, for: id, to: $0) } ?? false
         logger.info(
             "did a job",
             metadata: [
@@ -253,6 +253,7 @@ final class BrokerServer: Sendable {
     private static func outcome(_ answer: BrokerAnswer) -> String {
         switch answer {
         case .done: "done"
+        case .replied(let reply): "replied \(reply.status)"
         case .failed(let failure): failure.sqlState.map { "\(failure.code) \($0)" } ?? "\(failure.code)"
         }
     }

@@ -231,7 +231,7 @@ import Testing
 }
 
 /// A small generator with a fixed sequence (SplitMix64).
-private struct SplitMix: RandomNumberGenerator {
+struct SplitMix: RandomNumberGenerator {
     var state: UInt64
 
     mutating func next() -> UInt64 {

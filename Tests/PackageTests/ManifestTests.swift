@@ -16,7 +16,9 @@ struct ManifestTests {
             "CoffreWire", "CoffreVault", "CoffreAudit", "CoffreCrypto", "CoffreHost", "NIOCore", "NIOPosix",
         ],
         "CoffreClient": ["CoffreWire", "NIOCore", "NIOPosix", "NIOHTTP1"],
-        "CoffreConnectors": ["CoffreWire", "CoffreCrypto", "CPostgres"],
+        "CoffreConnectors": [
+            "CoffreWire", "CoffreCrypto", "CPostgres", "AsyncHTTPClient", "NIOSSL", "NIOCore", "NIOPosix", "NIOHTTP1",
+        ],
         "coffred": [
             "CoffreAPI", "CoffreVault", "CoffreAudit", "CoffreStorage", "CoffreCrypto", "CoffreHost", "CoffreWire",
             "NIOCore", "NIOPosix", "Logging", "ServiceLifecycle", "UnixSignals", "ArgumentParser", "TOMLKit",
@@ -36,6 +38,8 @@ struct ManifestTests {
         "CSystemd": ["CoffreHost"],
         "CZstd": ["CoffreAudit"],
         "CPostgres": ["CoffreConnectors"],
+        "AsyncHTTPClient": ["CoffreConnectors"],
+        "NIOSSL": ["CoffreConnectors"],
         "CoffreConnectors": ["coffre-broker"],
         "CoffreVault": ["CoffreAPI", "coffred"],
         "CoffreAPI": ["coffred"],
@@ -70,7 +74,10 @@ struct ManifestTests {
     @Test(arguments: [
         ("coffred", ["CPostgres", "CoffreConnectors", "CoffreClient", "NIOHTTP1", "NIOSSL", "AsyncHTTPClient"]),
         ("coffre-broker", ["CSQLite", "CoffreStorage", "CoffreAudit", "CoffreVault", "CoffreAPI", "CoffreClient"]),
-        ("coffre", ["CPostgres", "CoffreConnectors", "CoffreVault", "CoffreAPI", "CoffreHost"]),
+        (
+            "coffre",
+            ["CPostgres", "CoffreConnectors", "CoffreVault", "CoffreAPI", "CoffreHost", "NIOSSL", "AsyncHTTPClient"]
+        ),
     ])
     func aProcessReachesNothingOfAnothersTrade(process: String, forbidden: [String]) throws {
         let reachable = try PackageManifest.current.get().reachable(from: process)

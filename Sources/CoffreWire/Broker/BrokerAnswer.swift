@@ -22,6 +22,8 @@ public struct BrokerFailure: Error, Sendable, Equatable {
         case unavailable = 9
         /// The job itself is not valid.
         case malformed = 10
+        /// The server answered what cannot be used: too long, or not in its protocol.
+        case reply = 11
     }
 
     /// The cause.
@@ -52,6 +54,7 @@ public struct BrokerFailure: Error, Sendable, Equatable {
         case .statement: "the server refuses a statement: check the statements of the role"
         case .unavailable: "the server or the broker cannot take work now: try again later"
         case .malformed: "the job is not valid"
+        case .reply: "the server's answer is too long, or not in the protocol that is expected of it"
         }
     }
 }
@@ -62,10 +65,13 @@ public enum BrokerAnswer: Sendable, Equatable {
     case done(serverVersion: String?, tlsVersion: String?, sessionsEnded: Int)
     /// Not done.
     case failed(BrokerFailure)
+    /// A web server has answered.
+    case replied(BrokerReply)
 
     private enum Tag {
         static let done: UInt8 = 1
         static let failed: UInt8 = 2
+        static let replied: UInt8 = 3
         static let serverVersion: UInt8 = 1
         static let tlsVersion: UInt8 = 2
         static let sessionsEnded: UInt8 = 3
@@ -88,6 +94,7 @@ public enum BrokerAnswer: Sendable, Equatable {
             return bytes + [Tag.sessionsEnded] + UInt32(4).bigEndianBytes + count.bigEndianBytes
         case .failed(let failure):
             return [Tag.failed, failure.code.rawValue] + Array((failure.sqlState ?? "").utf8)
+        case .replied(let reply): return [Tag.replied] + reply.encode()
         }
     }
 
@@ -120,6 +127,7 @@ public enum BrokerAnswer: Sendable, Equatable {
             self = .failed(
                 BrokerFailure(code, sqlState: state.isEmpty ? nil : String(decoding: state, as: UTF8.self))
             )
+        case Tag.replied: self = .replied(try BrokerReply(decoding: rest))
         default: throw BrokerWireError(.invalidField, "unknown outcome of a job")
         }
     }

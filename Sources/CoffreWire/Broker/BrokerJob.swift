@@ -165,7 +165,7 @@ public struct BrokerJob: Sendable, Equatable {
         }
     }
 
-    private static func isHostCharacter(_ byte: UInt8) -> Bool {
+    static func isHostCharacter(_ byte: UInt8) -> Bool {
         switch byte {
         case 0x30...0x39, 0x41...0x5a, 0x61...0x7a, 0x2d, 0x2e, 0x3a, 0x5f: true
         default: false

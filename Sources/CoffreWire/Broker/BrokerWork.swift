@@ -1,0 +1,38 @@
+/// What a job frame asks for, told apart by its first field.
+public enum BrokerWork {
+    /// Something in a database.
+    case database(BrokerJobView)
+    /// Hand something to a web server.
+    case post(BrokerPost)
+    /// Send a message.
+    case mail(BrokerMailView)
+
+    /// Reads the body of a job frame.
+    /// - Throws: ``BrokerWireError``.
+    public init(decoding body: UnsafeRawBufferPointer) throws(BrokerWireError) {
+        // The first field is the kind: tag 1, length 1.
+        switch body.count > 5 ? body[5] : 0 {
+        case BrokerPost.kind: self = .post(try BrokerPost(decoding: body))
+        case BrokerMail.kind: self = .mail(try BrokerMailView(decoding: body))
+        default: self = .database(try BrokerJobView(decoding: body))
+        }
+    }
+
+    /// For the journal.
+    public var name: String {
+        switch self {
+        case .database(let view): "\(view.job.kind)"
+        case .post: "post"
+        case .mail: "mail"
+        }
+    }
+
+    /// Whom a parked answer is sealed to; nil when the answer is not kept.
+    public var publicKey: [UInt8]? {
+        guard case .database(let view) = self else { return nil }
+        return view.job.publicKey
+    }
+}
+
+@available(*, unavailable)
+extension BrokerWork: Sendable {}

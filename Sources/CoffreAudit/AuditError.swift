@@ -15,6 +15,8 @@ package enum AuditError: Error, Sendable, Equatable, CustomStringConvertible {
     case nearlyFull(path: String, isRefusing: Bool, freeBytes: Int, freeFiles: Int?)
     /// A write or sync failed in a way that leaves the state of the disk unknown. Final until the next start.
     case failed(reason: String)
+    /// A witness knows more records than there are, or others: the log was rolled back or forked. Final.
+    case contradicted(witness: String, reason: String)
     /// Another process holds the log.
     case alreadyOpen(path: String)
     /// A file or folder is not what it must be; `remedy` says what to type.
@@ -44,6 +46,10 @@ package enum AuditError: Error, Sendable, Equatable, CustomStringConvertible {
             return
                 "the audit log's disk is \(how): \(bytes / 1_048_576) MiB\(few) left below \(path); free space or prune; secrets are refused until then"
         case .failed(let reason): return "the audit log cannot be written: \(reason); restart after checking the disk"
+        case .contradicted(let witness, let reason):
+            return
+                "the audit log contradicts its witness \(witness): \(reason). It was rolled back or forked: keep a copy, "
+                + "call an officer, restore the newest log, or begin a new one under another origin"
         case .alreadyOpen(let path): return "another process writes the audit log at \(path); stop it first"
         case .unsafePath(let path, let problem, let remedy): return "\(path) \(problem); \(remedy)"
         case .invalidRecord(let reason): return "the record cannot be written: \(reason)"

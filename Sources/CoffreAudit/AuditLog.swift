@@ -84,6 +84,7 @@ package final class AuditLog: Sendable {
     private let epochs: EpochKeys
     private let keyLocation: AuditHealth.KeyLocation
     private let deliver: AuditLogConfiguration.Delivery
+    let outsideKeeper: OutsideKeeper
     /// Reads the log's records back.
     package let history: LogHistory
     /// Held until the log is closed, even after a failure.
@@ -129,6 +130,8 @@ package final class AuditLog: Sendable {
         tileThread = try configuration.tileMilliseconds.map { milliseconds throws(AuditError) in
             try PeriodicThread(every: Int32(clamping: milliseconds)) { tiles.catchUp(to: thread.current.frontier) }
         }
+        outsideKeeper = opened.outside
+        try outsideKeeper.start(outsideLog)
         for card in subjects.interrupted { _ = thread.queue.push(subjects.record(card)) }
     }
 
@@ -138,7 +141,7 @@ package final class AuditLog: Sendable {
     ///
     /// Afterwards `daemon.start` is durable and the log is locked against a second writer.
     /// - Throws: ``AuditError``: `.alreadyOpen`, `.unsafePath`, `.damaged` (nothing was changed), `.keysUnavailable`,
-    ///   `.invalidConfiguration`, `.noSpace`, `.failed`, `.system`.
+    ///   `.contradicted`, `.invalidConfiguration`, `.noSpace`, `.failed`, `.system`.
     package static func open(_ configuration: AuditLogConfiguration) throws(AuditError) -> AuditLog {
         try AuditLog(try LogOpener(configuration).open(), configuration: configuration)
     }
@@ -237,6 +240,26 @@ package final class AuditLog: Sendable {
     /// The newest checkpoint that this run has written, a C2SP signed note; nil before the first.
     package var checkpoint: [UInt8]? { checkpoints.current.note }
 
+    /// Who remembers the log outside of it, the strongest first; the journal is the last.
+    package var outside: [OutsideStatus] { outsideKeeper.status }
+
+    /// To be called when the newest checkpoint has been written to the journal.
+    package func checkpointJournalled() { outsideKeeper.journalled(size: checkpoints.current.size) }
+
+    /// The log as those outside touch it.
+    var outsideLog: OutsideContext.Log {
+        let (origin, checkpoints, thread, epochs) = (origin, checkpoints, thread, epochs)
+        return OutsideContext.Log(
+            head: {
+                guard let note = checkpoints.current.note else { return nil }
+                return SignedHead(note: note, origin: origin)
+            },
+            epoch: { epochs.number },
+            append: { _ = thread.queue.push($0) },
+            refuse: { thread.refuse($0) }
+        )
+    }
+
     package var health: AuditHealth {
         let now = thread.current
         let checkpoint = checkpoints.current
@@ -263,6 +286,7 @@ package final class AuditLog: Sendable {
     ///
     /// May be called more than once; later appends fail with `.closed`.
     package func close() {
+        outsideKeeper.stop()
         index.stop()
         tiles.stop()
         indexThread?.stop()

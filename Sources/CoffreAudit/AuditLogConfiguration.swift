@@ -45,6 +45,8 @@ package struct AuditLogConfiguration: Sendable {
     package var tileMilliseconds: Int?
     package var clock: any LogClock
     package var fileSystem: any LogFileSystem
+    /// Who remembers the log's head outside of it.
+    package var outside = OutsideConfiguration()
 
     package init(
         directory: String,

@@ -13,6 +13,7 @@ struct LogOpener {
         let checkpoints: CheckpointWriter
         let disk: DiskWatch
         let lastGeneration: UInt64?
+        let outside: OutsideKeeper
     }
 
     private let configuration: AuditLogConfiguration
@@ -54,7 +55,10 @@ struct LogOpener {
             throw .damaged(segment: LogIdentity.path, record: nil, reason: "it does not name the log's keys")
         }
         let epochs = try epochs(identity, epochKeys)
-        let checkpoint = try signedHead(epochs)
+        let (checkpoint, note) = try signedHead(epochs)
+        let outside = try OutsideKeeper(configuration.outside, files: files, clock: configuration.clock, origin: origin)
+        // Before anything is changed: a log that was rolled back is evidence.
+        try outside.gate(checkpoint, note: note)
         let recovery = LogRecovery(files: files, epochs: epochs, signer: signer, checkpoint: checkpoint)
         let (chain, crashed) = try recovery.run(segments)
         let now = BatchTime(configuration.clock)
@@ -104,7 +108,8 @@ struct LogOpener {
             writer: writer,
             checkpoints: checkpoints,
             disk: disk,
-            lastGeneration: lastGeneration
+            lastGeneration: lastGeneration,
+            outside: outside
         )
     }
 
@@ -126,13 +131,13 @@ struct LogOpener {
     }
 
     /// What the `checkpoint` file says; nil when there is none, as before the first seal.
-    private func signedHead(_ epochs: EpochChain) throws(AuditError) -> Checkpoint? {
+    private func signedHead(_ epochs: EpochChain) throws(AuditError) -> (Checkpoint?, note: [UInt8]?) {
         guard let note = try read(Checkpoint.path, limit: Checkpoint.maximumBytes) else {
             // One is written long before an epoch ends.
             guard epochs.number == 0 else {
                 throw .damaged(segment: Checkpoint.path, record: nil, reason: "it is missing")
             }
-            return nil
+            return (nil, nil)
         }
         guard let checkpoint = Checkpoint(note: note, epochs: epochs) else {
             throw .damaged(
@@ -141,7 +146,7 @@ struct LogOpener {
                 reason: "it is not a checkpoint signed with both keys of this log"
             )
         }
-        return checkpoint
+        return (checkpoint, note)
     }
 
     /// Segments that are not there were pruned. That the proofs are good is for verifiers to say.
@@ -200,6 +205,12 @@ struct LogOpener {
         return wanted
     }
 
+    /// The witnesses at the beginning, by name.
+    private var witnessPolicy: String {
+        let names = configuration.outside.witnesses.map(\.name)
+        return names.isEmpty ? "none" : names.joined(separator: " ")
+    }
+
     private func genesis(_ origin: String, keys: LogKeys, identity: LogIdentity) -> PendingRecord {
         let created = RecordTime(microseconds: configuration.clock.realMicroseconds())
         return .own(
@@ -216,7 +227,7 @@ struct LogOpener {
                 ("random", .text(Hex.encode(Random.bytes(32)))),
                 ("retention", .int(Int64(configuration.retentionMonths))),
                 ("segment", .int(Int64(configuration.segmentBytes))),
-                ("witness", .text("none")),
+                ("witness", .text(witnessPolicy)),
             ]
         )
     }

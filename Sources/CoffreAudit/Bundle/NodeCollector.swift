@@ -13,7 +13,18 @@ struct NodeCollector {
     private var stack: [Digest] = []
     private(set) var size: UInt64 = 0
 
-    init(_ wanted: Set<Place>) { self.wanted = wanted }
+    /// - Parameter frontier: the tree before the first leaf that is appended.
+    init(_ wanted: Set<Place>, after frontier: Frontier = Frontier()) {
+        self.wanted = wanted
+        stack = frontier.hashes
+        size = frontier.size
+        var offset: UInt64 = 0
+        for hash in frontier.hashes {
+            let level = 63 - (frontier.size - offset).leadingZeroBitCount
+            keep(hash, level, offset >> UInt64(level))
+            offset += 1 << UInt64(level)
+        }
+    }
 
     /// The nodes that `proof` asks for.
     static func places(_ proof: (TreeProof.Node<Never>) -> Void) -> Set<Place> {

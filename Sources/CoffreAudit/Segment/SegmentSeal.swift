@@ -79,6 +79,14 @@ struct SegmentSeal: Sendable, Equatable {
         self = seal
     }
 
+    /// Reads a seal without asking who signed it; the caller checks what comes of it.
+    init?(unverified note: [UInt8]) {
+        let lines = note.split(separator: 0x0a, maxSplits: 5, omittingEmptySubsequences: false)
+        guard note.count <= Self.maximumBytes, lines.count == 6, lines[4].isEmpty else { return nil }
+        let text = lines[..<4].flatMap { $0 + [0x0a] }
+        self.init(text: text, origin: String(decoding: lines[0], as: UTF8.self))
+    }
+
     private init?(text: [UInt8], origin: String) {
         let lines = text.split(separator: 0x0a, omittingEmptySubsequences: false)
         guard lines.count == 5 else { return nil }

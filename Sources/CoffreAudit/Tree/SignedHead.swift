@@ -11,6 +11,22 @@ package struct SignedHead: Sendable, Equatable {
     /// The C2SP signed note.
     package let note: [UInt8]
 
+    init(origin: String, size: UInt64, rootHash: String, note: [UInt8]) {
+        self.origin = origin
+        self.size = size
+        self.rootHash = rootHash
+        self.note = note
+    }
+
+    /// Of a note that this log has signed itself.
+    init?(note: [UInt8], origin: String) {
+        let lines = note.split(separator: 0x0a, maxSplits: 3, omittingEmptySubsequences: false)
+        guard lines.count == 4 else { return nil }
+        let text = lines[..<3].flatMap { $0 + [0x0a] }
+        guard let checkpoint = Checkpoint(text: text, origin: origin) else { return nil }
+        self.init(checkpoint, origin: origin, note: note)
+    }
+
     /// Reads it from a log's folder, or from a copy.
     /// - Parameter trustedKeys: the content of `log.vkey` as known from elsewhere; nil trusts the one in the folder.
     /// - Throws: ``AuditError`` `.damaged` when it is not signed by both keys, `.unsafePath`, `.system`,

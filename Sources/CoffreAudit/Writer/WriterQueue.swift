@@ -51,6 +51,14 @@ final class WriterQueue: @unchecked Sendable {  // Every property below is touch
         }
     }
 
+    /// Why nothing is taken any more; nil while the queue is open, or closing as it should.
+    var endedWith: AuditError? {
+        withLock {
+            guard case .ended(let error) = state else { return nil }
+            return error
+        }
+    }
+
     /// Everything that waits, in order; sleeps until there is something.
     /// - Returns: nil once the queue is closing and empty.
     func takeAll() -> [PendingRecord]? {
@@ -80,6 +88,7 @@ final class WriterQueue: @unchecked Sendable {  // Every property below is touch
     func end(_ error: AuditError) -> [PendingRecord] {
         withLock {
             state = .ended(error)
+            pthread_cond_signal(arrived)
             var taken: [PendingRecord] = []
             swap(&taken, &waiting)
             return taken

@@ -69,6 +69,8 @@ final class WriterThread: Sendable {
             publish(start)
             if let failure = start.writer.failure { return finish(failure, start) }
         }
+        // Refused from outside: nothing more is appended, not even that.
+        if let refusal = queue.endedWith { return finish(refusal, start) }
         start.writer.announce(.own(.daemonStop, []))
         start.writer.append([], deliver: serve)
         do throws(AuditError) {
@@ -85,7 +87,7 @@ final class WriterThread: Sendable {
             frontier: start.writer.chain.frontier,
             lastTime: start.writer.chain.lastTime.microseconds,
             uptime: start.writer.chain.uptime.total,
-            failure: start.writer.failure
+            failure: start.writer.failure ?? queue.endedWith
         )
         status.withLock { $0 = now }
     }
@@ -104,6 +106,16 @@ final class WriterThread: Sendable {
 
     private func finish(_ error: AuditError, _ start: Start) {
         status.withLock { $0.failure = error }
+        let waiting = queue.end(error)
+        guard !waiting.isEmpty else { return }
+        let result = BatchResult(waiting[...], failedWith: error)
+        deliver { result.serveCallers() }
+        result.serveLog()
+    }
+
+    /// Takes no record any more: what waits and what comes fails with `error`. A batch that is being written is finished.
+    func refuse(_ error: AuditError) {
+        status.withLock { $0.failure = $0.failure ?? error }
         let waiting = queue.end(error)
         guard !waiting.isEmpty else { return }
         let result = BatchResult(waiting[...], failedWith: error)

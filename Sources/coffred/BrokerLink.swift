@@ -17,6 +17,7 @@ final class BrokerLink: BrokerTransport {
     private typealias Frame = (kind: BrokerFrame.Kind, body: [UInt8])
 
     private final class State {
+        var isStopped = false
         var channel: (any Channel)?
         var connecting: EventLoopFuture<any Channel>?
         var waiting: [BrokerJobID: (promise: EventLoopPromise<Frame>, timer: Scheduled<Void>)] = [:]
@@ -48,6 +49,29 @@ final class BrokerLink: BrokerTransport {
         }
     }
 
+    /// As ``exchange(_:_:body:)``, for threads that may block; never on the event loop.
+    func exchangeBlocking(
+        _ kind: BrokerFrame.Kind,
+        _ id: BrokerJobID,
+        body: SharedSecret
+    ) throws(BrokerTransportError) -> (kind: BrokerFrame.Kind, body: [UInt8]) {
+        do {
+            return try loop.flatSubmit { self.start(kind, id, body) }.wait()
+        } catch let error as BrokerTransportError {
+            throw error
+        } catch {
+            throw BrokerTransportError("\(error)")
+        }
+    }
+
+    /// Lets nobody wait any more: what was asked fails at once, and what is asked from here on too.
+    func stop() {
+        loop.execute {
+            self.state.value.isStopped = true
+            self.closed("coffred is stopping")
+        }
+    }
+
     func acknowledge(_ id: BrokerJobID) async {
         // Lost acknowledgements do no harm: the broker forgets parked answers by itself.
         _ = try? await loop.submit {
@@ -57,6 +81,9 @@ final class BrokerLink: BrokerTransport {
     }
 
     private func start(_ kind: BrokerFrame.Kind, _ id: BrokerJobID, _ body: SharedSecret) -> EventLoopFuture<Frame> {
+        guard !state.value.isStopped else {
+            return loop.makeFailedFuture(BrokerTransportError("coffred is stopping"))
+        }
         let promise = loop.makePromise(of: Frame.self)
         let timer = loop.scheduleTask(in: Self.patience) {
             self.fail(id, BrokerTransportError("the broker did not answer in time"))

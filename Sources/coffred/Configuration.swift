@@ -37,6 +37,8 @@ struct Configuration: Sendable {
     var brokerSocket = "/run/coffre-broker/broker.sock"
     /// User that must be behind the broker's socket.
     var brokerUser = "coffre-broker"
+    /// Who remembers the log's head outside of this host.
+    var witness = WitnessSettings()
     var logLevel = "info"
 
     /// - Parameter stateDirectory: `$STATE_DIRECTORY` when the service manager set it.
@@ -89,6 +91,7 @@ struct Configuration: Sendable {
         }
         brokerSocket = try Self.path(&file, "broker.socket") ?? brokerSocket
         brokerUser = try file.text("broker.user") ?? brokerUser
+        witness = try WitnessSettings(&file)
         if let level = try file.text("telemetry.log_level") {
             guard ["debug", "info", "notice", "warning", "error"].contains(level) else {
                 throw file.error("telemetry.log_level", "takes debug, info, notice, warning or error")

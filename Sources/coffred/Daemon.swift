@@ -31,6 +31,7 @@ struct Daemon {
         let store: SQLiteStore
         let audit: AuditLog
         let vault: Vault
+        let broker: BrokerLink
     }
 
     /// Runs until SIGTERM or SIGINT. - Throws: ``StartFailure``.
@@ -77,6 +78,7 @@ struct Daemon {
         }
         await parts.vault.shutDown()
         parts.store.close()
+        parts.broker.stop()
         parts.audit.close()
         if let failure { throw failure }
         logger.notice("stopped")
@@ -98,14 +100,15 @@ struct Daemon {
         } catch {
             throw StartFailure(message: error.message, status: 1)
         }
-        let audit = try openLog(deliver)
+        let broker = BrokerLink(path: configuration.brokerSocket, expectedUID: brokerUID(), loop: loop)
+        let audit = try openLog(deliver, outside: try outside(broker))
         let vault = Vault(
             configuration: try vaultConfiguration(),
             executor: EventLoopSerialExecutor(loop),
             audit: audit,
             barrier: barrier,
             sealStore: sealStore,
-            broker: BrokerLink(path: configuration.brokerSocket, expectedUID: brokerUID(), loop: loop),
+            broker: broker,
             clock: VaultClock(
                 now: { Timestamp(nanoseconds: Int64(clamping: WallClock.now())) },
                 monotonic: { MonotonicTime.now() }
@@ -115,10 +118,13 @@ struct Daemon {
                 logger.log(level: isError ? .error : .info, "\(message)", metadata: metadata)
             }
         )
-        return Parts(loop: loop, store: store, audit: audit, vault: vault)
+        return Parts(loop: loop, store: store, audit: audit, vault: vault, broker: broker)
     }
 
-    private func openLog(_ deliver: @escaping AuditLogConfiguration.Delivery) throws -> AuditLog {
+    private func openLog(
+        _ deliver: @escaping AuditLogConfiguration.Delivery,
+        outside: OutsideConfiguration
+    ) throws -> AuditLog {
         let credentials = CredentialsDirectory.fromEnvironment()
         var keys = AuditLogConfiguration.KeyMaterial.file
         if let credentials, credentials.contains("coffre.audit") {
@@ -126,25 +132,25 @@ struct Daemon {
         }
         let group = (try? ServiceUsers.group(named: "coffre-audit")) == nil ? nil : "coffre-audit"
         do {
-            return try AuditLog.open(
-                AuditLogConfiguration(
-                    directory: configuration.auditDirectory,
-                    origin: configuration.origin.isEmpty ? Self.defaultOrigin : configuration.origin,
-                    softwareVersion: Release.version,
-                    keys: keys,
-                    segmentBytes: configuration.segmentBytes,
-                    retentionMonths: configuration.retentionMonths,
-                    group: geteuid() == 0 || isMember(of: group) ? group : nil,
-                    indexMilliseconds: 2000,
-                    housekeepingMilliseconds: 60_000,
-                    space: SpaceSettings(
-                        preallocates: configuration.preallocates,
-                        reserveBytes: configuration.reserveBytes
-                    ),
-                    onDisk: { [logger] in Self.tell($0, logger) },
-                    deliver: deliver
-                )
+            var settings = AuditLogConfiguration(
+                directory: configuration.auditDirectory,
+                origin: configuration.origin.isEmpty ? Self.defaultOrigin : configuration.origin,
+                softwareVersion: Release.version,
+                keys: keys,
+                segmentBytes: configuration.segmentBytes,
+                retentionMonths: configuration.retentionMonths,
+                group: geteuid() == 0 || isMember(of: group) ? group : nil,
+                indexMilliseconds: 2000,
+                housekeepingMilliseconds: 60_000,
+                space: SpaceSettings(
+                    preallocates: configuration.preallocates,
+                    reserveBytes: configuration.reserveBytes
+                ),
+                onDisk: { [logger] in Self.tell($0, logger) },
+                deliver: deliver
             )
+            settings.outside = outside
+            return try AuditLog.open(settings)
         } catch {
             if case .alreadyOpen = error { throw StartFailure(message: error.message, status: 69) }
             throw StartFailure(message: error.message, status: 1)
@@ -186,6 +192,34 @@ struct Daemon {
             version: Release.version,
             groupID: { try? ServiceUsers.group(named: $0) }
         )
+    }
+
+    /// Who remembers the log outside of it, reached by the broker.
+    private func outside(_ broker: BrokerLink) throws -> OutsideConfiguration {
+        let settings = configuration.witness
+        var credential: SharedSecret?
+        if let name = settings.mail?.credential {
+            guard let folder = CredentialsDirectory.fromEnvironment() else {
+                throw StartFailure(
+                    message: "[witness] mail_credential is set, but there is no $CREDENTIALS_DIRECTORY: add "
+                        + "LoadCredential=\(name) to the unit",
+                    status: 78
+                )
+            }
+            credential = try secret(name, folder)
+        }
+        let link = OutsideLink(broker: broker, settings: settings, mailCredential: credential)
+        var outside = OutsideConfiguration(send: { link.send($0) }) { [logger] report in
+            let facts = Logger.Metadata(uniqueKeysWithValues: report.facts.map { ($0.key, "\($0.value)") })
+            logger.log(level: report.isAlarm ? .error : .notice, "\(report.message)", metadata: facts)
+        }
+        outside.witnesses = settings.cosigners.map(\.key)
+        outside.hasStamps = settings.stampAuthority != nil
+        outside.hasMail = settings.mail != nil
+        outside.hasWebhook = settings.webhook != nil
+        outside.intervalSeconds = UInt64(settings.intervalSeconds)
+        outside.windowSeconds = UInt64(settings.windowHours) * 3600
+        return outside
     }
 
     private func secret(_ name: String, _ credentials: CredentialsDirectory) throws -> SharedSecret {

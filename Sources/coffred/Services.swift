@@ -58,15 +58,18 @@ struct TimerService: Service {
         }
         let heartbeat = loop.scheduleRepeatedTask(initialDelay: .minutes(5), delay: .minutes(5)) { _ in
             let disk = audit.health.disk
-            audit.heartbeat([
-                ("disk", .text(disk.level.name)), ("free", .int(Int64(disk.freeBytes))),
-                ("synced", .flag(WallClock.isSynchronised())),
-            ])
+            audit.heartbeat(
+                [
+                    ("disk", .text(disk.level.name)), ("free", .int(Int64(disk.freeBytes))),
+                    ("synced", .flag(WallClock.isSynchronised())),
+                ] + Self.witnessAge(audit)
+            )
         }
         // The journal is a memory beside the log; journals that are forwarded are one outside the machine.
         let checkpoint = loop.scheduleRepeatedTask(initialDelay: .seconds(2), delay: .hours(24)) { [logger] _ in
             guard let note = audit.checkpoint else { return }
             logger.notice("audit checkpoint", metadata: ["note": "\(Base64.encode(note))"])
+            audit.checkpointJournalled()
         }
         var watchdog: RepeatedTask?
         if let interval = notifier.watchdogInterval {
@@ -78,6 +81,15 @@ struct TimerService: Service {
         heartbeat.cancel()
         checkpoint.cancel()
         watchdog?.cancel()
+    }
+}
+
+extension TimerService {
+    /// Seconds since the last contact with a witness or a time-stamp authority, when there was any.
+    private static func witnessAge(_ audit: AuditLog) -> [AuditWhat.Detail] {
+        let contacts = audit.outside.filter { $0.kind == .witness || $0.kind == .tsa }.compactMap(\.lastContact)
+        guard let last = contacts.max() else { return [] }
+        return [("witness_age", .int(max(0, WallClock.seconds - last)))]
     }
 }
 

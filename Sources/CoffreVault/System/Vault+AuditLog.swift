@@ -52,6 +52,21 @@ extension Vault {
         return (query, details)
     }
 
+    /// Who remembers the log outside of it.
+    var witnessStatus: JSONValue {
+        .array(
+            audit.outside.map { entry in
+                [
+                    "kind": .string(entry.kind.rawValue), "name": .string(entry.name),
+                    "level": .string(entry.level.rawValue),
+                    "last_contact": entry.lastContact.map { .string(Timestamp(seconds: $0).rfc3339) } ?? .null,
+                    "last_size": .integer(entry.lastSize), "error": entry.error.map { .string($0) } ?? .null,
+                    "overdue": .bool(entry.isOverdue), "contradicts": .bool(entry.isContradicting),
+                ]
+            }
+        )
+    }
+
     /// Reads on a thread of its own: the vault goes on answering others.
     func auditPage(_ query: AuditQuery) async throws -> JSONValue {
         let audit = audit

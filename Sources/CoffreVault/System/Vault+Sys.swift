@@ -170,7 +170,8 @@ extension Vault {
         let health = audit.health
         return .object([
             "origin": .string(audit.origin), "size": .integer(health.size), "writable": .bool(health.isWritable),
-            "key_location": .string(health.keyLocation.rawValue), "witness": "none",
+            "key_location": .string(health.keyLocation.rawValue),
+            "witness": .string(OutsideStatus.level(of: audit.outside).rawValue), "witnesses": witnessStatus,
             "checkpoint_size": .integer(health.checkpointSize), "epoch": .integer(health.epoch),
             "index_size": .integer(health.indexSize),
             "index_error": health.indexFailure.map { .string($0.message) } ?? .null,

@@ -49,7 +49,7 @@ package enum AuditError: Error, Sendable, Equatable, CustomStringConvertible {
         case .contradicted(let witness, let reason):
             return
                 "the audit log contradicts its witness \(witness): \(reason). It was rolled back or forked: keep a copy, "
-                + "call an officer, restore the newest log, or begin a new one under another origin"
+                + "call an officer, put the newest log back, or begin a new one with [audit] continues, coffre.toml(5)"
         case .alreadyOpen(let path): return "another process writes the audit log at \(path); stop it first"
         case .unsafePath(let path, let problem, let remedy): return "\(path) \(problem); \(remedy)"
         case .invalidRecord(let reason): return "the record cannot be written: \(reason)"

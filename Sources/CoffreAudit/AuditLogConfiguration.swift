@@ -47,6 +47,8 @@ package struct AuditLogConfiguration: Sendable {
     package var fileSystem: any LogFileSystem
     /// Who remembers the log's head outside of it.
     package var outside = OutsideConfiguration()
+    /// The log that a new one takes the place of; looked at before genesis alone.
+    package var continues: LogContinuation?
 
     package init(
         directory: String,

@@ -197,6 +197,11 @@ struct LogOpener {
         guard segments.count <= 1 else {
             throw .damaged(segment: LogIdentity.path, record: nil, reason: "it is missing")
         }
+        guard configuration.continues.map({ $0.origin.utf8.elementsEqual(wanted.utf8) }) != true else {
+            throw .invalidConfiguration(
+                reason: "a log that takes the place of \(wanted) needs another [audit] origin: witnesses know that one"
+            )
+        }
         guard LogIdentity.isValidOrigin(wanted) else {
             throw .invalidConfiguration(
                 reason: "[audit] origin must be 1 to 200 printable ASCII characters without space and +"
@@ -228,7 +233,7 @@ struct LogOpener {
                 ("retention", .int(Int64(configuration.retentionMonths))),
                 ("segment", .int(Int64(configuration.segmentBytes))),
                 ("witness", .text(witnessPolicy)),
-            ]
+            ] + (configuration.continues?.details ?? [])
         )
     }
 }

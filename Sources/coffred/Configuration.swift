@@ -34,6 +34,8 @@ struct Configuration: Sendable {
     var reserveBytes = 67_108_864
     /// The log's name; empty means HOST/coffre.
     var origin = ""
+    /// Files with the last heads of the log that a new one takes the place of.
+    var continues: [String] = []
     var brokerSocket = "/run/coffre-broker/broker.sock"
     /// User that must be behind the broker's socket.
     var brokerUser = "coffre-broker"
@@ -88,6 +90,10 @@ struct Configuration: Sendable {
                 )
             }
             origin = name
+        }
+        continues = try file.texts("audit.continues") ?? continues
+        guard continues.count <= 2, continues.allSatisfy({ $0.hasPrefix("/") && !$0.utf8.contains(0) }) else {
+            throw file.error("audit.continues", "takes one or two absolute paths of checkpoint notes, in a list")
         }
         brokerSocket = try Self.path(&file, "broker.socket") ?? brokerSocket
         brokerUser = try file.text("broker.user") ?? brokerUser

@@ -150,8 +150,9 @@ struct Daemon {
                 deliver: deliver
             )
             settings.outside = outside
+            settings.continues = try Self.continuation(configuration.continues)
             return try AuditLog.open(settings)
-        } catch {
+        } catch let error as AuditError {
             if case .alreadyOpen = error { throw StartFailure(message: error.message, status: 69) }
             throw StartFailure(message: error.message, status: 1)
         }

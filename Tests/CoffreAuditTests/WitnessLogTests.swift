@@ -300,4 +300,35 @@ import Testing
         disk[path] = Array("garbage".utf8)
         #expect(throws: AuditError.self) { _ = try Stage([witness], on: disk, clock: clock) }
     }
+
+    @Test func aNewLogCitesTheOneThatItTakesThePlaceOf() throws {
+        let old = MemoryDisk()
+        let log = try TestLog.open(old)
+        log.close()
+        let note = try #require(old["checkpoint"])
+        let continuation = try LogContinuation(notes: [note, note])
+        func configuration(_ origin: String, _ disk: MemoryDisk) -> AuditLogConfiguration {
+            var configuration = TestLog.configuration(disk, origin: origin)
+            configuration.continues = continuation
+            return configuration
+        }
+        #expect(throws: AuditError.self) { try AuditLog.open(configuration(TestLog.origin, MemoryDisk())) }
+        let disk = MemoryDisk()
+        try AuditLog.open(configuration("test.example/coffre-2", disk)).close()
+        try AuditLog.open(configuration("test.example/coffre-2", disk.afterKill())).close()
+        #expect(try TestLog.verify(disk).findings == [])
+        let genesis = try #require(TestLog.lines(disk).first)
+        let root = try #require(SignedHead(note: note, origin: TestLog.origin)).rootHash
+        #expect(
+            genesis.contains(#""continues/root":"\#(root)""#)
+                && genesis.contains(#""continues/origin":"test.example/coffre""#)
+        )
+        #expect(genesis.contains(#""continues/witness/size":"#) && genesis.contains(#""continues/note":"#))
+        for bad in [[], [note, note, note], [Array("x".utf8)], [Array(note.prefix(60))]] {
+            #expect(throws: AuditError.self) { _ = try LogContinuation(notes: bad) }
+        }
+        let other = MemoryDisk()
+        try AuditLog.open(TestLog.configuration(other, origin: "other.example/x")).close()
+        #expect(throws: AuditError.self) { _ = try LogContinuation(notes: [note, try #require(other["checkpoint"])]) }
+    }
 }

@@ -140,6 +140,81 @@ struct OutsideBehaviourTests {
         #expect(!stage.daemon.output.contains("abc"))
     }
 
+    @Test func aBundleCarriesWhatOthersSaid() throws {
+        let stage = try WitnessStage()
+        try stage.startWitness()
+        try stage.startOutside()
+        try stage.configure([
+            "cosigners = [\"\(stage.vkey) https://127.0.0.1:\(stage.witnessPort)/\"]", "interval_seconds = 1",
+            "tsa = \"https://127.0.0.1:\(stage.outsidePort("web"))/tsa\"",
+        ])
+        try Self.start(stage)
+        try eventually(within: 30, "both") {
+            try stage.entry("tsa")["level"] as? String == "tsa"
+                && stage.entry("witness")["level"] as? String == "witness"
+        }
+        #expect(try stage.write() == 200)
+        try stage.daemon.stop()
+        let bundle = stage.daemon.folder.file("b.tar")
+        let export = [
+            "audit", "export", "--unrecorded", "--path", "secret/*", "--out", bundle, stage.daemon.auditFolder,
+        ]
+        let made = try RunningProcess.run(try CoffredProcess.program("coffre"), export)
+        #expect(made.status == 0, "\(made.output)")
+        let verifier = PackageFolder.path + "/Sources/coffre/Audit/Export/Bundle/verify.py"
+        let key = stage.daemon.auditFolder + "/log.vkey"
+        func verify(_ more: [String]) throws -> (status: Int32, output: String) {
+            try RunningProcess.run("/usr/bin/python3", [verifier, "--key", key] + more + [bundle])
+        }
+        let plain = try verify([])
+        #expect(plain.status == 0 && plain.output.contains("NOT CHECKED: --tsa-ca"), "\(plain.output)")
+        #expect(plain.output.contains("NOT CHECKED: --witness"))
+        let all = try verify(["--witness", stage.vkey, "--tsa-ca", stage.authority.certificate])
+        #expect(all.status == 0 && all.output.contains("witness.example/w1 cosigned "), "\(all.output)")
+        #expect(all.output.contains("a time stamp over ") && !all.output.contains("NOT CHECKED"))
+        // A witness that has said nothing, a key that is none, an authority that stamped nothing.
+        let stranger = "remora.n621.de+da77ade7+BOvN63jn/bLvkieywe8R6UYAtVtNbZpXh34x7onlmtw2"
+        #expect(try verify(["--witness", stranger]).output.contains("no cosignature of remora.n621.de"))
+        #expect(try verify(["--witness", "x"]).status == 2)
+        let other = try TestAuthority()
+        let refused = try verify(["--tsa-ca", other.certificate])
+        #expect(refused.status == 1 && refused.output.contains("openssl does not accept it"), "\(refused.output)")
+
+        let script = WitnessStage.script("mutate_bundle.py")
+        let mutants = try RunningProcess.run("/usr/bin/python3", [script, verifier, key, bundle], timeout: 500)
+        #expect(mutants.status == 0, "\(mutants.output)")
+        // Every bit of the cosignature itself, for a reader who knows the witness.
+        let bits = """
+            import importlib.util, sys
+            spec = importlib.util.spec_from_file_location("verify", sys.argv[1])
+            v = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(v)
+            note = open(sys.argv[2], "rb").read()
+            start = note.rindex(b"\\n", 0, -1) + 5  # after the dash, which every note is held to
+            witnesses = [v.cosigner(sys.argv[3])]
+            class Any:
+                head = staticmethod(lambda note, name: (1, b""))
+            v.is_consistent = lambda *_: True
+            facts = {"size": 1, "root": b"", "note": b""}
+            def told(note):
+                small = {"outside/cosigned.checkpoint": note, "outside/cosigned": b""}
+                return v.outside("cosigned", small, Any, facts, witnesses, None)
+            assert " cosigned " in told(note)[0]
+            accepted = 0
+            for place in range(start, len(note) - 1):
+                changed = bytearray(note)
+                changed[place] ^= 1 << place % 8
+                try:
+                    accepted += any(" cosigned " in line for line in told(bytes(changed)))
+                except (v.Bad, ValueError):
+                    pass
+            sys.exit(accepted)
+            """
+        let cosigned = stage.daemon.auditFolder + "/witness/checkpoint"
+        let changed = try RunningProcess.run("/usr/bin/python3", ["-c", bits, verifier, cosigned, stage.vkey])
+        #expect(changed.status == 0, "\(changed.output)")
+    }
+
     @Test(arguments: [
         ("cosigners = [\"x https://h/\"]", "entry 1 takes the witness's key and URL"),
         ("cosigners = [\"remora.n621.de+da77ade7+BOvN63jn/bLvkieywe8R6UYAtVtNbZpXh34x7onlmtw2 ftp://h/\"]", "https://"),

@@ -74,13 +74,17 @@ def lies():
     for index, (name, data) in enumerate(contents):
         if "/" not in name and name not in ("checkpoint", "log.vkey"):
             continue
+        if name.endswith(".tsr"):
+            continue  # openssl judges it, with a certificate of the reader's
         before, after = contents[:index], contents[index + 1:]
-        for place in range(len(data)):
+        # What strangers signed under the log's own signatures is theirs to prove.
+        own = len(b"\n".join(data.split(b"\n")[:6])) if name == "outside/cosigned.checkpoint" else len(data)
+        for place in range(own):
             changed = bytearray(data)
             changed[place] ^= 1 << place % 8
             yield f"{name}: bit {place % 8} of byte {place}", packed(before + [(name, bytes(changed))] + after)
         lines = data.splitlines(True)
-        for place in range(len(lines)):
+        for place in range(6 if name == "outside/cosigned.checkpoint" else len(lines)):
             without, twice = lines[:place] + lines[place + 1:], lines[:place + 1] + lines[place:]
             swapped = lines[:place] + lines[place:place + 2][::-1] + lines[place + 2:]
             for what, other in ("without line", without), ("twice line", twice), ("swapped line", swapped):

@@ -31,6 +31,8 @@ package struct LogExtract: Sendable {
         package let fromPrevious: [Digest]?
         /// Audit paths of the records in ``LogExtract/single``.
         package let inclusion: [(index: UInt64, path: [Digest])]
+        /// From each of ``LogExtract/outside`` to the checkpoint.
+        package let fromOutside: [[Digest]]
     }
 
     /// At most so many records of a filtered range get a proof of their own; the range proves them all anyway.
@@ -62,6 +64,8 @@ package struct LogExtract: Sendable {
     package let single: [UInt64]
     /// Records that the checkpoint which was kept covers.
     package let previousSize: UInt64?
+    /// What others have said of earlier heads.
+    package let outside: [OutsideEvidence]
 
     private let files: any LogFileSystem
     private let request: Request
@@ -83,6 +87,8 @@ package struct LogExtract: Sendable {
         progress: ((VerifyProgress) -> Void)? = nil
     ) throws(AuditError) -> LogExtract {
         try files.prepareRoot(create: false)
+        let said: [OutsideEvidence]
+        do throws(FileFailure) { said = try OutsideEvidence.read(files) } catch { throw error.asAuditError }
         let head = try SignedHead.newest(files, trustedKeys: request.trustedKeys)
         let text: [UInt8]?
         do throws(FileFailure) {
@@ -159,6 +165,7 @@ package struct LogExtract: Sendable {
             bytes: found.bytes,
             single: single.filter { found.range.contains($0) },
             previousSize: kept?.size,
+            outside: said.compactMap { $0.checked(epochs, upTo: head.size) },
             files: files,
             request: request
         )
@@ -177,6 +184,11 @@ package struct LogExtract: Sendable {
         var wanted = NodeCollector.places { _ = TreeProof.consistency(from: end, to: size, node: $0) }
         if let previousSize {
             wanted.formUnion(NodeCollector.places { _ = TreeProof.consistency(from: previousSize, to: size, node: $0) })
+        }
+        for evidence in outside {
+            wanted.formUnion(
+                NodeCollector.places { _ = TreeProof.consistency(from: evidence.size, to: size, node: $0) }
+            )
         }
         for index in single {
             wanted.formUnion(NodeCollector.places { _ = TreeProof.inclusion(of: index, in: size, node: $0) })
@@ -214,7 +226,10 @@ package struct LogExtract: Sendable {
             fromPrevious: try previousSize.map { size throws(AuditError) in
                 try TreeProof.consistency(from: size, to: head.size, node: nodes.node)
             },
-            inclusion: inclusion
+            inclusion: inclusion,
+            fromOutside: try outside.map { evidence throws(AuditError) in
+                try TreeProof.consistency(from: evidence.size, to: size, node: nodes.node)
+            }
         )
     }
 

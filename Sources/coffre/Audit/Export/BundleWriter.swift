@@ -63,6 +63,12 @@ struct BundleWriter {
             try archive.add("consistency/kept.checkpoint", kept)
             try archive.add("consistency/kept", TlogProof.lines(path))
         }
+        for (evidence, path) in zip(extract.outside, proofs.fromOutside) {
+            let name = "outside/\(evidence.kind.rawValue)"
+            try archive.add("\(name).checkpoint", evidence.note)
+            if !evidence.stamp.isEmpty { try archive.add("\(name).tsr", evidence.stamp) }
+            try archive.add(name, TlogProof.lines(path))
+        }
         for (index, path) in proofs.inclusion {
             let text = TlogProof.text(index: index, path: path, checkpoint: extract.head.note)
             try archive.add("proofs/\(index).tlog-proof", text)

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Checks proof bundles of a Coffre audit log with nothing but Python and the openssl command (3.0 or later).
 
-usage: python3 verify.py --key log.vkey [--kept CHECKPOINT] BUNDLE.tar...
+usage: python3 verify.py --key log.vkey [--kept CHECKPOINT] [--witness VKEY]... [--tsa-ca FILE] BUNDLE.tar...
 
 --key    YOUR copy of the log's public keys, which reached you by another way than the bundle. Never the bundle's own.
 --kept   a checkpoint that you kept from an earlier bundle, mail or report: the log must continue it.
+--witness  the public key (NAME+ID+BASE64) of a witness that you trust: its cosignature is checked and shown.
+--tsa-ca   the certificate (PEM) of the authority behind a time stamp in the bundle: openssl checks it.
 
 Exit status: 0 when every bundle proves what it shows, 1 when one does not, 2 when a file cannot be read.
 Formats: RFC 6962 section 2.1 (tree), RFC 9162 section 2.1 (proofs), C2SP signed-note, tlog-checkpoint, tlog-proof,
@@ -17,6 +19,7 @@ SMALL = 1 << 20  # largest member other than the records, in bytes
 LINE = 16384  # longest record
 EVERYTHING = ["README.txt", "LISEZMOI.txt", "verify.py", "manifest.json", "log.vkey", "checkpoint", "range/frontier",
               "range/records.jsonl", "consistency/range"]
+OUTSIDE = {"cosigned": [], "stamped": ["outside/stamped.tsr"]}  # what others said of an earlier head
 
 
 class Bad(Exception):
@@ -286,19 +289,75 @@ def record(line, index, previous):
 
 def names_of(order, single):
     kept = ["consistency/kept.checkpoint", "consistency/kept"] if "consistency/kept" in order else []
+    told = [name for kind, more in OUTSIDE.items() if f"outside/{kind}" in order
+            for name in (f"outside/{kind}.checkpoint", *more, f"outside/{kind}")]
     epochs = [f"epochs/epoch-{n:06}.tlog-proof" for n in range(sum(name.startswith("epochs/") for name in order))]
-    return EVERYTHING[:5] + epochs + EVERYTHING[5:] + kept + [f"proofs/{index}.tlog-proof" for index in single] + ["SHA256SUMS"]
+    return EVERYTHING[:5] + epochs + EVERYTHING[5:] + kept + told + [f"proofs/{index}.tlog-proof" for index in single] \
+        + ["SHA256SUMS"]
 
 
-def verify(file, trusted, kept=None):
+def verify(file, trusted, kept=None, witnesses=(), authority=None):
     """Facts of one bundle; Bad when it proves nothing."""
     try:
-        return read(file, trusted, kept)
+        return read(file, trusted, kept, witnesses, authority)
     except (ValueError, TypeError, AttributeError, KeyError, IndexError, RecursionError) as error:
         raise Bad(f"something in it is not in its form ({error})")
 
 
-def read(file, trusted, kept):
+def cosigner(text):
+    """(name, key id, Ed25519 key) of a witness: C2SP tlog-cosignature."""
+    match = re.fullmatch(r"([!-*,-~]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/]+=*)", text)
+    check(match, f"{text}: not the key of a witness")
+    name, blob = match[1].encode(), decode(match[3].encode(), 33)
+    check(blob[0] == 4 and sha(name + b"\n" + blob)[:4].hex() == match[2], f"{text}: not the key of a witness")
+    return name, bytes.fromhex(match[2]), blob[1:]
+
+
+def outside(kind, small, epochs, facts, witnesses, authority):
+    """What others said of an earlier head, in lines for people."""
+    note = small[f"outside/{kind}.checkpoint"]
+    old, old_root = epochs.head(note, f"outside/{kind}.checkpoint")
+    check(is_consistent(old, old_root, facts["size"], facts["root"], hashes(small[f"outside/{kind}"], f"outside/{kind}")),
+          f"FORK: two histories are signed\n{note.decode()}\n{facts['note'].decode()}")
+    if kind == "stamped":
+        if authority is None:
+            return [f"a time stamp over {old} records, NOT CHECKED: --tsa-ca"]
+        return [f"a time stamp over {old} records holds: {stamped(note, small['outside/stamped.tsr'], authority)}"]
+    text, _, signatures = note.rpartition(b"\n\n")
+    lines, told, known = signatures.split(b"\n")[:-1], [], 0
+    for name, key_id, key in witnesses:
+        for line in lines:
+            blob = base64.b64decode(line.rpartition(b" ")[2])
+            if line[4:].rpartition(b" ")[0] == name and blob[:4] == key_id:
+                seconds = int.from_bytes(blob[4:12], "big")
+                check(len(blob) == 76 and line.endswith(b" " + base64.b64encode(blob))
+                      and is_signed(key, b"cosignature/v1\ntime %d\n" % seconds + text + b"\n", blob[12:]),
+                      f"outside/cosigned.checkpoint: the cosignature of {name.decode()} is false")
+                told.append(f"{name.decode()} cosigned {old} records at {seconds} (seconds since 1970)")
+                known += 1
+                break
+        else:
+            told.append(f"no cosignature of {name.decode()} in this bundle")
+    if others := len(lines) - 2 - known:
+        told.append(f"{others} cosignatures over {old} records NOT CHECKED: --witness")
+    return told
+
+
+def stamped(note, stamp, authority):
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [os.path.join(folder, name) for name in ("note", "stamp", "ca")]
+        for path, data in zip(paths, (note, stamp, authority)):
+            with open(path, "wb") as file:
+                file.write(data)
+        result = subprocess.run(["openssl", "ts", "-verify", "-data", paths[0], "-in", paths[1], "-CAfile", paths[2]],
+                                capture_output=True)
+        check(result.returncode == 0, "outside/stamped.tsr: openssl does not accept it with this authority")
+        words = subprocess.run(["openssl", "ts", "-reply", "-in", paths[1], "-text"], capture_output=True).stdout
+    match = re.search(rb"Time stamp: ([ -~]+)", words)
+    return match[1].decode() if match else "at an unknown time"
+
+
+def read(file, trusted, kept, witnesses, authority):
     keys, archive, small, facts = vkeys(trusted), Archive(file), {}, None
     while (member := archive.next()) is not None:
         name, size = member
@@ -335,6 +394,10 @@ def read(file, trusted, kept):
                             hashes(small["consistency/kept"], "consistency/kept")),
               f"FORK: two histories are signed\n{note.decode()}\n{facts['note'].decode()}")
         facts["kept"] = old
+    facts["outside"] = []
+    for kind in OUTSIDE:
+        if f"outside/{kind}" in small:
+            facts["outside"] += outside(kind, small, epochs, facts, witnesses, authority)
     if kept is not None:
         old, old_root = epochs.head(kept, "the checkpoint that you kept")
         check(old <= facts["size"], f"CUT OFF: your checkpoint covers {old} records, this one {facts['size']}")
@@ -404,11 +467,13 @@ def printable(value):
 
 
 def main(arguments):
-    options, paths, state = {}, [], 0
+    options, paths, witnesses, state = {}, [], [], 0
     words = iter(arguments)
     for word in words:
-        if word in ("--key", "--kept"):
+        if word in ("--key", "--kept", "--tsa-ca"):
             options[word] = next(words, None)
+        elif word == "--witness":
+            witnesses.append(next(words, ""))
         elif word.startswith("-"):
             paths, options = [], {}
             break
@@ -419,11 +484,16 @@ def main(arguments):
         return 2
     heads = {}
     try:
+        witnesses = [cosigner(text) for text in witnesses]
+    except (Bad, ValueError) as bad:
+        print(f"--witness: {bad}", file=sys.stderr)
+        return 2
+    try:
         inputs = {name: open(path, "rb").read(SMALL) for name, path in options.items()}
         for path in paths:
             with open(path, "rb") as file:
                 try:
-                    facts = verify(file, inputs["--key"], inputs.get("--kept"))
+                    facts = verify(file, inputs["--key"], inputs.get("--kept"), witnesses, inputs.get("--tsa-ca"))
                     other = heads.setdefault(facts["size"], facts)
                     check(other["root"] == facts["root"],
                           f"FORK: two histories are signed\n{other['note'].decode()}\n{facts['note'].decode()}")
@@ -440,6 +510,8 @@ def main(arguments):
             print(f"  signed head: {facts['size']} records, root {base64.b64encode(facts['root']).decode()}")
             if facts["kept"] is not None:
                 print(f"  continues the history that was kept over {facts['kept']} records")
+            for line in facts["outside"]:
+                print(f"  {line}")
             print(f"  the exporter says (not proven): {printable(facts['said'])}")
             print(f"  SHA-256 of SHA256SUMS, as in the log's own audit.export record: {facts['sums']}")
     except OSError as error:

@@ -13,6 +13,7 @@ import verify_log
 verify_log.strict = functools.lru_cache(200_000)(verify_log.strict)
 verify_log.signed = functools.lru_cache(200_000)(verify_log.signed)
 verify_log.point = functools.lru_cache(200_000)(verify_log.point)
+verify_log.unpack = functools.lru_cache(64)(verify_log.unpack)
 
 
 @functools.lru_cache(64)
@@ -41,7 +42,7 @@ class Held:
 
     def __init__(self, folder):
         self.files = {}
-        for part in "log.vkey", "checkpoint", "epochs", "seg", "tree":
+        for part in "log.vkey", "checkpoint", "epochs", "seg", "tree", "pruned", "hold":
             place = os.path.join(folder, part)
             found = [place] if os.path.isfile(place) else [os.path.join(base, name) for base, _, names in os.walk(place)
                                                            for name in names if not name.endswith(".new")]

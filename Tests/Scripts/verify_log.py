@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Verifies Coffre audit logs with the Python standard library alone.
+"""Verifies Coffre audit logs with the Python standard library alone, and the zstd command for compressed segments.
 
 usage: verify_log.py FOLDER...     prints one JSON object per folder; exit status 1 when any is bad.
 
 Written from the format page (AuditLog), not from the program: strict form of each line, numbers, hash chain,
 RFC 6962 tree, the checkpoint, and for each sealed segment the note with both Ed25519 signatures.
 """
-import base64, collections, datetime, hashlib, json, os, re, sys, unicodedata
+import base64, collections, datetime, hashlib, json, os, re, subprocess, sys, unicodedata
 
 OUTCOMES = ("granted", "denied", "error", "rate_limited")
 NEEDED = {"_p": str, "_s": int, "_t": str, "boot": str, "cid": (str, dict), "mono": int, "out": dict, "ph": str,
@@ -168,18 +168,20 @@ def record(line, number, previous):
 
 
 # The tree (RFC 6962, section 2.1)
-def grow(frontier, size, leaf, rows):
-    """Also keeps the hashes that tiles hold, by level and index."""
-    number, level = size, 0
-    while size & 1:
-        leaf, size, level = sha(b"\x01" + frontier.pop() + leaf), size >> 1, level + 1
+def grow(frontier, size, value, rows, level=0):
+    """Appends a perfect subtree. Also keeps the hashes that tiles hold, by level and index."""
+    place = size >> level
+    if level and level % 8 == 0:
+        rows[level // 8, place] = value
+    while place & 1:
+        value, place, level = sha(b"\x01" + frontier.pop() + value), place >> 1, level + 1
         if level % 8 == 0:
-            rows[level // 8, number >> level] = leaf
-    frontier.append(leaf)
+            rows[level // 8, size >> level] = value
+    frontier.append(value)
 
 
-def check_tiles(folder, paths, rows, first, size):
-    """The tiles (C2SP tlog-tiles) that are there; `first` is the first record that was read."""
+def check_tiles(folder, paths, rows, gaps, size):
+    """The tiles (C2SP tlog-tiles) that are there; of a gap (first record, end) not all hashes are known."""
     for path in paths:
         match = re.fullmatch(r"([1-6])/((?:x\d{3}/)*\d{3})", os.path.relpath(path, os.path.join(folder, "tree")))
         check(match and not match[2].startswith("x000"), path, None, "not a full tile of the log")
@@ -189,7 +191,9 @@ def check_tiles(folder, paths, rows, first, size):
         for place in range(256):
             mine = rows.get((level, 256 * index + place))
             held = data[32 * place:32 * place + 32]
-            check(held == mine or mine is None and begin + place * width < first, path, begin, "not the tree's hashes")
+            start = begin + place * width
+            isGone = mine is None and any(low < start + width and start < high for low, high in gaps)
+            check(held == mine or isGone, path, begin, "not the tree's hashes")
         check(len(data) == 8192, path, begin, "its length")
 
 
@@ -241,6 +245,61 @@ def open_note(note, names):
     return text
 
 
+def parts(data):
+    """(extra, index, path, checkpoint) of a C2SP tlog-proof."""
+    begin, separator, note = data.partition(b"\n\n")
+    lines = begin.split(b"\n")
+    check(separator and len(lines) >= 3 and lines[0] == b"c2sp.org/tlog-proof@v1", "form")
+    line = base64.b64decode(lines[1].removeprefix(b"extra "), validate=True)
+    check(lines[1] == b"extra " + base64.b64encode(line) and re.fullmatch(rb"index (0|[1-9]\d*)", lines[2]), "form")
+    return line, int(lines[2][6:]), hashes(lines[3:]), note
+
+
+def hashes(lines):
+    found = [base64.b64decode(text, validate=True) for text in lines]
+    check(all(len(hash) == 32 and base64.b64encode(hash) == text for hash, text in zip(found, lines)), "hash")
+    return found
+
+
+def proven(data, operation, epochs):
+    """(what.det, index, size, root) of a record that a file proves."""
+    line, index, path, note = parts(data)
+    what = record(line, index, base64.b64decode(strict(line)["_p"], validate=True))["what"]
+    check(what["op"] == operation, "another record")
+    size, top = head(note, epochs.signers(size_of(note)))
+    check(index < size and included(sha(b"\0" + line), index, size, path) == base64.b64decode(top), "it proves nothing")
+    return what["det"], index, size, top
+
+
+def certificates(folder, part, operation, epochs, name):
+    """{file name: (what.det, index, size, root)} of the files that prove such records."""
+    found, place = {}, os.path.join(folder, part)
+    for file in sorted(os.listdir(place)) if os.path.lexists(place) else []:
+        if file.endswith((".new", ".nodes")):
+            continue
+        try:
+            found[file] = proven(read(os.path.join(place, file)), operation, epochs)
+            check(file == name(found[file][0]) + ".tlog-proof", "another record's name")
+        except (Bad, ValueError, KeyError, TypeError) as error:
+            raise Bad(f"{part}/{file}", None, str(error))
+    return found
+
+
+def unpack(data, path):
+    """The lines of a compressed segment: see AuditLog.md."""
+    frames = int.from_bytes(data[-9:-5], "little")
+    table = data[-(17 + 8 * frames):]
+    end = len(data) - len(table) - 40
+    check(data[-5:] == b"\0\xb1\xea\x92\x8f" and frames and end > 0, path, None, "not a container")
+    check(table[:8] == b"\x5e\x2a\x4d\x18" + (8 * frames + 9).to_bytes(4, "little"), path, None, "not a container")
+    check(data[end:end + 40] == b"\x50\x2a\x4d\x18\x20\0\0\0" + sha(data[:end] + table), path, None, "digest")
+    sizes = [int.from_bytes(table[8 + 4 * n:12 + 4 * n], "little") for n in range(2 * frames)]
+    check(sum(sizes[::2]) == end and set(sizes[1:-1:2]) <= {131072} and 0 < sizes[-1] <= 131072, path, None, "sizes")
+    done = subprocess.run(["zstd", "-dcq"], input=data, capture_output=True)
+    check(done.returncode == 0 and len(done.stdout) == sum(sizes[1::2]), path, None, "not what was compressed")
+    return done.stdout
+
+
 class Epochs:
     """The keys of the epochs, each introduced under the one before, and where each epoch ended."""
 
@@ -260,20 +319,14 @@ class Epochs:
         return [self.names[0], self.keys[sum(seal["size"] < size for seal in self.seals)]]
 
     def add(self, data):
-        begin, separator, note = data.partition(b"\n\n")
-        lines = begin.split(b"\n")
-        check(separator and len(lines) >= 3 and lines[0] == b"c2sp.org/tlog-proof@v1", "form")
-        line = base64.b64decode(lines[1].removeprefix(b"extra "), validate=True)
-        check(lines[1] == b"extra " + base64.b64encode(line) and re.fullmatch(rb"index (0|[1-9]\d*)", lines[2]), "form")
-        index, epoch = int(lines[2][6:]), len(self.keys)
+        line, index, path, note = parts(data)
+        epoch = len(self.keys)
         what = record(line, index, base64.b64decode(strict(line)["_p"], validate=True))["what"]
         check(what["op"] == "key.rotate" and what["det"]["epoch"] == epoch, "another record")
         new = keys((what["det"]["key"] + "\n").encode(), [f"{self.names[0][0]}/epoch-{epoch:06}"])
         size, top = head(note, [self.names[0], self.keys[-1]] + new)
         last = self.seals[-1]["size"] if self.seals else 0
         check(last <= index < size <= index + 2 and index > 0, "size")
-        path = [base64.b64decode(text, validate=True) for text in lines[3:]]
-        check(all(len(hash) == 32 and base64.b64encode(hash) == text for hash, text in zip(path, lines[3:])), "hash")
         check(included(sha(b"\0" + line), index, size, path) == base64.b64decode(top), "it proves nothing")
         self.keys += new
         self.seals.append({"index": index, "size": size, "root": top, "line": line})
@@ -332,19 +385,50 @@ def verify(folder):
         return {**state, "valid": False, "file": None, "record": None, "reason": repr(error)}
 
 
+def skip(folder, path, certificate, epochs, frontier, previous, generation, rows):
+    """Goes on behind a segment that was pruned. - Returns: what its seal says."""
+    try:
+        note = read(path)
+        text = open_note(note, epochs.signers(size_of(note)))
+        origin, size, top, content = text.decode().split("\n")[:4]
+        seal = strict(content.encode())
+        detail, index, _, _ = certificate
+        first = seal["first"]
+        check([detail["first"], detail["last"]] == [first, seal["last"]] and index > seal["last"], "another segment")
+        check(detail["seal"] == b64(sha(note)) and int(size) == seal["last"] + 1, "another seal")
+        check([b64(h) for h in frontier] == seal["front"] and seal["prev"] == b64(previous), "it begins elsewhere")
+        check((generation or 0) <= seal.get("gen", 0), "generation")
+        lines = read(os.path.join(folder, "pruned", f"{first:012}.nodes")).split(b"\n")
+        check(lines[-1] == b"", "form")
+        nodes, number = hashes(lines[:-1]), first
+        for value in nodes:
+            room = (seal["last"] + 1 - number).bit_length() - 1
+            check(room >= 0, "too many hashes")
+            level = min(room, (number & -number).bit_length() - 1) if number else room
+            grow(frontier, number, value, rows, level)
+            number += 1 << level
+        check(number == int(size) and [b64(h) for h in frontier] == seal["next"] and b64(root(frontier)) == top, "gap")
+        return seal
+    except (Bad, OSError, ValueError, KeyError, TypeError) as error:
+        raise Bad(path, None, str(error))
+
+
 def walk(folder, state):
     names = keys(read(os.path.join(folder, "log.vkey")))
     epochs = Epochs(folder, names)
     head = checkpoint(folder, epochs)
     tiles = sorted(os.path.join(base, name) for base, _, files in os.walk(os.path.join(folder, "tree"))
                    for name in files if not name.endswith(".new"))
+    pruned = certificates(folder, "pruned", "prune", epochs, lambda detail: f"{detail['first']:012}")
+    certificates(folder, "hold", "hold.set", epochs, lambda detail: detail["id"])
+    certificates(folder, "erased", "erasure.done", epochs, lambda detail: detail["sid"])
     ends = {seal["index"]: seal for seal in epochs.seals}
-    roots = {seal["size"]: seal["root"] for seal in epochs.seals}
+    roots = {size: top for _, _, size, top in pruned.values()} | {seal["size"]: seal["root"] for seal in epochs.seals}
     found = {}
     for base, _, files in os.walk(os.path.join(folder, "seg")):
         for file in files:
             path = os.path.join(base, file)
-            match = re.fullmatch(r"(\d{12,})\.(jsonl|seal)", file)
+            match = re.fullmatch(r"(\d{12,})\.(jsonl|jsonl\.zst|seal)", file)
             if file.endswith(".new"):
                 continue
             check(match and (len(match[1]) == 12 or match[1][0] != "0"), path, None, "not a file of the log")
@@ -352,14 +436,27 @@ def walk(folder, state):
             check(match[2] not in entry, path, None, "two segments with one number")
             entry[match[2]] = path
     check(found, "seg", 0, "there is no segment")
-    frontier, previous, number, generation, rows = [], bytes(32), 0, None, {}
+    frontier, previous, number, generation, rows, gaps = [], bytes(32), 0, None, {}, []
     for first in sorted(found):
         entry = found[first]
-        check("jsonl" in entry, str(first), first, "a seal without its segment")
-        path = entry["jsonl"]
+        path = entry.get("jsonl") or entry.get("jsonl.zst") or entry["seal"]
         check(first == number, path, number, f"the segment begins with {first}")
         check("seal" in entry or first == max(found), path, None, "the seal is missing")
+        certificate = pruned.pop(f"{first:012}.tlog-proof", None)
+        if path == entry.get("seal"):
+            check(certificate, path, first, "a seal without its segment")
+            seal = skip(folder, path, certificate, epochs, frontier, previous, generation, rows)
+            for index in [index for index in ends if first <= index <= seal["last"]]:
+                ends.pop(index)
+            number, previous = seal["last"] + 1, base64.b64decode(seal["leaf"])
+            generation = seal.get("gen")
+            gaps.append((first, number))
+            state.update(records=number, root=b64(root(frontier)))
+            check(not head or head[0] != number or head[1] == state["root"], path, number - 1, "another history")
+            check(roots.get(number, state["root"]) == state["root"], path, number - 1, "another history")
+            continue
         data, begin, before = read(path), list(frontier), previous
+        data = unpack(data, path) if path.endswith(".zst") else data
         end = None
         totals, connectors, times_seen = collections.Counter(), collections.Counter(), []
         lines = data.split(b"\n")
@@ -412,8 +509,9 @@ def walk(folder, state):
             raise Bad(entry["seal"], None, bad.args[0])
         check(signed_text == expected, entry["seal"], first, "the records are not the ones that were sealed")
     check(not ends, "epochs", number, "an epoch ends after the log")
+    check(not pruned, "pruned", None, "there is no segment that it could speak of")
     check(not head or head[0] <= number, "checkpoint", number, "it covers more records than there are")
-    check_tiles(folder, tiles, rows, 0, number)
+    check_tiles(folder, tiles, rows, gaps, number)
 
 
 if __name__ == "__main__":

@@ -6,9 +6,12 @@ import Synchronization
 /// system calls under a real process, or need many folders verified by one.
 ///
 /// usage: coffre-log-driver run FOLDER [records=N] [wave=N] [days=N] [segment=BYTES] [pad=BYTES] [start=DAY] [wait=1] [tiles=MS]
-///            [checkpoint=MS] [abandon=1]
+///            [checkpoint=MS] [abandon=1] [months=N] [leap=DAYS] [hold=DAY] [tidy=1]
 ///        coffre-log-driver verify            folders on standard input, one JSON object for each on standard output
 ///        coffre-log-driver flip FOLDER       changes every bit of a log in memory and says what is found
+///
+/// In the second half `leap` days pass instead of one. With `tidy=1` the log is compressed at the end, and pruned: what is older than `months`, but for the day `hold` after the
+/// first.
 ///
 /// `run` prints `ack INDEX PATH` for each record once it is durable. With `wait=1` it prints `ready` before it opens the
 /// log, `open` before it appends and `done` before it closes, and each time goes on after a line on standard input.
@@ -52,6 +55,7 @@ import Synchronization
             softwareVersion: "1.0.0",
             keys: .file,
             segmentBytes: options.number("segment", 67_108_864),
+            retentionMonths: options.number("months", 24),
             // Checkpoints at seals alone, so that the calls of two runs are the same.
             checkpointMilliseconds: options.number("checkpoint", 0) == 0 ? nil : options.number("checkpoint", 0),
             clock: clock,
@@ -64,13 +68,14 @@ import Synchronization
             for number in 0..<count {
                 if number > 0, number % max(1, count / days) == 0 {
                     writer.wait(for: 0)
-                    clock.passDay()
+                    clock.pass(days: number >= count / 2 ? options.number("leap", 1) : 1)
                 }
                 writer.append("driver/\(options.number("start", 0))/\(number)")
                 writer.wait(for: wave - 1)
             }
             writer.wait(for: 0)
             if isWaiting { pause("done") }
+            if options.number("tidy", 0) == 1 { try tidy(log, options) }
             awaitTiles(log, folder, options)
             if options.number("abandon", 0) == 1 {
                 // As a killed daemon leaves it: the last segment is open, and the checkpoint covers it.
@@ -82,6 +87,30 @@ import Synchronization
         } catch {
             fail(error.message, 74)
         }
+    }
+
+    private static func tidy(_ log: AuditLog, _ options: Options) throws(AuditError) {
+        let who = AuditWho(kind: .admin, sid: "s-officer", uid: 0, gid: 0, pid: 1)
+        func draft(_ operation: AuditOperation, _ details: [AuditWhat.Detail]) -> AuditDraft {
+            AuditDraft(
+                operation,
+                outcome: .granted,
+                correlation: "0123456789abcdef",
+                acceptedAt: 1,
+                who: who,
+                what: AuditWhat(details: details)
+            )
+        }
+        let day = options.number("hold", -1)
+        if day >= 0 {
+            let since = Int64(options.number("start", 20_780) + day) * 86_400_000_000
+            let scope = LegalHold.Scope.range(since: since, until: since + 86_400_000_000)
+            let details = LegalHold.details(scope, id: "h-driver000001", reason: "a claim", review: "2027-06-30")
+            _ = try log.setHold(draft(.holdSet, details))
+        }
+        try log.compress()
+        let report = try log.prune(isDry: false, approver: nil) { draft(.prune, $0) }
+        say("pruned \(report.pruned.count) held \(report.held.count)")
     }
 
     /// With `tiles=MILLISECONDS`: until the newest tile is on the disk.
@@ -193,7 +222,7 @@ final class DriverClock: LogClock {
     /// - Parameter day: days since 1970.
     init(day: Int) { now = Mutex(Int64(day) * 86_400_000_000 + 40_000_000_000) }
 
-    func passDay() { now.withLock { $0 += 86_400_000_000 } }
+    func pass(days: Int) { now.withLock { $0 += Int64(days) * 86_400_000_000 } }
 
     func realMicroseconds() -> Int64 {
         now.withLock { now in

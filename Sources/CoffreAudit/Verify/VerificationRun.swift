@@ -132,7 +132,9 @@ final class VerificationRun: Sendable {
         let outcome = state.bad?.outcome ?? state.last?.outcome ?? SegmentCheck.Outcome()
         report.records = outcome.end.size
         report.rootHash = Base64.encode(outcome.end.root.bytes)
-        report.firstTime = state.first.map { String(decoding: $0.time.utf8, as: UTF8.self) } ?? ""
+        // What was read behind the first bad segment does not count.
+        let first = state.first.flatMap { $0.index <= end ? $0.time : nil }
+        report.firstTime = first.map { String(decoding: $0.utf8, as: UTF8.self) } ?? ""
         report.lastTime = outcome.lastTime.map { String(decoding: $0.utf8, as: UTF8.self) } ?? report.lastTime
         report.sealedSegments = segments[..<min(end, segments.count)].count { $0.isSealed }
         report.segments = report.sealedSegments

@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -30,7 +32,7 @@ func (f *files) read(name string) ([]byte, error) {
 
 func list(folder string) (*files, error) {
 	found := &files{folder: folder, held: map[string][]byte{}}
-	for _, part := range []string{"log.vkey", "checkpoint", "epochs", "seg", "tree"} {
+	for _, part := range []string{"log.vkey", "checkpoint", "epochs", "seg", "tree", "pruned", "hold"} {
 		err := filepath.WalkDir(filepath.Join(folder, part), func(path string, entry fs.DirEntry, err error) error {
 			if errors.Is(err, fs.ErrNotExist) {
 				return nil
@@ -91,9 +93,6 @@ func (l *log) segments() ([]*segment, error) {
 	}
 	sort.Slice(sorted, func(a, b int) bool { return sorted[a].first < sorted[b].first })
 	for index, entry := range sorted {
-		if entry.data == "" {
-			return nil, &bad{entry.seal, entry.first, "a seal without its segment"}
-		}
 		if entry.seal == "" && index < len(sorted)-1 {
 			return nil, &bad{entry.data, -1, "the seal is missing"}
 		}
@@ -112,7 +111,26 @@ func (l *log) content(name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !whole(data) {
+		return nil, errors.New("a byte of the compressed file is another")
+	}
 	command := exec.Command("zstd", "-dc")
 	command.Stdin = bytes.NewReader(data)
 	return command.Output()
+}
+
+// whole says whether every byte of a compressed segment is the one that its digest frame covers.
+func whole(data []byte) bool {
+	if len(data) < 17+40 {
+		return false
+	}
+	frames := int(binary.LittleEndian.Uint32(data[len(data)-9:]))
+	table := 17 + 8*frames
+	end := len(data) - table - 40
+	if frames < 1 || frames > 1<<20 || end < 1 {
+		return false
+	}
+	digest := sha256.Sum256(append(append([]byte{}, data[:end]...), data[end+40:]...))
+	head := append([]byte{0x50, 0x2a, 0x4d, 0x18, 32, 0, 0, 0}, digest[:]...)
+	return bytes.Equal(head, data[end:end+40])
 }

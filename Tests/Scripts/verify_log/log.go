@@ -20,6 +20,8 @@ type log struct {
 	tree   hashes
 	size   int64
 	last   tlog.Hash
+	pruned map[int64]*proof
+	gaps   [][2]int64
 }
 
 // end of an epoch.
@@ -72,14 +74,26 @@ func (l *log) verify() error {
 	} else if epochs > 0 {
 		return &bad{"checkpoint", -1, "it is missing"}
 	}
+	if err := l.certificates(heads); err != nil {
+		return err
+	}
 	segments, err := l.segments()
 	if err != nil {
 		return err
 	}
 	for _, entry := range segments {
-		if err := l.segment(entry, heads); err != nil {
+		read := l.segment
+		if entry.data == "" {
+			read = l.skip
+		} else {
+			delete(l.pruned, entry.first)
+		}
+		if err := read(entry, heads); err != nil {
 			return err
 		}
+	}
+	if len(l.pruned) > 0 {
+		return &bad{"pruned", -1, "there is no segment that it could speak of"}
 	}
 	if covered > l.size {
 		return &bad{"checkpoint", l.size, "the end was cut off"}
@@ -179,6 +193,13 @@ func (l *log) tiles() error {
 		begin := tile.N << (8 * uint(tile.L+1))
 		if l.size>>(8*uint(tile.L+1)) <= tile.N {
 			return &bad{name, l.size, "it covers more records than there are"}
+		}
+		isGone := false
+		for _, gap := range l.gaps {
+			isGone = isGone || gap[0] < (tile.N+1)<<(8*uint(tile.L+1)) && begin < gap[1]
+		}
+		if isGone {
+			continue
 		}
 		wanted, err := tlog.ReadTileData(tile, &l.tree)
 		if err != nil {

@@ -29,7 +29,7 @@ type verdict struct {
 }
 
 func judge(found *files) verdict {
-	l := &log{files: found, tree: hashes{map[int64]tlog.Hash{}, map[int64]tlog.Hash{}}}
+	l := &log{files: found, tree: hashes{map[int64]tlog.Hash{}, map[int64]tlog.Hash{}}, pruned: map[int64]*proof{}}
 	err := l.verify()
 	result := verdict{Valid: err == nil, Records: l.size}
 	if root, err := l.root(); err == nil && l.size > 0 {

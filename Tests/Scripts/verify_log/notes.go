@@ -116,44 +116,95 @@ func (l *log) identity() error {
 	return nil
 }
 
-// addEpoch takes the seal of the epoch that is open.
-func (l *log) addEpoch(data []byte) error {
-	parts := strings.SplitN(string(data), "\n\n", 2)
-	lines := strings.Split(parts[0], "\n")
-	if len(parts) != 2 || len(lines) < 3 || lines[0] != "c2sp.org/tlog-proof@v1" ||
+// proof is a record that a file of its own proves.
+type proof struct {
+	line  []byte
+	index int64
+	path  []tlog.Hash
+	note  []byte
+	what  struct {
+		Operation string `json:"op"`
+		Details   struct {
+			Epoch int    `json:"epoch"`
+			Key   string `json:"key"`
+			First int64  `json:"first"`
+			Last  int64  `json:"last"`
+			Seal  string `json:"seal"`
+			ID    string `json:"id"`
+		} `json:"det"`
+	}
+}
+
+// parts reads a C2SP tlog-proof whose extra is a record.
+func parts(data []byte) (*proof, error) {
+	halves := strings.SplitN(string(data), "\n\n", 2)
+	lines := strings.Split(halves[0], "\n")
+	if len(halves) != 2 || len(lines) < 3 || lines[0] != "c2sp.org/tlog-proof@v1" ||
 		!strings.HasPrefix(lines[1], "extra ") || !strings.HasPrefix(lines[2], "index ") {
-		return errors.New("not the proof of an epoch's end")
+		return nil, errors.New("not a proof")
 	}
-	line, err := base64.StdEncoding.Strict().DecodeString(lines[1][6:])
-	if err != nil {
-		return err
+	found := &proof{note: []byte(halves[1])}
+	var err error
+	if found.line, err = base64.StdEncoding.Strict().DecodeString(lines[1][6:]); err != nil {
+		return nil, err
 	}
-	index, err := strconv.ParseInt(lines[2][6:], 10, 64)
-	if err != nil || strconv.FormatInt(index, 10) != lines[2][6:] {
-		return errors.New("no index")
+	found.index, err = strconv.ParseInt(lines[2][6:], 10, 64)
+	if err != nil || strconv.FormatInt(found.index, 10) != lines[2][6:] {
+		return nil, errors.New("no index")
+	}
+	if found.path, err = readHashes(lines[3:]); err != nil {
+		return nil, err
 	}
 	var record struct {
 		Number int64 `json:"_s"`
-		What   struct {
-			Operation string `json:"op"`
-			Details   struct {
-				Epoch int    `json:"epoch"`
-				Key   string `json:"key"`
-			} `json:"det"`
-		} `json:"what"`
+		What   json.RawMessage
 	}
-	if err := json.Unmarshal(line, &record); err != nil {
+	if err := json.Unmarshal(found.line, &record); err != nil || record.Number != found.index {
+		return nil, errors.New("not the record of that number")
+	}
+	return found, json.Unmarshal(record.What, &found.what)
+}
+
+func readHashes(lines []string) ([]tlog.Hash, error) {
+	var found []tlog.Hash
+	for _, text := range lines {
+		value, err := hash(text)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, value)
+	}
+	return found, nil
+}
+
+// proven reads a record that a file proves under a head of the log.
+func (l *log) proven(data []byte, operation string) (*proof, tlog.Tree, error) {
+	found, err := parts(data)
+	if err != nil {
+		return nil, tlog.Tree{}, err
+	}
+	tree, rest, err := l.signed(found.note)
+	if err != nil || rest != "" || found.what.Operation != operation {
+		return nil, tlog.Tree{}, errors.New("it does not prove such a record")
+	}
+	return found, tree, tlog.CheckRecord(found.path, tree.N, tree.Hash, found.index, tlog.RecordHash(found.line))
+}
+
+// addEpoch takes the seal of the epoch that is open.
+func (l *log) addEpoch(data []byte) error {
+	found, err := parts(data)
+	if err != nil {
 		return err
 	}
-	details := record.What.Details
-	if record.Number != index || record.What.Operation != "key.rotate" || details.Epoch != len(l.keys) {
+	details := found.what.Details
+	if found.what.Operation != "key.rotate" || details.Epoch != len(l.keys) {
 		return errors.New("another record")
 	}
 	next, err := note.NewVerifier(details.Key)
 	if err != nil || next.Name() != fmt.Sprintf("%s/epoch-%06d", l.stable.Name(), details.Epoch) {
 		return errors.New("another key")
 	}
-	text, err := open([]byte(parts[1]), []note.Verifier{l.stable, l.keys[len(l.keys)-1], next})
+	text, err := open(found.note, []note.Verifier{l.stable, l.keys[len(l.keys)-1], next})
 	if err != nil {
 		return err
 	}
@@ -161,21 +212,14 @@ func (l *log) addEpoch(data []byte) error {
 	if err != nil || rest != "" {
 		return errors.New("not a checkpoint")
 	}
-	var path []tlog.Hash
-	for _, text := range lines[3:] {
-		value, err := hash(text)
-		if err != nil {
-			return err
-		}
-		path = append(path, value)
-	}
-	if err := tlog.CheckRecord(path, tree.N, tree.Hash, index, tlog.RecordHash(line)); err != nil {
+	index := found.index
+	if err := tlog.CheckRecord(found.path, tree.N, tree.Hash, index, tlog.RecordHash(found.line)); err != nil {
 		return err
 	}
 	if len(l.ends) > 0 && index < l.ends[len(l.ends)-1].size || tree.N < index+1 || tree.N > index+2 {
 		return errors.New("the epoch ends before it begins")
 	}
 	l.keys = append(l.keys, next)
-	l.ends = append(l.ends, end{tree.N, index, tree.Hash, line})
+	l.ends = append(l.ends, end{tree.N, index, tree.Hash, found.line})
 	return nil
 }

@@ -53,3 +53,18 @@ func (h *hashes) add(number int64, leaf tlog.Hash) error {
 	}
 	return nil
 }
+
+// addSubtree appends a perfect subtree whose hashes below are not known.
+func (h *hashes) addSubtree(level int, index int64, hash tlog.Hash) error {
+	h.high[tlog.StoredHashIndex(level, index)] = hash
+	for index&1 == 1 {
+		left, err := h.ReadHashes([]int64{tlog.StoredHashIndex(level, index-1)})
+		if err != nil {
+			return err
+		}
+		hash = tlog.NodeHash(left[0], hash)
+		level, index = level+1, index>>1
+		h.high[tlog.StoredHashIndex(level, index)] = hash
+	}
+	return nil
+}

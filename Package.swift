@@ -122,6 +122,13 @@ let package = Package(
             path: "Tests/coffre-log-driver",
             swiftSettings: base
         ),
+        // Measures the index of a log that it writes.
+        .executableTarget(
+            name: "audit-bench",
+            dependencies: ["CoffreAudit"],
+            path: "Tests/AuditBench",
+            swiftSettings: base
+        ),
     ]
         + [
             ("CoffreWireTests", ["CoffreWire", "CoffreCrypto"]),

@@ -27,6 +27,8 @@ package enum AuditError: Error, Sendable, Equatable, CustomStringConvertible {
     case invalidConfiguration(reason: String)
     /// The log's keys cannot be read with the credential given.
     case keysUnavailable(reason: String)
+    /// The index cannot be read or written; the log itself is not concerned.
+    case indexUnavailable(reason: String)
     /// A system call failed while opening or reading.
     case system(call: String, path: String, errno: Int32)
 
@@ -55,6 +57,7 @@ package enum AuditError: Error, Sendable, Equatable, CustomStringConvertible {
         case .invalidRecord(let reason): return "the record cannot be written: \(reason)"
         case .invalidConfiguration(let reason): return reason
         case .keysUnavailable(let reason): return reason
+        case .indexUnavailable(let reason): return "the index of the log cannot be used: \(reason)"
         case .system(let call, let path, let errno):
             return "\(call) failed on \(path): \(SystemText.describe(errno))"
         }

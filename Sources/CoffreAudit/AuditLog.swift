@@ -113,7 +113,9 @@ package final class AuditLog: Sendable {
         let index = IndexKeeper(directory: configuration.directory)
         self.index = index
         indexThread = try configuration.indexMilliseconds.map { milliseconds throws(AuditError) in
-            try PeriodicThread(every: Int32(clamping: milliseconds)) { index.catchUp(to: thread.current.frontier.size) }
+            try PeriodicThread(every: Int32(clamping: milliseconds), givesWay: true) {
+                index.catchUp(to: thread.current.frontier.size)
+            }
         }
         let housekeeping = Housekeeping(configuration, thread)
         self.housekeeping = housekeeping
@@ -198,9 +200,18 @@ package final class AuditLog: Sendable {
     package func heartbeat(_ details: [AuditWhat.Detail]) { _ = thread.queue.push(.own(.heartbeat, details)) }
 
     /// Looks records up. Blocks on the disk: call it on a thread of its own.
+    /// - Parameter isOver: asked now and then; true ends the page where it stands.
     /// - Throws: ``AuditError``: `.damaged`, `.system`.
-    package func page(_ query: AuditQuery) throws(AuditError) -> AuditQuery.Page {
-        try query.page(files, directory) { _ in }
+    package func page(_ query: AuditQuery, isOver: () -> Bool = { false }) throws(AuditError) -> AuditQuery.Page {
+        let page = try query.page(files, directory, isOver) { _ in }
+        if page.distrust != nil { index.distrust() }
+        return page
+    }
+
+    /// One record as it stands in the log, held to the one after it; nil when there is none. Blocks on the disk.
+    /// - Throws: ``AuditError``: `.damaged`, `.system`.
+    package func line(of sequence: UInt64) throws(AuditError) -> [UInt8]? {
+        try AuditQuery.line(of: sequence, files, directory)
     }
 
     /// Compresses sealed segments now. Blocks on the disk.

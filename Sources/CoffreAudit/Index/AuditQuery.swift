@@ -1,7 +1,7 @@
 internal import CoffreStorage
 
 /// Looks records up. The index says where they may stand; what is shown is read from the log, checked and filtered anew.
-/// What is newer than the index is read from the log itself, and so is everything when there is no index.
+/// What the index does not cover is read from the log itself, and so is everything when there is none or it lies.
 package struct AuditQuery: Sendable {
     /// Microseconds since 1970: from `since` to before `until`.
     package var since: Int64 = 0
@@ -9,7 +9,10 @@ package struct AuditQuery: Sendable {
     package var filter = RecordFilter()
     /// Only records from this number on.
     package var from: UInt64 = 0
+    /// Most records of a page.
     package var limit = 100
+    /// A page ends before the record that would make it longer, unless it is the first. Default 4 MiB.
+    package var limitBytes = 4 << 20
     /// Do not ask the index: read the log from its beginning, and verify it on the way.
     package var isScan = false
 
@@ -21,50 +24,155 @@ package struct AuditQuery: Sendable {
         package fileprivate(set) var lines: [[UInt8]] = []
         /// Where the next page begins; nil when this was the last.
         package fileprivate(set) var next: UInt64?
-        /// Records that the index knew.
+        /// Records up to which the index knew the log.
         package fileprivate(set) var indexed: UInt64 = 0
+        /// Why the index was not believed; nil when it was, or when there is none.
+        package fileprivate(set) var distrust: String?
+        /// Records that are no longer in the log, though later ones are.
+        package fileprivate(set) var gaps: [Range<UInt64>] = []
+        fileprivate var bytes = 0
     }
 
     /// Blocks on the disk.
-    /// - Parameter progress: gets the number of the record that was read last, where the index is of no help.
+    /// - Parameters:
+    ///   - isOver: asked now and then; true ends the page where it stands, with `next` set.
+    ///   - progress: gets the number of the record that was read last, where the index is of no help.
     /// - Throws: ``AuditError``: `.damaged` when a record shown does not fit the one after it or, in a scan, when the log
     ///   does not verify; `.system`, `.unsafePath`.
-    package func page(directory: String, progress: (UInt64) -> Void = { _ in }) throws(AuditError) -> Page {
+    package func page(
+        directory: String,
+        isOver: () -> Bool = { false },
+        progress: (UInt64) -> Void = { _ in }
+    ) throws(AuditError) -> Page {
         let files = PosixFileSystem(root: directory, isReader: true)
         try files.prepareRoot(create: false)
-        return try page(files, directory, progress)
+        return try page(files, directory, isOver, progress)
     }
 
     func page(
         _ files: any LogFileSystem,
         _ directory: String,
+        _ isOver: () -> Bool,
         _ progress: (UInt64) -> Void
     ) throws(AuditError) -> Page {
         var page = Page()
-        if isScan { return try scan(files, progress) }
-        var rest: LogLines.Place?
-        do throws(AuditError) {
-            rest = try lookUp(files, directory, &page)
+        if isScan {
+            try scan(files, progress) { line, form in take(line, form, &page) }
+            return page
+        }
+        let segments = try LogSegments(files)
+        let lines = LogLines(segments: segments)
+        let begin = max(from, segments.first)
+        do {
+            guard let index = try OpenIndex(directory, segments) else {
+                try read(lines, from: begin, to: .max, &page, isOver, progress)
+                return page
+            }
+            page.indexed = index.records.upperBound
+            let head = index.records.lowerBound
+            if begin < head { try read(lines, from: begin, to: head, &page, isOver, progress) }
+            if page.next == nil, begin < index.records.upperBound {
+                try lookUp(index, from: max(begin, head), &page, isOver)
+            }
+            if page.next == nil {
+                let isAtEnd = begin <= index.records.upperBound
+                let (tail, place) = isAtEnd ? (index.records.upperBound, index.end) : (begin, nil)
+                try read(lines, from: tail, at: place, to: .max, &page, isOver, progress)
+            }
+            return page
+        } catch let error as AuditError {
+            throw error
         } catch {
-            guard case .invalidConfiguration = error else { throw error }
             page = Page()
+            page.distrust = OpenIndex.reason(error)
+            try read(lines, from: begin, to: .max, &page, isOver, progress)
+            return page
         }
-        if page.next != nil { return page }
-        _ = try LogLines(files: files).read(from: rest, to: .max) { line, form, place in
-            if place.sequence.isMultiple(of: 50_000) { progress(place.sequence) }
-            return take(line, form, &page)
+    }
+
+    /// One record, held to the one after it; nil when there is none.
+    static func line(
+        of sequence: UInt64,
+        _ files: any LogFileSystem,
+        _ directory: String
+    ) throws(AuditError) -> [UInt8]? {
+        let segments = try LogSegments(files)
+        do {
+            if let index = try OpenIndex(directory, segments) { return try line(of: sequence, segments, index) }
+        } catch let error as AuditError {
+            throw error
+        } catch {
+            // An index that is no good costs time.
         }
-        return page
+        return try read(sequence, segments)
+    }
+
+    /// As ``line(of:directory:)``.
+    static func line(of sequence: UInt64, _ segments: LogSegments, _ index: OpenIndex) throws -> [UInt8]? {
+        if let hit = try index.place(of: sequence), let line = try index.reader.line(at: hit) { return line }
+        return try read(sequence, segments)
+    }
+
+    private static func read(_ sequence: UInt64, _ segments: LogSegments) throws(AuditError) -> [UInt8]? {
+        let lines = LogLines(segments: segments)
+        guard sequence < .max, let start = lines.start(of: sequence), start.sequence <= sequence else { return nil }
+        var hit: IndexSearch.Hit?
+        _ = try lines.read(from: start, to: sequence + 1) { _, _, place in
+            if place.sequence == sequence {
+                hit = IndexSearch.Hit(sequence: sequence, segment: place.segment, offset: place.offset)
+            }
+            return true
+        }
+        return try hit.flatMap { hit throws(AuditError) in try RecordReader(segments).line(at: hit) }
+    }
+
+    /// One record of a log's folder, or of a copy; nil when there is none.
+    package static func line(of sequence: UInt64, directory: String) throws(AuditError) -> [UInt8]? {
+        let files = PosixFileSystem(root: directory, isReader: true)
+        try files.prepareRoot(create: false)
+        return try line(of: sequence, files, directory)
+    }
+
+    /// Reads the log itself.
+    /// - Parameter place: of a record at or before `begin`.
+    private func read(
+        _ lines: LogLines,
+        from begin: UInt64,
+        at place: LogLines.Place? = nil,
+        to end: UInt64,
+        _ page: inout Page,
+        _ isOver: () -> Bool,
+        _ progress: (UInt64) -> Void
+    ) throws(AuditError) {
+        guard var place = place ?? lines.start(of: begin) else { return }
+        while place.sequence < end {
+            place = try lines.read(from: place, to: end) { line, form, place in
+                if place.sequence.isMultiple(of: 4096) {
+                    if place.sequence > begin, isOver() {
+                        page.next = place.sequence
+                        return false
+                    }
+                    progress(place.sequence)
+                }
+                return take(line, form, &page)
+            }
+            guard page.next == nil, let gap = lines.gap(at: place), gap.upperBound < end,
+                let next = lines.start(of: gap.upperBound)
+            else { return }
+            page.gaps.append(gap)
+            place = next
+        }
     }
 
     /// - Returns: whether there may be more.
     private func take(_ line: UnsafeRawBufferPointer, _ form: borrowing RecordForm, _ page: inout Page) -> Bool {
         guard matches(line, form) else { return true }
-        guard page.lines.count < limit else {
+        guard page.lines.count < limit, page.lines.isEmpty || page.bytes + line.count <= limitBytes else {
             page.next = form.sequence
             return false
         }
         page.lines.append(Array(line))
+        page.bytes += line.count
         return true
     }
 
@@ -73,71 +181,80 @@ package struct AuditQuery: Sendable {
             && filter.shows(line, form)
     }
 
-    private func scan(_ files: any LogFileSystem, _ progress: (UInt64) -> Void) throws(AuditError) -> Page {
-        var page = Page()
+    /// Verifies the whole log and shows each record that fits.
+    /// - Parameter visit: returns false to stop, and with it the verification.
+    /// - Throws: ``AuditError`` `.damaged` for the first thing that is wrong: records shown before it are good.
+    package func scan(
+        directory: String,
+        progress: (UInt64) -> Void,
+        visit: ([UInt8]) -> Bool
+    ) throws(AuditError) {
+        try scan(PosixFileSystem(root: directory, isReader: true), progress) { line, form in
+            matches(line, form) ? visit(Array(line)) : true
+        }
+    }
+
+    private func scan(
+        _ files: any LogFileSystem,
+        _ progress: (UInt64) -> Void,
+        _ visit: (UnsafeRawBufferPointer, borrowing RecordForm) -> Bool
+    ) throws(AuditError) {
         var isStopped = false
-        let report = try LogVerifier(files: files).verify(
-            progress: nil,
-            visit: { line, form in
-                if form.sequence.isMultiple(of: 50_000) { progress(form.sequence) }
-                isStopped = !take(line, form, &page)
-                return isStopped ? "stopped" : nil
-            }
-        )
+        var next: UInt64 = 0
+        let report = try LogVerifier(files: files).verify(progress: nil) { line, form in
+            // The end of a segment that is being written may be seen twice.
+            guard form.sequence >= next else { return nil }
+            next = form.sequence + 1
+            if form.sequence.isMultiple(of: 50_000) { progress(form.sequence) }
+            isStopped = !visit(line, form)
+            return isStopped ? "stopped" : nil
+        }
         if let finding = report.findings.first, !isStopped {
             throw .damaged(segment: finding.file, record: finding.record, reason: finding.reason)
         }
-        return page
     }
 
-    /// - Returns: the place after the last indexed record; nil without an index.
+    // MARK: with the index
+
+    /// The part of a page that lies within what is indexed.
+    /// - Throws: ``AuditError``, and ``IndexLie`` or ``StorageError`` when the index cannot be believed.
     private func lookUp(
-        _ files: any LogFileSystem,
-        _ directory: String,
-        _ page: inout Page
-    ) throws(AuditError) -> LogLines.Place? {
-        let lie = AuditError.invalidConfiguration(reason: "the index lies")
-        do throws(FileFailure) {
-            guard try files.identity(of: LogIndexer.fileName) != nil else { return nil }
-        } catch {
-            throw error.asAuditError
-        }
-        let hits: [RecordIndex.Hit]
-        let mark: RecordIndex.Mark
-        do throws(StorageError) {
-            let index = try RecordIndex(path: directory + "/" + LogIndexer.fileName, isReader: true)
-            do throws(AuditError) {
-                guard let found = try LogIndexer.mark(of: index, files) else { return nil }
-                mark = found
-            } catch {
-                throw StorageError(.corrupt, error.message)
-            }
-            hits = try index.find(question)
-        } catch {
-            throw lie
-        }
-        page.indexed = mark.sequence
-        let reader = RecordReader(files)
+        _ index: OpenIndex,
+        from begin: UInt64,
+        _ page: inout Page,
+        _ isOver: () -> Bool
+    ) throws {
+        var question = IndexSearch.Question()
+        (question.since, question.until, question.filter, question.from) = (since, until, filter, begin)
+        question.limit = limit
         var form = RecordForm()
-        for hit in hits {
-            guard let line = try reader.line(at: hit) else { throw lie }
-            let isGood = line.withUnsafeBytes { line in form.read(line) == nil && matches(line, form) }
-            guard isGood else { throw lie }
-            guard line.withUnsafeBytes({ take($0, form, &page) }) else { break }
+        var end = index.records.upperBound
+        // What fits no condition of the index is looked for among what it gave; then there may be more of that.
+        while true {
+            var search = try index.search(question)
+            let hits = try search.hits()
+            for (count, hit) in hits.enumerated() {
+                if count > 0, count.isMultiple(of: 64), isOver() {
+                    page.next = hit.sequence
+                    break
+                }
+                guard let line = try index.reader.line(at: hit) else {
+                    // Pruned in the meantime, or since.
+                    if index.isGone(hit.sequence) { continue }
+                    throw IndexLie("the index points to something else than the record")
+                }
+                let (isGood, mayGoOn) = line.withUnsafeBytes { line in
+                    guard form.read(line) == nil, form.sequence == hit.sequence else { return (false, false) }
+                    let isMatch = matches(line, form)
+                    return (isMatch || search.isLoose, isMatch ? take(line, form, &page) : true)
+                }
+                guard isGood else { throw IndexLie("the index names a record that does not match") }
+                if !mayGoOn { break }
+            }
+            if let next = page.next { end = next }
+            guard page.next == nil, hits.count > question.limit, let last = hits.last else { break }
+            question.from = last.sequence + 1
         }
-        return LogLines.Place(sequence: mark.sequence, segment: mark.segment, offset: mark.offset)
-    }
-
-    private var question: RecordIndex.Question {
-        var question = RecordIndex.Question()
-        (question.since, question.until, question.from) = (since, until, from)
-        question.actor = filter.actor.map { Array($0.utf8) }
-        question.connector = filter.connector.map { Array($0.utf8) }
-        question.isPrefix = filter.path?.hasSuffix("*") ?? false
-        question.path = filter.path.map { Array(question.isPrefix ? $0.utf8.dropLast() : $0.utf8[...]) }
-        question.operation = filter.operation?.rawValue
-        question.outcome = filter.outcome?.rawValue
-        question.limit = limit + 1
-        return question
+        if begin < end { try index.compare(with: filter, begin..<end) }
     }
 }

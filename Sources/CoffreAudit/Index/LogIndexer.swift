@@ -2,22 +2,28 @@ internal import CoffreCrypto
 internal import CoffreStorage
 internal import Glibc
 
-/// Brings `index.sqlite` up to the log. The log does not know of it: an index that cannot be written, or lies, costs time.
+/// Brings `index.sqlite` up to the log, whole blocks of records at a time: the newest ones are read from the log. The log
+/// does not know of the index: one that cannot be written, or lies, costs time.
 package final class LogIndexer {
     package static let fileName = "index.sqlite"
-    private static let rowsAtOnce = 10_000
+    /// Records in a block.
+    package static let blockRecords = 4096
 
     private let files: any LogFileSystem
     private let path: String
+    private let blockRecords: Int
     private var index: RecordIndex?
 
-    /// - Parameter directory: absolute path of the log's folder.
-    package convenience init(directory: String) {
-        self.init(PosixFileSystem(root: directory, isReader: true), directory)
+    /// - Parameters:
+    ///   - directory: absolute path of the log's folder.
+    ///   - blockRecords: 1 to 65,536; an index keeps the number with which it was begun.
+    package convenience init(directory: String, blockRecords: Int = LogIndexer.blockRecords) {
+        self.init(PosixFileSystem(root: directory, isReader: true), directory, blockRecords: blockRecords)
     }
 
-    init(_ files: any LogFileSystem, _ directory: String) {
+    init(_ files: any LogFileSystem, _ directory: String, blockRecords: Int = LogIndexer.blockRecords) {
         self.files = files
+        self.blockRecords = blockRecords
         path = directory + "/" + Self.fileName
     }
 
@@ -25,8 +31,8 @@ package final class LogIndexer {
     /// disk. What was done stays done when it is interrupted.
     /// - Parameters:
     ///   - size: records that are durable; nil for all there are.
-    ///   - progress: gets the number of records indexed; returns false to stop.
-    /// - Returns: records indexed.
+    ///   - progress: gets the number of records indexed after each block; returns false to stop.
+    /// - Returns: records indexed: a multiple of the records in a block.
     /// - Throws: ``AuditError``.
     @discardableResult
     package func catchUp(
@@ -54,80 +60,96 @@ package final class LogIndexer {
 
     private func run(_ end: UInt64, _ progress: (UInt64) -> Bool) throws(AuditError) -> UInt64 {
         do throws(StorageError) {
-            if index == nil {
-                index = try RecordIndex(path: path, isReader: false)
-            }
+            // Opened anew each time: the file may have been deleted or replaced since.
+            index = try RecordIndex(path: path, isReader: false)
         } catch {
             throw Self.audit(error)
         }
         guard let index else { return 0 }
-        let mark = try Self.mark(of: index, files)
-        var place = mark.map { LogLines.Place(sequence: $0.sequence, segment: $0.segment, offset: $0.offset) }
-        var isOn = true
-        while isOn {
-            var rows: [RecordIndex.Row] = []
+        let segments = try LogSegments(files)
+        let mark = try Self.mark(of: index, segments)
+        let count = mark?.blockRecords ?? blockRecords
+        // A log that was pruned before it was indexed: from the first block that is whole.
+        let from = mark?.sequence ?? (segments.first + UInt64(count) - 1) / UInt64(count) * UInt64(count)
+        let lines = LogLines(segments: segments)
+        guard
+            var place = mark.map({ LogLines.Place(sequence: $0.sequence, segment: $0.segment, offset: $0.offset) })
+                ?? lines.start(of: from)
+        else { return 0 }
+        if place.sequence < from { place = try lines.read(from: place, to: from) { _, _, _ in true } }
+        try forget(before: segments.first / UInt64(count), index)
+        var indexed = mark?.sequence ?? 0
+        while place.sequence + UInt64(count) <= end {
+            var block = IndexBlock(number: Int64(clamping: place.sequence / UInt64(count)))
             var leaf: Digest?
-            let after = try LogLines(files: files).read(from: place, to: end) { line, form, place in
-                rows.append(Self.row(line, form, place))
+            let after = try lines.read(from: place, to: place.sequence + UInt64(count)) { line, form, place in
+                block.add(line, form, place)
                 leaf = TreeHash.leaf(line)
-                return rows.count < Self.rowsAtOnce
+                return true
             }
-            guard let leaf else { break }
+            guard block.count == count, let leaf else {
+                guard let gap = lines.gap(at: after) else { break }
+                // Blocks have no holes: what stands before one is read from the log.
+                let from = (gap.upperBound + UInt64(count) - 1) / UInt64(count) * UInt64(count)
+                guard let start = lines.start(of: gap.upperBound) else { break }
+                do throws(StorageError) { try index.clear() } catch { throw Self.audit(error) }
+                indexed = 0
+                place = try lines.read(from: start, to: from) { _, _, _ in true }
+                continue
+            }
             let next = RecordIndex.Mark(
                 sequence: after.sequence,
                 segment: after.segment,
                 offset: after.offset,
-                leaf: leaf.bytes
+                leaf: leaf.bytes,
+                blockRecords: count
             )
-            do throws(StorageError) { try index.add(rows, upTo: next) } catch { throw Self.audit(error) }
-            isOn = rows.count == Self.rowsAtOnce && progress(after.sequence)
+            do throws(StorageError) {
+                try index.add(block.row, block.postings, upTo: next)
+            } catch {
+                throw Self.audit(error)
+            }
             place = after
+            indexed = place.sequence
+            if !progress(indexed) { break }
         }
-        return place?.sequence ?? 0
+        return indexed
+    }
+
+    /// What was pruned from the log goes from the index too, many blocks at a time: it looks at every row.
+    private func forget(before block: UInt64, _ index: RecordIndex) throws(AuditError) {
+        do throws(StorageError) {
+            guard let first = try index.firstBlock(), UInt64(clamping: first) + 16 <= block else { return }
+            try index.forget(before: Int64(clamping: block))
+        } catch {
+            throw Self.audit(error)
+        }
     }
 
     /// How far an index reaches in this very log.
     /// - Throws: ``AuditError`` `.invalidConfiguration` when it is another log's, damaged, or reaches beyond this one.
-    static func mark(
-        of index: RecordIndex,
-        _ files: any LogFileSystem
-    ) throws(AuditError) -> RecordIndex.Mark? {
+    static func mark(of index: RecordIndex, _ segments: LogSegments) throws(AuditError) -> RecordIndex.Mark? {
         let mark: RecordIndex.Mark?
         do throws(StorageError) { mark = try index.mark() } catch { throw Self.audit(error) }
         guard let mark else { return nil }
-        let isIts = try RecordReader(files).isLast(mark)
-        guard isIts else { throw .invalidConfiguration(reason: "the index is not of this log: coffre audit reindex") }
+        let isIts = try RecordReader(segments).isLast(
+            mark.sequence &- 1,
+            segment: mark.segment,
+            offset: mark.offset,
+            leaf: mark.leaf
+        )
+        guard isIts, IndexSearch.blockRecords.contains(mark.blockRecords),
+            mark.sequence.isMultiple(of: UInt64(mark.blockRecords)), mark.sequence > 0
+        else { throw .invalidConfiguration(reason: "the index is not of this log: coffre audit reindex") }
         return mark
     }
 
     static func audit(_ error: StorageError) -> AuditError {
         switch error.code {
         case .corrupt: .invalidConfiguration(reason: "the index is damaged: coffre audit reindex")
-        default: .failed(reason: "the index \(error.message)")
+        case .full: .noSpace(path: fileName)
+        default: .indexUnavailable(reason: error.message)
         }
-    }
-
-    private static func row(
-        _ line: UnsafeRawBufferPointer,
-        _ form: borrowing RecordForm,
-        _ place: LogLines.Place
-    ) -> RecordIndex.Row {
-        func bytes(_ group: StaticString, _ name: StaticString) -> [UInt8]? {
-            form.text(group, name, in: line).map { Array($0.utf8) }
-        }
-        var row = RecordIndex.Row(
-            sequence: place.sequence,
-            time: form.time.microseconds,
-            operation: form.operation.rawValue,
-            outcome: form.outcome.rawValue,
-            segment: place.segment,
-            offset: place.offset
-        )
-        row.subject = bytes("who", "sid")
-        row.unit = bytes("who", "unit")
-        row.connector = bytes("what", "conn")
-        row.path = bytes("what", "path")
-        return row
     }
 }
 

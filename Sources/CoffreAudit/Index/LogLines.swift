@@ -13,33 +13,47 @@ struct LogLines {
 
     private static let chunkBytes = 1 << 18
 
-    let files: any LogFileSystem
+    let segments: LogSegments
+
+    /// The beginning of the segment that holds a record, or of the first that there is.
+    func start(of sequence: UInt64) -> Place? {
+        guard let index = segments.index(holding: sequence) ?? segments.all.indices.first else { return nil }
+        let first = segments.all[index].name.first
+        return Place(sequence: first, segment: first, offset: 0)
+    }
+
+    /// The records that are missing at a place where reading stopped, although later ones are there: they were pruned,
+    /// or somebody took them away; only a verification can tell.
+    func gap(at place: Place) -> Range<UInt64>? {
+        let next = (segments.index(holding: place.sequence) ?? -1) + 1
+        guard next < segments.all.count else { return nil }
+        return place.sequence..<segments.all[next].name.first
+    }
 
     /// - Parameters:
-    ///   - place: of a record; the beginning of the log when nil.
+    ///   - place: of a record.
     ///   - end: the record before which reading stops at the latest.
     ///   - visit: returns false to stop.
     /// - Returns: the place after the last record that was shown.
     /// - Throws: ``AuditError`` `.damaged` when a line is not the record that must stand there.
     func read(
-        from place: Place?,
+        from place: Place,
         to end: UInt64,
         _ visit: (UnsafeRawBufferPointer, borrowing RecordForm, Place) -> Bool
     ) throws(AuditError) -> Place {
-        let segments = try SegmentName.list(files).map(\.name)
         var leaf: Digest?
-        var here = place ?? Place(sequence: 0, segment: 0, offset: 0)
-        guard var index = segments.firstIndex(where: { $0.first == here.segment }) else { return here }
+        var here = place
+        guard var index = segments.index(first: here.segment) else { return here }
         do throws(FileFailure) {
             while here.sequence < end {
-                let name = segments[index]
-                let isStopped = try read(try files.openSegment(name), name, &here, &leaf, end, visit)
+                let path = segments.all[index].name.path
+                let isStopped = try read(try segments.open(index), path, &here, &leaf, end, visit)
                 index += 1
-                // The end of the open segment, or a segment that ended where the next one begins.
-                guard !isStopped, here.sequence < end, index < segments.count,
-                    segments[index].first == here.sequence
+                // The end of the open segment, a gap, or a segment that ended where the next one begins.
+                guard !isStopped, here.sequence < end, index < segments.all.count,
+                    segments.all[index].name.first == here.sequence
                 else { break }
-                here = Place(sequence: here.sequence, segment: segments[index].first, offset: 0)
+                here = Place(sequence: here.sequence, segment: here.sequence, offset: 0)
             }
         } catch {
             guard error.call != "form" else {
@@ -53,7 +67,7 @@ struct LogLines {
     /// - Returns: whether `visit` has stopped it.
     private func read(
         _ file: any LogFile,
-        _ name: SegmentName,
+        _ path: String,
         _ here: inout Place,
         _ leaf: inout Digest?,
         _ end: UInt64,
@@ -64,6 +78,7 @@ struct LogLines {
             alignment: 16
         )
         defer { buffer.deallocate() }
+        let bytes = UnsafeRawBufferPointer(buffer)
         var form = RecordForm()
         var filled = 0
         while here.sequence < end {
@@ -72,11 +87,11 @@ struct LogLines {
             guard count > 0 else { return false }
             filled += count
             var start = 0
-            while here.sequence < end, let feed = buffer[start..<filled].firstIndex(of: 0x0a) {
-                let line = UnsafeRawBufferPointer(rebasing: buffer[start..<feed])
+            while here.sequence < end, let feed = Self.lineFeed(in: bytes, from: start, to: filled) {
+                let line = UnsafeRawBufferPointer(rebasing: bytes[start..<feed])
                 guard form.read(line) == nil, form.sequence == here.sequence, leaf == nil || leaf == form.previous
                 else {
-                    throw FileFailure(call: "form", path: name.path, errno: 0)
+                    throw FileFailure(call: "form", path: path, errno: 0)
                 }
                 leaf = TreeHash.leaf(line)
                 let place = here
@@ -86,7 +101,7 @@ struct LogLines {
                 if !visit(line, form, place) { return true }
             }
             guard here.sequence >= end || filled - start <= LineEncoder.maximumLineBytes else {
-                throw FileFailure(call: "form", path: name.path, errno: 0)
+                throw FileFailure(call: "form", path: path, errno: 0)
             }
             if start > 0, let base = buffer.baseAddress {
                 memmove(base, base + start, filled - start)
@@ -94,5 +109,12 @@ struct LogLines {
             }
         }
         return false
+    }
+
+    private static func lineFeed(in bytes: UnsafeRawBufferPointer, from start: Int, to end: Int) -> Int? {
+        guard start < end, let base = bytes.baseAddress, let found = memchr(base + start, 0x0a, end - start) else {
+            return nil
+        }
+        return UnsafeRawPointer(found) - base
     }
 }

@@ -122,6 +122,21 @@ struct RecordForm: Sendable {
         return nil
     }
 
+    /// Shows the names by which the line read last is found: where they stand, without their quotes.
+    func visitNames(in line: UnsafeRawBufferPointer, _ visit: (IndexKind, Range<Int>) -> Void) {
+        for member in parser.members where member.depth == 3 && member.kind == .string {
+            let group = parser.members[member.parent].key
+            if Self.equals(line, group, "who") {
+                for name in Self.actorKeys where Self.equals(line, member.key, name) { visit(.actor, member.value) }
+            } else if Self.equals(line, group, "what") {
+                if Self.equals(line, member.key, "path") { visit(.path, member.value) }
+                if Self.equals(line, member.key, "conn") { visit(.connector, member.value) }
+            }
+        }
+    }
+
+    private static let actorKeys: [StaticString] = ["sid", "ksid", "for", "unit"]
+
     /// The first number of `ref` of the line read last.
     func firstReference(in line: UnsafeRawBufferPointer) -> UInt64? {
         for member in parser.members where member.depth == 3 && member.kind == .integer {

@@ -5,15 +5,22 @@ internal import Synchronization
 final class PeriodicThread: Sendable {
     private let work: @Sendable () -> Void
     private let milliseconds: Int32
+    private let givesWay: Bool
     /// Readable once the thread must end.
     private let stopPipe: (reading: Descriptor, writing: Descriptor)
     private let handle: Mutex<pthread_t?> = Mutex(nil)
 
     /// - Parameters:
     ///   - milliseconds: between two looks.
+    ///   - givesWay: whether every other thread goes first.
     ///   - work: what is done; after ``stop()`` no more.
-    init(every milliseconds: Int32, work: @escaping @Sendable () -> Void) throws(AuditError) {
+    init(
+        every milliseconds: Int32,
+        givesWay: Bool = false,
+        work: @escaping @Sendable () -> Void
+    ) throws(AuditError) {
         self.work = work
+        self.givesWay = givesWay
         self.milliseconds = milliseconds
         var ends: [Int32] = [-1, -1]
         guard pipe(&ends) == 0 else { throw .system(call: "pipe", path: "thread", errno: errno) }
@@ -39,6 +46,8 @@ final class PeriodicThread: Sendable {
     }
 
     private func run() {
+        // On Linux a thread has a nice value of its own: setpriority(2), "C library/kernel differences" of nice(2).
+        if givesWay { _ = setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, 19) }
         while true {
             var wait = pollfd(fd: stopPipe.reading.raw, events: Int16(POLLIN), revents: 0)
             guard poll(&wait, 1, milliseconds) <= 0 else { return }

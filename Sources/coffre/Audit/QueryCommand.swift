@@ -71,7 +71,7 @@ extension AuditCommand {
             while let begin = next, left > 0 {
                 query.from = begin
                 query.limit = min(left, 1000)
-                let page = try query.page(directory: directory) { number in
+                let page = try query.page(directory: directory, isOver: { false }) { number in
                     meter.show(Message("\(number) records read", "\(number) enregistrements lus"))
                 }
                 meter.clear()

@@ -16,6 +16,8 @@ package struct AuditHealth: Sendable, Equatable {
     package let keyLocation: KeyLocation
     /// Records that the `checkpoint` file covers.
     package let checkpointSize: UInt64
+    /// When the `checkpoint` file was written, in microseconds since 1970; nil before the first.
+    package let checkpointTime: Int64?
     /// The epoch that is open.
     package let epoch: UInt64
     /// Records that the index knows; 0 when none is kept.
@@ -35,6 +37,7 @@ package struct AuditHealth: Sendable, Equatable {
         lastRecordTime: Int64,
         keyLocation: KeyLocation,
         checkpointSize: UInt64,
+        checkpointTime: Int64?,
         epoch: UInt64,
         indexSize: UInt64,
         indexFailure: AuditError?,
@@ -48,6 +51,7 @@ package struct AuditHealth: Sendable, Equatable {
         self.indexFailure = indexFailure
         self.epoch = epoch
         self.checkpointSize = checkpointSize
+        self.checkpointTime = checkpointTime
         self.checkpointFailure = checkpointFailure
         self.isWritable = isWritable
         self.size = size
@@ -71,7 +75,10 @@ package final class AuditLog: Sendable {
     private let checkpointThread: PeriodicThread?
     private let index: IndexKeeper
     private let files: any LogFileSystem
-    private let directory: String
+    /// Absolute path of the log's folder.
+    package let directory: String
+    /// How long records are kept, in months.
+    package let retentionMonths: Int
     private let indexThread: PeriodicThread?
     private let housekeeping: Housekeeping
     private let housekeepingThread: PeriodicThread?
@@ -110,6 +117,7 @@ package final class AuditLog: Sendable {
         }
         files = configuration.fileSystem
         directory = configuration.directory
+        retentionMonths = configuration.retentionMonths
         let index = IndexKeeper(directory: configuration.directory)
         self.index = index
         indexThread = try configuration.indexMilliseconds.map { milliseconds throws(AuditError) in
@@ -280,6 +288,7 @@ package final class AuditLog: Sendable {
             lastRecordTime: now.lastTime,
             keyLocation: keyLocation,
             checkpointSize: checkpoint.size,
+            checkpointTime: SignedHead.time(directory: directory),
             epoch: epochs.number,
             indexSize: index.current.size,
             indexFailure: index.current.failure,

@@ -43,9 +43,19 @@ struct Context: Sendable {
 
     init(_ options: CommonOptions) {
         let language = options.lang ?? Language.preferred(environmentValue)
-        console = Console(format: options.format, language: language)
-        socketPath = options.socket ?? Self.socketFromEnvironment() ?? Self.defaultSocket
-        self.options = (options.tokenFile, options.timeout)
+        self.init(
+            console: Console(format: options.format, language: language),
+            socket: options.socket,
+            tokenFile: options.tokenFile,
+            timeout: options.timeout
+        )
+    }
+
+    /// - Parameter timeout: seconds.
+    init(console: Console, socket: String?, tokenFile: String?, timeout: Int) {
+        self.console = console
+        socketPath = socket ?? Self.socketFromEnvironment() ?? Self.defaultSocket
+        options = (tokenFile, timeout)
     }
 
     private static func socketFromEnvironment() -> String? {

@@ -14,7 +14,7 @@ NEEDED = {"_p": str, "_s": int, "_t": str, "boot": str, "cid": (str, dict), "mon
 OPTIONAL = {"gen": int, "ref": list, "why": dict}
 WHAT = "conn det fields lease mount op path pd pn to ver".split()
 WHO = "for gid jti kind ksid pid sid team tok uid unit".split()
-WHY = "appr bg pol polv purpose rule set sub ticket".split()
+WHY = "appr bg cap pol polv purpose rule set sub ticket".split()
 OPERATIONS = set("""genesis daemon.start daemon.stop heartbeat clock.jump segment.open segment.seal key.rotate
 witness.cosigned recovery prune hold.set hold.clear reserve.used config.change auth.ok auth.fail token.issue
 token.revoke secret.read secret.list secret.write secret.delete lease.renew lease.revoke delivery.failed overflow

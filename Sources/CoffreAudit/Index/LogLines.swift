@@ -118,3 +118,8 @@ struct LogLines {
         return UnsafeRawPointer(found) - base
     }
 }
+
+extension LogLines {
+    /// The lines of the segments that there are now.
+    init(files: any LogFileSystem) throws(AuditError) { segments = try LogSegments(files) }
+}

@@ -12,11 +12,13 @@ package final class AuditWhy: Sendable {
     package static let none = AuditWhy()
 
     /// - Parameters:
+    ///   - right: the capability that was asked for, after `sudo+` when the path wants that too.
     ///   - policy: the policy that decided, with its version and the number of the rule in it.
     ///   - set: digest of the sorted (policy, version) pairs, matrix version and group versions that took part.
     ///   - purpose: from the closed list of purposes.
     ///   - approver: sid of the approving person.
     package init(
+        right: String? = nil,
         policy: String? = nil,
         policyVersion: Int? = nil,
         rule: Int? = nil,
@@ -30,6 +32,7 @@ package final class AuditWhy: Sendable {
         var members: [RecordMember] = []
         members.add("appr", approver)
         if breakGlass { members.append(RecordMember(key: "bg", value: .flag(true))) }
+        members.add("cap", right)
         members.add("pol", policy)
         members.add("polv", policyVersion.map { Int64($0) })
         members.add("purpose", purpose)

@@ -1,4 +1,5 @@
 internal import CoffreCrypto
+internal import Glibc
 
 /// The newest checkpoint of a log, with its signatures checked.
 package struct SignedHead: Sendable, Equatable {
@@ -25,6 +26,13 @@ package struct SignedHead: Sendable, Equatable {
         let text = lines[..<3].flatMap { $0 + [0x0a] }
         guard let checkpoint = Checkpoint(text: text, origin: origin) else { return nil }
         self.init(checkpoint, origin: origin, note: note)
+    }
+
+    /// When the file was written, in microseconds since 1970; nil when there is none.
+    package static func time(directory: String) -> Int64? {
+        var status = stat()
+        guard stat(directory + "/" + Checkpoint.path, &status) == 0 else { return nil }
+        return Int64(status.st_mtim.tv_sec) * 1_000_000 + Int64(status.st_mtim.tv_nsec) / 1000
     }
 
     /// Reads it from a log's folder, or from a copy.

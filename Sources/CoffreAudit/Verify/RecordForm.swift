@@ -261,7 +261,7 @@ struct RecordForm: Sendable {
         "for", "gid", "jti", "kind", "ksid", "pid", "sid", "team", "tok", "uid", "unit",
     ]
     private static let whyKeys: [StaticString] = [
-        "appr", "bg", "pol", "polv", "purpose", "rule", "set", "sub", "ticket",
+        "appr", "bg", "cap", "pol", "polv", "purpose", "rule", "set", "sub", "ticket",
     ]
 
     private static func isKnown(

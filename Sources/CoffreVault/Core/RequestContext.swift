@@ -125,6 +125,10 @@ struct RequestContext: Sendable {
 final class Caller: Sendable {
     let who: AuditWho
     let acl: ACL
+    /// The policies that `acl` was made of.
+    let policySet: PolicySet
+    /// Whether a person has to stand behind the service.
+    let subject: AuditWhy.Subject
     /// Nil when the rights come from the peer's identity alone.
     let token: TokenEntry?
     /// All of them: the token's or the peer's, and those of the entity and its groups.
@@ -134,9 +138,20 @@ final class Caller: Sendable {
     /// The person or service behind the request, when one is known.
     let entityID: String
 
-    init(who: AuditWho, acl: ACL, token: TokenEntry?, policies: [String], owner: String, entityID: String) {
+    init(
+        who: AuditWho,
+        acl: ACL,
+        policySet: PolicySet,
+        subject: AuditWhy.Subject,
+        token: TokenEntry?,
+        policies: [String],
+        owner: String,
+        entityID: String
+    ) {
         self.who = who
         self.acl = acl
+        self.policySet = policySet
+        self.subject = subject
         self.token = token
         self.policies = policies
         self.owner = owner
@@ -144,7 +159,16 @@ final class Caller: Sendable {
     }
 
     func replacing(token: TokenEntry) -> Caller {
-        Caller(who: who, acl: acl, token: token, policies: policies, owner: owner, entityID: entityID)
+        Caller(
+            who: who,
+            acl: acl,
+            policySet: policySet,
+            subject: subject,
+            token: token,
+            policies: policies,
+            owner: owner,
+            entityID: entityID
+        )
     }
 
     /// False once a rule has expired: the rights must be made anew.

@@ -16,6 +16,7 @@ final class UnsealedState {
     var moves: [String: (from: String, to: String)] = [:]
     let identity: IdentityTable
     var policies: [String: Policy]
+    let policyHistory: PolicyHistory
     var peerRoles: [String: PeerRole]
     var tokens = BoundedCache<Digest, TokenEntry>(limit: 50_000)
     var callers = BoundedCache<CallerKey, Caller>(limit: 10_000)
@@ -57,6 +58,7 @@ final class UnsealedState {
         mounts: MountTable,
         identity: IdentityTable,
         policies: [String: Policy],
+        policyHistory: PolicyHistory,
         peerRoles: [String: PeerRole]
     ) {
         self.tokenKey = tokenKey
@@ -64,6 +66,7 @@ final class UnsealedState {
         self.mounts = mounts
         self.identity = identity
         self.policies = policies
+        self.policyHistory = policyHistory
         self.peerRoles = peerRoles
     }
 

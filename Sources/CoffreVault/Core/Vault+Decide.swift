@@ -62,7 +62,8 @@ extension Vault {
         var path = context.path
         if capability == .list || capability == .scan { path.append(0x2f) }
         let decision = caller.acl.decide(capability, path: path)
-        context.why = why(of: decision)
+        let right = capability.sortedNames.first ?? ""
+        context.why = why(of: decision, caller, right: needsSudo ? "sudo+" + right : right)
         guard decision.isAllowed, !needsSudo || decision.hasSudo else { throw VaultError.permissionDenied }
         if decision.hasLimits { try checkLimits(decision, capability, &context) }
     }

@@ -33,6 +33,8 @@ package actor Vault {
     /// A snapshot that is being taken or sent, and a restore that is being confirmed.
     var snapshots = SnapshotSlot()
     var isConfirmingRestore = false
+    /// Questions to the audit log that are being answered.
+    var logReaders = 0
     /// Jobs whose answer somebody waits for.
     var openJobs: Set<BrokerJobID> = []
     var budget: RefusalBudget
@@ -96,6 +98,9 @@ package actor Vault {
             context = try context.resolvingListQuery()
             try decide(&context, &endpoint)
             guard let endpoint else { throw VaultError.notFound }
+            if isUnknownSet(context) {
+                return decideAgain(request, principal, completion, afterKeeping: context)
+            }
             if case .read(let body) = endpoint.work, context.wrapTTL == 0, !context.usesLimitedToken {
                 let effect = try listed(body(self, context), context)
                 release(context, endpoint, .success(effect), .single, [], completion)
@@ -109,6 +114,9 @@ package actor Vault {
             }
         } catch {
             let error = VaultError(mapping: error)
+            if isUnknownSet(context) {
+                return decideAgain(request, principal, completion, afterKeeping: context)
+            }
             guard context.usesLimitedToken else {
                 release(context, endpoint, .failure(error), .single, [], completion)
                 return
@@ -172,6 +180,28 @@ package actor Vault {
             who: who(of: principal)
         )
         audit.append(record) { _ in }
+    }
+
+    /// Whether the record would name a set of policies that nobody could look up later.
+    private func isUnknownSet(_ context: RequestContext) -> Bool {
+        guard context.why !== AuditWhy.none, let set = context.caller?.policySet, let state = unsealed else {
+            return false
+        }
+        return !state.policyHistory.sets.contains(set.digest)
+    }
+
+    /// The first use of a set: it is stored, and then all is decided anew, since what held before may hold no more.
+    private func decideAgain(
+        _ request: VaultRequest,
+        _ principal: Principal,
+        _ completion: @escaping @Sendable (ReleasedAnswer) -> Void,
+        afterKeeping context: RequestContext
+    ) {
+        guard let set = context.caller?.policySet else { return }
+        Task {
+            await self.keep(set)
+            self.perform(request, as: principal, completion: completion)
+        }
     }
 
     private func inquire(

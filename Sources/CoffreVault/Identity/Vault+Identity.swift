@@ -72,14 +72,18 @@ extension Vault {
         policies: [String],
         entity: IdentityEntity?,
         token: TokenEntry?,
+        subject: AuditWhy.Subject = .none,
         owner: String,
         _ state: UnsealedState
     ) -> Caller {
         var all = policies
         if let entity { all = Set(policies + state.identity.policies(of: entity)).sorted() }
+        let person = entity.map { self.subject(of: $0, state) }
         return Caller(
             who: who,
             acl: acl(of: all, entity, state),
+            policySet: PolicySet(Array(Set(all)), state.policies, subject: person),
+            subject: subject,
             token: token,
             policies: all,
             owner: owner,
@@ -102,6 +106,7 @@ extension Vault {
             policies: Set(roles.flatMap(\.policies)).union(["default"]).sorted(),
             entity: entity,
             token: nil,
+            subject: roles.contains { $0.subject == .optional } ? .optional : .none,
             owner: "peer:\(principal.uid):\(principal.unit ?? "")",
             state
         )
@@ -184,16 +189,25 @@ extension Vault {
         }
     }
 
-    /// One object per rule, so that the record's text of it is made once.
-    func why(of decision: ACLDecision) -> AuditWhy {
-        guard let policy = decision.policy, let state = unsealed else { return .none }
-        let key = RuleKey(policy: policy, version: decision.policyVersion ?? 0, rule: decision.rule ?? -1)
+    /// One object per rule, set and right, so that the record's text of it is made once.
+    /// - Parameter right: what was asked for, as records name it.
+    func why(of decision: ACLDecision, _ caller: Caller, right: String) -> AuditWhy {
+        guard let state = unsealed else { return .none }
+        let key = RuleKey(
+            policy: decision.policy ?? "",
+            version: decision.policyVersion ?? 0,
+            rule: decision.rule ?? -1,
+            set: caller.policySet.digest,
+            right: right
+        )
         if let known = state.reasons[key] { return known }
         let why = AuditWhy(
-            policy: policy,
+            right: right,
+            policy: decision.policy,
             policyVersion: decision.policyVersion,
             rule: decision.rule,
-            subject: AuditWhy.Subject.none
+            set: caller.policySet.digest,
+            subject: caller.subject
         )
         state.reasons[key] = why
         return why
@@ -205,4 +219,6 @@ struct RuleKey: Hashable {
     let policy: String
     let version: Int
     let rule: Int
+    let set: String
+    let right: String
 }

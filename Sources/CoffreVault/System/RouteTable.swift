@@ -91,6 +91,8 @@ struct Route: Sendable {
         GET sys/audit sudo : The audit log
         GET sys/audit/status : State of the audit log
         GET sys/audit/log : Look records of the audit log up
+        GET sys/audit/why/{number} : Why a request was decided as it was, and whether it would be today
+        POST sys/audit/verified : Record that the audit log was read or verified where it lies
         GET,POST sys/audit/prune sudo : Delete what is older than the retention, or say what would be
         GET,LIST,POST sys/audit/holds sudo : Holds on the audit log; put one in force
         DELETE sys/audit/holds/{id} sudo : End a hold

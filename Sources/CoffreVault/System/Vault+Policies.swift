@@ -51,13 +51,14 @@ extension Vault {
                 return effect
             }
         case .delete:
-            return .change(.policyChange, what, .capability(.delete)) { vault, _ in
+            return .change(.policyChange, what, .capability(.delete)) { vault, context in
                 guard name != "root", name != "default" else {
                     throw VaultError.badRequest("cannot delete \"\(name)\" policy")
                 }
                 guard let state = vault.unsealed else { throw VaultError.sealed }
                 return try await state.locks.withLock(Array("policy/\(name)".utf8)) {
-                    let generation = try await vault.commit([.delete(.policy(name), expect: .any)])
+                    let old = state.policies[name].map { vault.historyChanges(removing: $0, context.now) } ?? []
+                    let generation = try await vault.commit([.delete(.policy(name), expect: .any)] + old)
                     state.policies[name] = nil
                     state.forgetCallers()
                     return Effect(.noContent, generation: generation)
@@ -79,9 +80,16 @@ extension Vault {
         }
         guard let state = unsealed else { throw VaultError.sealed }
         return try await state.locks.withLock(Array("policy/\(name)".utf8)) {
-            let policy = try parsePolicy(name, text, version: (state.policies[name]?.version ?? 0) + 1)
-            let generation = try await commit([.put(.policy(name), encodePolicy(policy), expect: .any)])
+            // A name that comes back goes on counting: a version is one text for ever.
+            let old = state.policies[name]
+            let last = max(old?.version ?? 0, state.policyHistory.newest[name] ?? 0)
+            let policy = try parsePolicy(name, text, version: last + 1)
+            let generation = try await commit(
+                [.put(.policy(name), encodePolicy(policy), expect: .any)]
+                    + historyChanges(policy, replacing: old, context.now)
+            )
             state.policies[name] = policy
+            state.policyHistory.newest[name] = policy.version
             state.forgetCallers()
             var what = AuditWhat()
             what.path = "sys/policies/acl/" + name

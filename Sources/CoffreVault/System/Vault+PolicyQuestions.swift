@@ -106,7 +106,7 @@ extension Vault {
         return .object(members)
     }
 
-    private func reason(_ explanation: PolicyExplanation, _ asked: PolicyQuestion, needsSudo: Bool) -> String {
+    func reason(_ explanation: PolicyExplanation, _ asked: PolicyQuestion, needsSudo: Bool) -> String {
         let decision = explanation.decision
         if decision.policy == nil { return "no rule fits this path" }
         if decision.isDeny {
@@ -122,7 +122,7 @@ extension Vault {
             ? "the deciding rule grants \(asked.name)" : "the deciding rule grants \(asked.name) under conditions"
     }
 
-    private func describe(_ rule: PolicyExplanation.Candidate) -> [JSONValue.Member] {
+    func describe(_ rule: PolicyExplanation.Candidate) -> [JSONValue.Member] {
         [
             .init("policy", .string(rule.policy)), .init("version", .integer(rule.version)),
             .init("rule", .integer(rule.rule)), .init("rule_path", .string(rule.source)),

@@ -103,6 +103,7 @@ extension Vault {
                 expect: .absent
             ),
         ]
+        mutations += historyChanges(defaultPolicy, replacing: nil, context.now)
         mutations.append(Self.termMark(at: context.now))
         for mount in MountTable.initial() { mutations.append(.put(.mount(mount.path), mount.encoded, expect: .absent)) }
         mutations.append(contentsOf: storing(root))
@@ -228,6 +229,7 @@ extension Vault {
             mounts: MountTable(mounts),
             identity: try loadIdentity(),
             policies: try loadPolicies(),
+            policyHistory: try loadPolicyHistory(),
             peerRoles: Dictionary(uniqueKeysWithValues: roles.map { ($0.name, $0) })
         )
         for (name, entry) in try barrier.entries(in: .mount, parent: BarrierKey.removedMounts, limit: 1000) {

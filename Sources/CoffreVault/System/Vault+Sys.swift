@@ -89,6 +89,15 @@ extension Vault {
             return .inquiry(.auditRead, what, .capability(.read)) { vault, _ in
                 Effect(.data(try await vault.auditPage(query.query)))
             }
+        case (let path, .get) where path.hasPrefix("audit/why/"):
+            guard let number = UInt64(path.dropFirst(10)), number < 1 << 53 else { return .unsupported(what, .read) }
+            return .inquiry(.auditRead, what, .capability(.read)) { vault, context in
+                Effect(.data(try await vault.auditWhy(number, context)))
+            }
+        case ("audit/verified", .write):
+            return .read(.auditRead, what, .capability(.update)) { vault, context in
+                try vault.auditVerified(context)
+            }
         case ("audit/export", .write):
             return .read(.auditExport, what, .capability(.update)) { vault, context in
                 Effect(.noContent, what: try vault.auditExport(context))
@@ -166,22 +175,7 @@ extension Vault {
         return what
     }
 
-    private func auditStatus() -> JSONValue {
-        let health = audit.health
-        return .object([
-            "origin": .string(audit.origin), "size": .integer(health.size), "writable": .bool(health.isWritable),
-            "key_location": .string(health.keyLocation.rawValue),
-            "witness": .string(OutsideStatus.level(of: audit.outside).rawValue), "witnesses": witnessStatus,
-            "checkpoint_size": .integer(health.checkpointSize), "epoch": .integer(health.epoch),
-            "index_size": .integer(health.indexSize),
-            "index_error": health.indexFailure.map { .string($0.message) } ?? .null,
-            "tree_error": health.treeFailure.map { .string($0.message) } ?? .null,
-            "checkpoint_error": health.checkpointFailure.map { .string($0.message) } ?? .null,
-            "disk": diskStatus(health.disk),
-        ])
-    }
-
-    private func diskStatus(_ disk: DiskReport) -> JSONValue {
+    func diskStatus(_ disk: DiskReport) -> JSONValue {
         .object([
             "state": .string(disk.level.name), "free_bytes": .integer(disk.freeBytes),
             "total_bytes": .integer(disk.totalBytes), "free_files": disk.freeFiles.map { .integer($0) } ?? .null,

@@ -8,6 +8,7 @@ extension Vault {
     private static let cursorLag: Int64 = 20
 
     func upkeep(_ state: UnsealedState, _ now: Timestamp) {
+        sweepPolicies(state, now)
         guard !state.isKeepingUp else { return }
         let minute = now.seconds / 60
         let movesCursor = minute >= state.storedCursor + 2 * Self.cursorLag

@@ -5,7 +5,8 @@ struct AuditCommand: AsyncParsableCommand {
         commandName: "audit",
         abstract: "Read, verify and export the audit log where it is kept.",
         subcommands: [
-            Verify.self, Checkpoint.self, Export.self, Query.self, Tail.self, Reindex.self, Prune.self, Hold.self,
+            Status.self, Verify.self, Checkpoint.self, Export.self, Query.self, Why.self, Tail.self, Reindex.self,
+            Prune.self, Hold.self,
         ]
     )
 

@@ -28,26 +28,34 @@ extension AuditCommand {
             completion: .file()
         )
         var keyFile: String?
+        @OptionGroup var recording: RecordingOptions
         @Argument(help: "Audit folder.", completion: .directory)
         var directory: String = AuditCommand.defaultDirectory
 
         mutating func run() async throws {
             let console = Console(format: format, language: lang ?? Language.preferred(environmentValue))
+            let context = recording.context(console)
+            try await context.reporting { try await show(console, context) }
+        }
+
+        private func show(_ console: Console, _ context: Context) async throws {
+            let recorder = try await LogRecorder(directory, recording, context)
             let keys = try keyFile.map { try Input.file($0, for: "--trust") }
             let head: SignedHead
             do {
                 head = try SignedHead.newest(directory: directory, trustedKeys: keys)
             } catch {
-                let reason = escapedForTerminal(error.message)
-                console.note(Message("no checkpoint: \(reason)", "pas de point de contrôle : \(reason)"))
-                if case .damaged = error { throw ExitCode(ExitStatus.auditFailed.rawValue) }
-                throw ExitCode(ExitStatus.error.rawValue)
+                throw Failure(error, Message("no checkpoint", "pas de point de contrôle"))
             }
+            try await recorder.record(
+                "checkpoint",
+                [.init("size", .integer(head.size)), .init("root", .string(head.rootHash))]
+            )
             guard format == .table else {
                 return console.json(
                     .object([
                         "origin": .string(head.origin), "size": .integer(head.size),
-                        "root_hash": .string(head.rootHash),
+                        "root_hash": .string(head.rootHash), "recorded": .bool(recorder.isRecording),
                         "note": .string(String(decoding: head.note, as: UTF8.self)),
                     ])
                 )

@@ -7,6 +7,8 @@ extension AuditCommand {
         static let configuration = CommandConfiguration(
             abstract: "Verify a log, or a copy of one, from its files alone.",
             discussion: """
+                A verification of the log of a running daemon is recorded there, with its result and root.
+
                 Exit status: 0 when everything fits together, 5 when something does not, 1 when the folder cannot be read.
 
                 EXAMPLES
@@ -31,12 +33,19 @@ extension AuditCommand {
             completion: .file()
         )
         var keyFile: String?
+        @OptionGroup var recording: RecordingOptions
         @Argument(help: "Audit folder.", completion: .directory)
         var directory: String = AuditCommand.defaultDirectory
 
         mutating func run() async throws {
             let console = Console(format: format, language: lang ?? Language.preferred(environmentValue))
+            let context = recording.context(console)
+            try await context.reporting { try await verify(console, context) }
+        }
+
+        private func verify(_ console: Console, _ context: Context) async throws {
             let meter = ProgressLine(console.language)
+            let recorder = try await LogRecorder(directory, recording, context)
             let keys = try keyFile.map { try Input.file($0, for: "--trust") }
             let checkpoint = try checkpointFile.map { try Input.file($0, for: "--checkpoint") }
             let report: VerificationReport
@@ -49,25 +58,26 @@ extension AuditCommand {
                 meter.clear()
             } catch {
                 meter.clear()
-                let reason = escapedForTerminal(error.message)
-                console.note(
-                    Message(
-                        "cannot verify \(directory): \(reason)",
-                        "vérification impossible de \(directory) : \(reason)"
-                    )
-                )
-                if case .damaged = error { throw ExitCode(ExitStatus.auditFailed.rawValue) }
-                throw ExitCode(ExitStatus.error.rawValue)
+                let folder = escapedForTerminal(directory)
+                throw Failure(error, Message("cannot verify \(folder)", "vérification impossible de \(folder)"))
             }
-            console.show(report)
+            let finding = report.findings.first.map { String("\($0.file): \($0.reason)".prefix(160)) } ?? ""
+            try await recorder.record(
+                "verify",
+                [
+                    .init("valid", .bool(report.isValid)), .init("size", .integer(report.records)),
+                    .init("root", .string(report.rootHash)), .init("finding", .string(finding)),
+                ]
+            )
+            console.show(report, recorder)
             if !report.isValid { throw ExitCode(ExitStatus.auditFailed.rawValue) }
         }
     }
 }
 
 extension Console {
-    fileprivate func show(_ report: VerificationReport) {
-        guard format == .table else { return json(report.json) }
+    fileprivate func show(_ report: VerificationReport, _ recorder: LogRecorder) {
+        guard format == .table else { return json(report.json(isRecorded: recorder.isRecording)) }
         let text = { (message: Message) in message.text(language) }
         let result =
             report.isValid
@@ -88,6 +98,7 @@ extension Console {
                 [text(Message("First record", "Premier")), escapedForTerminal(report.firstTime)],
                 [text(Message("Last record", "Dernier")), escapedForTerminal(report.lastTime)],
                 [text(Message("Root hash", "Empreinte racine")), escapedForTerminal(report.rootHash)],
+                [text(Message("Recorded", "Consigné")), recorder.excuse.map(text) ?? yes(true)],
             ]
         )
         for finding in report.findings {
@@ -106,13 +117,13 @@ extension Console {
 }
 
 extension VerificationReport {
-    fileprivate var json: JSONValue {
+    fileprivate func json(isRecorded: Bool) -> JSONValue {
         .object([
             "valid": .bool(isValid), "origin": .string(origin), "records": .integer(records),
             "segments": .integer(segments), "epochs": .integer(epochs),
             "open_segment": .bool(openSegment != nil), "first_time": .string(firstTime),
             "last_time": .string(lastTime), "root_hash": .string(rootHash),
-            "checkpoint_size": checkpointSize.map { .integer($0) } ?? .null,
+            "checkpoint_size": checkpointSize.map { .integer($0) } ?? .null, "recorded": .bool(isRecorded),
             "findings": .array(
                 findings.map {
                     .object([

@@ -144,7 +144,7 @@ let package = Package(
                 "CoffreAPITests",
                 ["CoffreAPI", "CoffreVault", "CoffreAudit", "CoffreCrypto", "CoffreHost", nioCore, nioPosix]
             ),
-            ("CoffreClientTests", ["CoffreClient", "CoffreWire"]),
+            ("CoffreClientTests", ["CoffreClient", "CoffreWire", "CoffreAudit"]),
             ("CoffreConnectorsTests", ["CoffreConnectors", "CoffreWire", "CoffreCrypto", "CoffreHost"]),
             ("PackageTests", []),
             ("IntegrationTests", ["CoffreWire", "CoffreCrypto", "CoffreVault", "CoffreAudit"]),

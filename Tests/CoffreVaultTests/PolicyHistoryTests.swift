@@ -105,7 +105,7 @@ struct PolicyHistoryTests {
             var bytes: [UInt8] = []
             for piece in answer.body.pieces {
                 switch piece {
-                case .bytes(let part): bytes += part
+                case .clear(let part): bytes += part
                 case .secret(let secret): secret.withBytes { bytes += Array($0) }
                 case .file: break
                 }
@@ -184,7 +184,11 @@ struct PolicyHistoryTests {
 
     @Test func aPolicySetIsReadBackAsItWasHashed() throws {
         let policies = [
-            "b": try Policy(name: "b", text: #"path "x/{{identity.entity.name}}" { capabilities = ["read"] }"#, version: 3),
+            "b": try Policy(
+                name: "b",
+                text: #"path "x/{{identity.entity.name}}" { capabilities = ["read"] }"#,
+                version: 3
+            ),
             "a": try Policy(name: "a", text: #"path "y" { capabilities = ["read"] }"#, version: 7),
         ]
         let subject = PolicySubject(

@@ -47,7 +47,7 @@ struct ManifestTests {
     ]
 
     /// Targets that only tests use.
-    private static let forTests: Set<String> = ["CoffreTestSupport", "coffre-log-driver"]
+    private static let forTests: Set<String> = ["audit-bench", "CoffreTestSupport", "coffre-log-driver"]
 
     private static let required: Set<String> = [
         "enableUpcomingFeature=ExistentialAny", "enableUpcomingFeature=InternalImportsByDefault",

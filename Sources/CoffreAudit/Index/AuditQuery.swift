@@ -57,7 +57,7 @@ package struct AuditQuery: Sendable {
     ) throws(AuditError) -> Page {
         var page = Page()
         if isScan {
-            try scan(files, progress) { line, form in take(line, form, &page) }
+            try scan(files, progress) { line, sequence in keep(line, sequence, &page) }
             return page
         }
         let segments = try LogSegments(files)
@@ -166,12 +166,15 @@ package struct AuditQuery: Sendable {
 
     /// - Returns: whether there may be more.
     private func take(_ line: UnsafeRawBufferPointer, _ form: borrowing RecordForm, _ page: inout Page) -> Bool {
-        guard matches(line, form) else { return true }
+        matches(line, form) ? keep(Array(line), form.sequence, &page) : true
+    }
+
+    private func keep(_ line: [UInt8], _ sequence: UInt64, _ page: inout Page) -> Bool {
         guard page.lines.count < limit, page.lines.isEmpty || page.bytes + line.count <= limitBytes else {
-            page.next = form.sequence
+            page.next = sequence
             return false
         }
-        page.lines.append(Array(line))
+        page.lines.append(line)
         page.bytes += line.count
         return true
     }
@@ -189,29 +192,31 @@ package struct AuditQuery: Sendable {
         progress: (UInt64) -> Void,
         visit: ([UInt8]) -> Bool
     ) throws(AuditError) {
-        try scan(PosixFileSystem(root: directory, isReader: true), progress) { line, form in
-            matches(line, form) ? visit(Array(line)) : true
-        }
+        try scan(PosixFileSystem(root: directory, isReader: true), progress) { line, _ in visit(line) }
     }
 
     private func scan(
         _ files: any LogFileSystem,
         _ progress: (UInt64) -> Void,
-        _ visit: (UnsafeRawBufferPointer, borrowing RecordForm) -> Bool
+        _ visit: ([UInt8], UInt64) -> Bool
     ) throws(AuditError) {
         var isStopped = false
         var next: UInt64 = 0
+        // A record is shown once the one after it has named its hash.
+        var held: (line: [UInt8], sequence: UInt64)?
         let report = try LogVerifier(files: files).verify(progress: nil) { line, form in
             // The end of a segment that is being written may be seen twice.
             guard form.sequence >= next else { return nil }
             next = form.sequence + 1
             if form.sequence.isMultiple(of: 50_000) { progress(form.sequence) }
-            isStopped = !visit(line, form)
+            if let held { isStopped = !visit(held.line, held.sequence) }
+            held = matches(line, form) ? (Array(line), form.sequence) : nil
             return isStopped ? "stopped" : nil
         }
         if let finding = report.findings.first, !isStopped {
             throw .damaged(segment: finding.file, record: finding.record, reason: finding.reason)
         }
+        if !isStopped, let held { _ = visit(held.line, held.sequence) }
     }
 
     // MARK: with the index

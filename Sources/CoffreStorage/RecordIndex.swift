@@ -2,8 +2,9 @@
 /// deleted at any time. Confined to whoever owns it.
 ///
 /// Records are taken together in blocks of a fixed number. Per block there is one row that says where its records
-/// stand, and one row per word that says which of them hold it. What the bytes of a row mean is the caller's matter.
-/// A row is written once, with all the others of its block.
+/// stand, and one row per word that says which of them hold it; per stretch of many blocks, which words occur there at
+/// all. What the bytes of a row mean is the caller's matter. A row is written once, with the others of its block, at the
+/// end of its table: a log that grows writes little besides.
 package final class RecordIndex {
     /// How far the log is indexed: the place after the last record, and the leaf hash of that record.
     package struct Mark: Sendable, Equatable {
@@ -59,7 +60,9 @@ package final class RecordIndex {
         package let text: [UInt8]
     }
 
-    private static let version: Int64 = 2
+    private static let version: Int64 = 3
+    /// Blocks of a stretch.
+    private static let stretch: Int64 = 64
     private static let wordsInMemory = 65_536
     private let connection: SQLiteConnection
     private var words: [WordKey: Int64] = [:]
@@ -82,8 +85,10 @@ package final class RecordIndex {
                     latest INTEGER NOT NULL, places BLOB NOT NULL);
                 CREATE INDEX IF NOT EXISTS by_earliest ON block (earliest);
                 CREATE INDEX IF NOT EXISTS by_latest ON block (latest);
-                CREATE TABLE IF NOT EXISTS posting (word INTEGER NOT NULL, block INTEGER NOT NULL,
-                    positions BLOB NOT NULL, PRIMARY KEY (word, block)) WITHOUT ROWID;
+                CREATE TABLE IF NOT EXISTS posting (block INTEGER NOT NULL, word INTEGER NOT NULL,
+                    positions BLOB NOT NULL, PRIMARY KEY (block, word)) WITHOUT ROWID;
+                CREATE TABLE IF NOT EXISTS stretch (word INTEGER NOT NULL, number INTEGER NOT NULL,
+                    PRIMARY KEY (word, number)) WITHOUT ROWID;
                 """
             )
         }
@@ -110,26 +115,10 @@ package final class RecordIndex {
 
     // MARK: writing
 
-    /// Adds a block and moves the mark, both or neither.
-    package func add(_ block: Block, _ postings: [Posting], upTo mark: Mark) throws(StorageError) {
+    /// Adds blocks in their order and moves the mark, all or nothing.
+    package func add(_ blocks: [(block: Block, postings: [Posting])], upTo mark: Mark) throws(StorageError) {
         try transaction { () throws(StorageError) in
-            let place = try connection.statement("INSERT INTO block VALUES (?, ?, ?, ?)")
-            place.bind(1, block.number)
-            place.bind(2, block.earliest)
-            place.bind(3, block.latest)
-            place.bind(4, block.places)
-            try place.run()
-            // In the order of the primary key: neighbours share pages.
-            var rows: [(word: Int64, posting: Posting)] = []
-            for posting in postings { rows.append((try id(of: posting), posting)) }
-            rows.sort { $0.word < $1.word }
-            for (word, posting) in rows {
-                let insert = try connection.statement("INSERT INTO posting VALUES (?, ?, ?)")
-                insert.bind(1, word)
-                insert.bind(2, block.number)
-                insert.bind(3, posting.positions)
-                try insert.run()
-            }
+            for (block, postings) in blocks { try add(block, postings) }
             try connection.execute("DELETE FROM mark")
             let statement = try connection.statement("INSERT INTO mark VALUES (?, ?, ?, ?, ?, ?)")
             statement.bind(1, Self.version)
@@ -142,6 +131,34 @@ package final class RecordIndex {
         }
     }
 
+    private func add(_ block: Block, _ postings: [Posting]) throws(StorageError) {
+        let place = try connection.statement("INSERT INTO block VALUES (?, ?, ?, ?)")
+        place.bind(1, block.number)
+        place.bind(2, block.earliest)
+        place.bind(3, block.latest)
+        place.bind(4, block.places)
+        try place.run()
+        // In the order of the primary key: every row goes to the end of the table.
+        var rows: [(word: Int64, posting: Posting)] = []
+        for posting in postings { rows.append((try id(of: posting), posting)) }
+        rows.sort { $0.word < $1.word }
+        for (word, posting) in rows {
+            let insert = try connection.statement("INSERT INTO posting VALUES (?, ?, ?)")
+            insert.bind(1, block.number)
+            insert.bind(2, word)
+            insert.bind(3, posting.positions)
+            try insert.run()
+        }
+        guard block.number % Self.stretch == Self.stretch - 1 else { return }
+        let close = try connection.statement(
+            "INSERT OR IGNORE INTO stretch SELECT DISTINCT word, ?1 FROM posting WHERE block BETWEEN ?2 AND ?3"
+        )
+        close.bind(1, block.number / Self.stretch)
+        close.bind(2, block.number - Self.stretch + 1)
+        close.bind(3, block.number)
+        try close.run()
+    }
+
     /// The first block that is there.
     package func firstBlock() throws(StorageError) -> Int64? {
         let statement = try connection.statement("SELECT number FROM block ORDER BY number LIMIT 1")
@@ -149,7 +166,7 @@ package final class RecordIndex {
         return try statement.step() ? statement.integer(0) : nil
     }
 
-    /// Forgets the blocks below `number`, whose records are no longer in the log. Looks at every row.
+    /// Forgets the blocks below `number`, whose records are no longer in the log. Looks at every word.
     package func forget(before number: Int64) throws(StorageError) {
         try transaction { () throws(StorageError) in
             for sql in ["DELETE FROM posting WHERE block < ?", "DELETE FROM block WHERE number < ?"] {
@@ -157,9 +174,21 @@ package final class RecordIndex {
                 statement.bind(1, number)
                 try statement.run()
             }
-            try connection.execute(
-                "DELETE FROM word WHERE NOT EXISTS (SELECT 1 FROM posting WHERE posting.word = word.id)"
+            let stretches = try connection.statement("DELETE FROM stretch WHERE number < ?")
+            stretches.bind(1, number / Self.stretch)
+            try stretches.run()
+            // Words of blocks whose stretch is open, or begins before `number`, are in no stretch yet.
+            let words = try connection.statement(
+                """
+                DELETE FROM word WHERE NOT EXISTS (SELECT 1 FROM stretch WHERE stretch.word = word.id)
+                AND id NOT IN (SELECT word FROM posting WHERE block >= ?)
+                """
             )
+            let open = try connection.statement("SELECT max(number) FROM block")
+            let last = try open.step() ? open.integer(0) : 0
+            open.reset()
+            words.bind(1, last - last % Self.stretch)
+            try words.run()
         }
         words.removeAll()
     }
@@ -167,7 +196,9 @@ package final class RecordIndex {
     /// Forgets everything.
     package func clear() throws(StorageError) {
         try transaction { () throws(StorageError) in
-            try connection.execute("DELETE FROM mark; DELETE FROM posting; DELETE FROM block; DELETE FROM word")
+            for table in ["mark", "posting", "block", "word", "stretch"] {
+                try connection.execute("DELETE FROM \(table)")
+            }
         }
         words.removeAll()
     }
@@ -258,28 +289,40 @@ package final class RecordIndex {
     package func positions(of word: Word, in block: Int64) throws(StorageError) -> [UInt8]? {
         let statement = try connection.statement(Self.positionsQuery)
         defer { statement.reset() }
-        statement.bind(1, word.id)
-        statement.bind(2, block)
+        statement.bind(1, block)
+        statement.bind(2, word.id)
         return try statement.step() ? statement.blob(0) : nil
     }
 
-    /// The first block from `block` to `last` in which a word occurs.
+    /// The first block from `block` to `last` in which a word may occur: stretches without it are left out.
     package func nextBlock(of word: Word, from block: Int64, to last: Int64) throws(StorageError) -> Int64? {
-        let statement = try connection.statement(Self.nextBlockQuery)
+        guard block <= last else { return nil }
+        let known = try closedStretches()
+        let here = block / Self.stretch
+        guard here < known else { return block }
+        let statement = try connection.statement(Self.nextStretchQuery)
         defer { statement.reset() }
         statement.bind(1, word.id)
-        statement.bind(2, block)
-        statement.bind(3, last)
-        return try statement.step() ? statement.integer(0) : nil
+        statement.bind(2, here)
+        let next = try statement.step() ? min(statement.integer(0), known) : known
+        let first = max(block, next * Self.stretch)
+        return first <= last ? first : nil
     }
 
-    /// In how many of these blocks a word occurs; counting ends at `limit`.
+    /// Stretches that are full, from the beginning of the log.
+    private func closedStretches() throws(StorageError) -> Int64 {
+        let statement = try connection.statement(Self.lastBlockOfAll)
+        defer { statement.reset() }
+        return try statement.step() ? (statement.integer(0) + 1) / Self.stretch : 0
+    }
+
+    /// In how many stretches of these blocks a word occurs; counting ends at `limit`.
     package func count(of word: Word, in blocks: ClosedRange<Int64>, limit: Int) throws(StorageError) -> Int {
         let statement = try connection.statement(Self.countQuery)
         defer { statement.reset() }
         statement.bind(1, word.id)
-        statement.bind(2, blocks.lowerBound)
-        statement.bind(3, blocks.upperBound)
+        statement.bind(2, blocks.lowerBound / Self.stretch)
+        statement.bind(3, blocks.upperBound / Self.stretch)
         statement.bind(4, Int64(limit))
         return try statement.step() ? Int(statement.integer(0)) : 0
     }
@@ -290,18 +333,19 @@ package final class RecordIndex {
     private static let firstBlockQuery = "SELECT min(number), count(*) FROM block WHERE latest >= ?"
     private static let lastBlockQuery = "SELECT max(number), count(*) FROM block WHERE earliest < ?"
     private static let blockQuery = "SELECT earliest, latest, places FROM block WHERE number = ?"
-    private static let positionsQuery = "SELECT positions FROM posting WHERE word = ? AND block = ?"
-    private static let nextBlockQuery =
-        "SELECT block FROM posting WHERE word = ? AND block BETWEEN ? AND ? ORDER BY block LIMIT 1"
+    private static let positionsQuery = "SELECT positions FROM posting WHERE block = ? AND word = ?"
+    private static let lastBlockOfAll = "SELECT number FROM block ORDER BY number DESC LIMIT 1"
+    private static let nextStretchQuery =
+        "SELECT number FROM stretch WHERE word = ? AND number >= ? ORDER BY number LIMIT 1"
     private static let countQuery =
-        "SELECT count(*) FROM (SELECT 1 FROM posting WHERE word = ? AND block BETWEEN ? AND ? LIMIT ?)"
+        "SELECT count(*) FROM (SELECT 1 FROM stretch WHERE word = ? AND number BETWEEN ? AND ? LIMIT ?)"
 
     /// How the library answers each question: `EXPLAIN QUERY PLAN`, for tests.
     package func plans() throws(StorageError) -> [(query: String, plan: [String])] {
         var plans: [(query: String, plan: [String])] = []
         for query in [
             Self.wordQuery, Self.prefixQuery, Self.firstBlockQuery, Self.lastBlockQuery, Self.blockQuery,
-            Self.positionsQuery, Self.nextBlockQuery, Self.countQuery,
+            Self.positionsQuery, Self.nextStretchQuery, Self.countQuery,
         ] {
             let statement = try connection.statement("EXPLAIN QUERY PLAN " + query)
             defer { statement.reset() }

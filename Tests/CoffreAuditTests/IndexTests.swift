@@ -54,6 +54,41 @@ import Testing
         #expect(try AuditQuery().page(directory: folder.path).indexed > 90)
     }
 
+    /// A log of several stretches of blocks: what is rare is found without looking at each block.
+    @Test func aRareWordIsFoundAcrossStretches() throws {
+        let folder = try IndexedFolder()
+        try folder.append(60..<700)
+        try folder.append(1_000_000..<1_000_001)
+        try folder.append(700..<1300)
+        try folder.append(1_000_002..<1_000_003)
+        try LogIndexer(directory: folder.path, blockRecords: 4).catchUp()
+        for path in ["secret/é1000000", "secret/pay/3", "secret/pay/*", "secret/é700"] {
+            var query = AuditQuery()
+            query.filter.path = path
+            var scan = query
+            scan.isScan = true
+            let (found, expected) = (try folder.all(query), try folder.all(scan))
+            #expect(found.lines == expected.lines && found.distrust == [] && !found.lines.isEmpty, "\(path)")
+        }
+        // What is pruned goes from every table, and what is left is found as before.
+        let segments = try folder.segments()
+        for segment in segments[..<(segments.count / 2)] {
+            try FileManager.default.removeItem(atPath: segment)
+            try FileManager.default.removeItem(atPath: segment.replacing(".jsonl", with: ".seal"))
+        }
+        let size = try #require(try FileManager.default.attributesOfItem(atPath: folder.index)[.size] as? Int)
+        try LogIndexer(directory: folder.path, blockRecords: 4).catchUp()
+        try folder.tamper("VACUUM")
+        let after = try #require(try FileManager.default.attributesOfItem(atPath: folder.index)[.size] as? Int)
+        #expect(after < size * 3 / 4)
+        var query = AuditQuery()
+        query.filter.path = "secret/pay/*"
+        let found = try folder.all(query)
+        #expect(found.lines.count > 300 && found.distrust == [])
+        query.filter.path = "secret/é1000000"
+        #expect(try folder.all(query).distrust == [])
+    }
+
     @Test func whatWasObtainedForAPersonIsFound() throws {
         let folder = try IndexedFolder()
         try folder.reindex()
@@ -198,10 +233,17 @@ import Testing
         for (query, plan) in plans {
             let text = plan.joined(separator: "; ")
             #expect(text.contains("SEARCH") || text.contains("COVERING INDEX"), "\(query): \(text)")
-            #expect(plan.allSatisfy { !$0.hasPrefix("SCAN block") && !$0.hasPrefix("SCAN posting") }, "\(text)")
+            #expect(
+                plan.allSatisfy { step in
+                    ["SCAN block", "SCAN posting", "SCAN stretch"].allSatisfy { scan in !step.hasPrefix(scan) }
+                },
+                "\(text)"
+            )
             #expect(!text.contains("TEMP B-TREE"), "\(query): \(text)")
         }
-        let byActorAndTime = try #require(plans.first { $0.query.hasPrefix("SELECT block FROM posting") })
-        #expect(byActorAndTime.plan.joined().contains("PRIMARY KEY (word=? AND block>? AND block<?)"))
+        let byActor = try #require(plans.first { $0.query.hasPrefix("SELECT positions FROM posting") })
+        #expect(byActor.plan.joined().contains("PRIMARY KEY (block=? AND word=?)"))
+        let rare = try #require(plans.first { $0.query.hasPrefix("SELECT number FROM stretch") })
+        #expect(rare.plan.joined().contains("PRIMARY KEY (word=? AND number>?)"))
     }
 }

@@ -51,7 +51,11 @@ final class IndexedFolder {
                 draft.who = Self.cron(for: number.isMultiple(of: 8) ? "s-personaaaaaaaaaaaaaaaaa" : nil)
             }
             if number.isMultiple(of: 6) { draft.outcome = .denied }
-            // One by one: a segment is looked at between two batches.
+            guard number.isMultiple(of: 4) else {
+                log.append(draft) { _ in }
+                continue
+            }
+            // A few at a time: a segment is looked at between two batches.
             let isDurable = DispatchSemaphore(value: 0)
             log.append(draft) { _ in isDurable.signal() }
             isDurable.wait()

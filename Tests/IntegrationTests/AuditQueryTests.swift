@@ -153,4 +153,44 @@ struct AuditQueryTests {
         #expect(why.status == 0 && why.output.contains("Granted by policy root."), "\(why.output)")
         #expect(why.output.contains("Under the policies of that day: the same."))
     }
+
+    /// The index of a running daemon: kept behind the log, made anew when it is deleted or lies, and never in the way.
+    @Test func theDaemonKeepsItsIndexWhateverBecomesOfTheFile() throws {
+        let (daemon, root, _) = try Self.vault(secrets: 1)
+        var connection = try UnixHTTP(daemon.socket)
+        defer { connection.close() }
+        func read(_ count: Int) throws {
+            for _ in 0..<count { _ = try connection.request("GET", "secret/data/app/0", token: root) }
+        }
+        func status() throws -> [String: Any] { try daemon.request("GET", "sys/audit/status", token: root).data }
+        let index = daemon.auditFolder + "/index.sqlite"
+        try read(4100)
+        try eventually("the first block") { try status()["index_size"] as? Int == 4096 }
+        let question = "sys/audit/log?operation=secret.read&limit=1000&from=2000"
+        let before = try daemon.request("GET", question, token: root)
+        #expect((before.data["records"] as? [Any])?.count == 1000 && before.data["index_error"] is NSNull)
+        #expect(before.data["indexed"] as? Int == 4096)
+
+        // Rows that are gone: the same answer, the reason told, and a new index.
+        let script = "import sqlite3,sys; c=sqlite3.connect(sys.argv[1]); c.execute('DELETE FROM block'); c.commit()"
+        #expect(try RunningProcess.run("/usr/bin/env", ["python3", "-c", script, index]).status == 0)
+        let lied = try daemon.request("GET", question, token: root)
+        #expect(lied.data["index_error"] is String)
+        #expect(
+            NSArray(array: lied.data["records"] as? [Any] ?? [])
+                == NSArray(array: before.data["records"] as? [Any] ?? [1])
+        )
+        #expect(daemon.output.contains("the index of the audit log lies and is made anew"))
+        try eventually("an index made anew") {
+            try daemon.request("GET", question, token: root).data["index_error"] is NSNull
+        }
+        // Deleted while the daemon runs: nothing but time is lost, and the next block brings it back whole.
+        try FileManager.default.removeItem(atPath: index)
+        let without = try daemon.request("GET", question, token: root)
+        #expect((without.data["records"] as? [Any])?.count == 1000)
+        try read(4100)
+        try eventually("two blocks") { try status()["index_size"] as? Int == 8192 }
+        #expect(try daemon.request("GET", question, token: root).data["indexed"] as? Int == 8192)
+        try daemon.verifyLog()
+    }
 }

@@ -21,7 +21,7 @@ struct IndexSearch {
     /// Words of one kind, any of which will do.
     private struct Condition {
         var words: [RecordIndex.Word]
-        /// In how many blocks it may hold, as far as was counted.
+        /// In how many stretches of the index it holds, as far as was counted.
         var weight: Int
     }
 
@@ -178,11 +178,11 @@ struct IndexSearch {
         last = min(last, Int64(clamping: mark.sequence / size))
         var count: UInt64 = 0
         while let number = try index.nextBlock(of: word, from: block, to: last) {
-            guard let bytes = try index.positions(of: word, in: number) else { break }
+            block = number + 1
+            guard let bytes = try index.positions(of: word, in: number) else { continue }
             let positions = try PositionList.decode(bytes, word.kind, word.text, number, count: mark.blockRecords)
             let begin = UInt64(number) * size
             count += UInt64(positions.count { range.contains(begin + UInt64($0)) })
-            block = number + 1
         }
         return count
     }

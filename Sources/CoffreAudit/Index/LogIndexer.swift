@@ -9,6 +9,9 @@ package final class LogIndexer {
     /// Records in a block.
     package static let blockRecords = 4096
 
+    /// Blocks of one transaction, when there are many to catch up with: each costs some syncs.
+    private static let blocksAtOnce: UInt64 = 16
+
     private let files: any LogFileSystem
     private let path: String
     private let blockRecords: Int
@@ -31,7 +34,7 @@ package final class LogIndexer {
     /// disk. What was done stays done when it is interrupted.
     /// - Parameters:
     ///   - size: records that are durable; nil for all there are.
-    ///   - progress: gets the number of records indexed after each block; returns false to stop.
+    ///   - progress: gets the number of records indexed every now and then; returns false to stop.
     /// - Returns: records indexed: a multiple of the records in a block.
     /// - Throws: ``AuditError``.
     @discardableResult
@@ -79,6 +82,21 @@ package final class LogIndexer {
         if place.sequence < from { place = try lines.read(from: place, to: from) { _, _, _ in true } }
         try forget(before: segments.first / UInt64(count), index)
         var indexed = mark?.sequence ?? 0
+        var group: [(block: RecordIndex.Block, postings: [RecordIndex.Posting])] = []
+        func write(upTo place: LogLines.Place, _ leaf: Digest) throws(AuditError) {
+            guard !group.isEmpty else { return }
+            let next = RecordIndex.Mark(
+                sequence: place.sequence,
+                segment: place.segment,
+                offset: place.offset,
+                leaf: leaf.bytes,
+                blockRecords: count
+            )
+            do throws(StorageError) { try index.add(group, upTo: next) } catch { throw Self.audit(error) }
+            group.removeAll(keepingCapacity: true)
+            indexed = place.sequence
+        }
+        var last: Digest?
         while place.sequence + UInt64(count) <= end {
             var block = IndexBlock(number: Int64(clamping: place.sequence / UInt64(count)))
             var leaf: Digest?
@@ -88,6 +106,7 @@ package final class LogIndexer {
                 return true
             }
             guard block.count == count, let leaf else {
+                if let last { try write(upTo: place, last) }
                 guard let gap = lines.gap(at: after) else { break }
                 // Blocks have no holes: what stands before one is read from the log.
                 let from = (gap.upperBound + UInt64(count) - 1) / UInt64(count) * UInt64(count)
@@ -97,20 +116,11 @@ package final class LogIndexer {
                 place = try lines.read(from: start, to: from) { _, _, _ in true }
                 continue
             }
-            let next = RecordIndex.Mark(
-                sequence: after.sequence,
-                segment: after.segment,
-                offset: after.offset,
-                leaf: leaf.bytes,
-                blockRecords: count
-            )
-            do throws(StorageError) {
-                try index.add(block.row, block.postings, upTo: next)
-            } catch {
-                throw Self.audit(error)
-            }
-            place = after
-            indexed = place.sequence
+            group.append((block.row, block.postings))
+            (place, last) = (after, leaf)
+            let isFull = group.count == Self.blocksAtOnce || place.sequence + UInt64(count) > end
+            guard isFull else { continue }
+            try write(upTo: place, leaf)
             if !progress(indexed) { break }
         }
         return indexed

@@ -62,10 +62,19 @@ extension Vault {
         var path = context.path
         if capability == .list || capability == .scan { path.append(0x2f) }
         let decision = caller.acl.decide(capability, path: path)
-        let right = capability.sortedNames.first ?? ""
-        context.why = why(of: decision, caller, right: needsSudo ? "sudo+" + right : right)
+        context.why = why(of: decision, caller, right: Self.right(capability, needsSudo: needsSudo))
         guard decision.isAllowed, !needsSudo || decision.hasSudo else { throw VaultError.permissionDenied }
         if decision.hasLimits { try checkLimits(decision, capability, &context) }
+    }
+
+    /// What was asked for, as records name it.
+    private static func right(_ capability: Capability, needsSudo: Bool) -> String {
+        switch capability {
+        case .read where !needsSudo: "read"
+        case .update where !needsSudo: "update"
+        case _ where needsSudo: "sudo+" + (capability.sortedNames.first ?? "")
+        default: capability.sortedNames.first ?? ""
+        }
     }
 
     private func unsupportedPath(_ context: RequestContext) -> String {

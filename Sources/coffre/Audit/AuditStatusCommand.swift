@@ -90,7 +90,7 @@ extension Console {
         if let writable = status["writable"]?.bool {
             let state =
                 writable
-                ? Message("records", "enregistre") : Message("REFUSES: see the journal", "REFUSE : voir le journal")
+                ? Message("recording", "enregistre") : Message("REFUSES: see the journal", "REFUSE : voir le journal")
             add(Message("State", "État"), writable ? green(state.text(language)) : red(state.text(language)))
         }
         add(Message("Records", "Enregistrements"), cell("size"))

@@ -55,12 +55,27 @@ package struct AuditQuery: Sendable {
         _ isOver: () -> Bool,
         _ progress: (UInt64) -> Void
     ) throws(AuditError) -> Page {
-        var page = Page()
         if isScan {
+            var page = Page()
             try scan(files, progress) { line, sequence in keep(line, sequence, &page) }
             return page
         }
-        let segments = try LogSegments(files)
+        do throws(AuditError) {
+            return try page(try LogSegments(files), directory, isOver, progress)
+        } catch {
+            // ENOENT: a segment was compressed or pruned between two looks. With a new list of them, once.
+            guard case .system(_, _, 2) = error else { throw error }
+            return try self.page(try LogSegments(files), directory, isOver, progress)
+        }
+    }
+
+    private func page(
+        _ segments: LogSegments,
+        _ directory: String,
+        _ isOver: () -> Bool,
+        _ progress: (UInt64) -> Void
+    ) throws(AuditError) -> Page {
+        var page = Page()
         let lines = LogLines(segments: segments)
         let begin = max(from, segments.first)
         do {

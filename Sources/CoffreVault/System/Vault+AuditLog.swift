@@ -145,7 +145,8 @@ extension Vault {
                 what.details.append((name, .text(text)))
             }
             guard kind == "verify" else { return false }
-            guard body?["valid"]?.bool != nil, body?["size"]?.integer != nil, body?["root"]?.string?.utf8.count == 44
+            guard let isValid = body?["valid"]?.bool, body?["size"]?.integer != nil,
+                !isValid || body?["root"]?.string?.utf8.count == 44
             else { throw VaultError.badRequest("a verification has \"valid\", \"size\" and \"root\"") }
             return true
         }

@@ -7,7 +7,7 @@ struct RecordConditions: ParsableArguments {
     var since: TimeArgument?
     @Option(help: "The moment after the last. Default: now.")
     var until: TimeArgument?
-    @Option(help: "Only records of this pseudonym (s_...) or systemd unit.")
+    @Option(help: "Only records by or for this pseudonym (s-...), or by this systemd unit.")
     var actor: String?
     @Option(help: "Only records of this connection.")
     var connector: String?

@@ -62,22 +62,29 @@ extension AuditCommand {
                 throw Failure(error, Message("cannot verify \(folder)", "vérification impossible de \(folder)"))
             }
             let finding = report.findings.first.map { String("\($0.file): \($0.reason)".prefix(160)) } ?? ""
-            try await recorder.record(
-                "verify",
-                [
-                    .init("valid", .bool(report.isValid)), .init("size", .integer(report.records)),
-                    .init("root", .string(report.rootHash)), .init("finding", .string(finding)),
-                ]
-            )
-            console.show(report, recorder)
+            do {
+                try await recorder.record(
+                    "verify",
+                    [
+                        .init("valid", .bool(report.isValid)), .init("size", .integer(report.records)),
+                        .init("root", .string(report.rootHash)), .init("finding", .string(finding)),
+                    ]
+                )
+            } catch {
+                // What was found is worth more than the record of it.
+                console.show(report, excuse: Message("not recorded", "non consigné"))
+                throw error
+            }
+            console.show(report, excuse: recorder.excuse)
             if !report.isValid { throw ExitCode(ExitStatus.auditFailed.rawValue) }
         }
     }
 }
 
 extension Console {
-    fileprivate func show(_ report: VerificationReport, _ recorder: LogRecorder) {
-        guard format == .table else { return json(report.json(isRecorded: recorder.isRecording)) }
+    /// - Parameter excuse: why it is not recorded; nil when it is.
+    fileprivate func show(_ report: VerificationReport, excuse: Message?) {
+        guard format == .table else { return json(report.json(isRecorded: excuse == nil)) }
         let text = { (message: Message) in message.text(language) }
         let result =
             report.isValid
@@ -98,7 +105,7 @@ extension Console {
                 [text(Message("First record", "Premier")), escapedForTerminal(report.firstTime)],
                 [text(Message("Last record", "Dernier")), escapedForTerminal(report.lastTime)],
                 [text(Message("Root hash", "Empreinte racine")), escapedForTerminal(report.rootHash)],
-                [text(Message("Recorded", "Consigné")), recorder.excuse.map(text) ?? yes(true)],
+                [text(Message("Recorded", "Consigné")), excuse.map(text) ?? yes(true)],
             ]
         )
         for finding in report.findings {

@@ -219,7 +219,7 @@ package struct AuditQuery: Sendable {
         var next: UInt64 = 0
         // A record is shown once the one after it has named its hash.
         var held: (line: [UInt8], sequence: UInt64)?
-        let report = try LogVerifier(files: files).verify(progress: nil) { line, form in
+        let visitor: LogVerifier.Visit = { line, form in
             // The end of a segment that is being written may be seen twice.
             guard form.sequence >= next else { return nil }
             next = form.sequence + 1
@@ -228,6 +228,7 @@ package struct AuditQuery: Sendable {
             held = matches(line, form) ? (Array(line), form.sequence) : nil
             return isStopped ? "stopped" : nil
         }
+        let report = try LogVerifier(files: files).verify(progress: nil, visit: visitor)
         if let finding = report.findings.first, !isStopped {
             throw .damaged(segment: finding.file, record: finding.record, reason: finding.reason)
         }

@@ -12,7 +12,7 @@ struct LogSegments {
     var first: UInt64 { all.first?.name.first ?? 0 }
 
     func open(_ index: Int) throws(FileFailure) -> any LogFile {
-        try files.open(all[index].name.path, writable: false)
+        try files.openSegment(all[index].name)
     }
 
     /// The segment that begins with a record.

@@ -69,7 +69,8 @@ extension Console {
     /// What is shown in words of its own; the rest as it comes.
     private static let known = [
         "origin", "directory", "size", "first", "segments", "bytes", "writable", "last_record", "epoch",
-        "checkpoint_size", "checkpoint_age", "checkpoint_error", "witness", "index_size", "index_error", "key_location",
+        "checkpoint_size", "checkpoint_age", "checkpoint_error", "witness", "witnesses", "index_size", "index_error",
+        "key_location",
         "retention_months",
     ]
 
@@ -119,6 +120,12 @@ extension Console {
         add(Message("Index failure", "Échec de l'index"), cell("index_error").map(yellow))
         add(Message("Keys", "Clés"), status["key_location"]?.string.map(keys))
         add(Message("Kept for months", "Conservation en mois"), cell("retention_months"))
+        for entry in status["witnesses"]?.array ?? [] {
+            let name = [entry["kind"], entry["name"]].compactMap { $0?.string }.filter { !$0.isEmpty }
+            let last = entry["last_contact"].map(Self.cell) ?? "-"
+            let trouble = entry["error"]?.string.map { ", " + red(escapedForTerminal($0)) } ?? ""
+            rows.append([escapedForTerminal(name.joined(separator: " ")), last + trouble])
+        }
         for member in status.members ?? [] where !Self.known.contains(member.key) { addRest(member, &rows) }
         table([Message("Key", "Clé").text(language), Message("Value", "Valeur").text(language)], rows)
     }
@@ -145,6 +152,10 @@ extension Console {
         guard fromDaemon else { return nil }
         let level = value?["level"].map(Self.cell) ?? value?.string.map(escapedForTerminal) ?? "none"
         if ["none", "0"].contains(level) { return yellow(Message("none", "aucun").text(language)) }
+        if level == "journal" {
+            let words = Message("none (the journal of this machine alone)", "aucun (le journal de cette machine, seul)")
+            return yellow(words.text(language))
+        }
         let rest = (value?.members ?? []).filter { $0.key != "level" && $0.value != .null }
         let words = rest.map { "\(escapedForTerminal($0.key)) \(Self.cell($0.value))" }.joined(separator: ", ")
         let name = Message("level \(level)", "niveau \(level)").text(language)

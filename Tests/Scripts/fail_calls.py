@@ -3,7 +3,8 @@
 
 usage: fail_calls.py DRIVER GO_VERIFIER FOLDER [name=value]...
 
-A life is: open a new log or one that a crash has left, append with a new day in between, stop. For each call by name,
+A life is: open a new log or one that a crash has left, append with a new day in between, stop; or compress and prune
+what has grown old before that. For each call by name,
 for each of its occurrences N, the N-th call fails with EIO, with ENOSPC, or the process is killed there (strace).
 Then the log is opened and closed once more without faults, and all that was acknowledged must be there; the Swift
 verifier, verify_log.py and the program on Go's tlog must find every log valid, with the same size and root.
@@ -22,6 +23,8 @@ WRITING = "pwrite64 fdatasync fsync renameat renameat2 fallocate ftruncate unlin
 READING = "pread64 getdents64 newfstatat fstat fcntl".split()
 TROUBLES = ("error=EIO", "error=ENOSPC", "signal=KILL")
 RECORDS = ["records=4", "days=2", "segment=1500", "wait=1"]
+# Half of the days are older than the retention: segments are compressed and pruned at the end.
+AGES = ["records=4", "days=4", "months=1", "leap=40", "tidy=1"]
 
 
 def life(driver, folder, part, expression, trace, more):
@@ -71,7 +74,7 @@ def count(driver, folder, part, names, more):
                 counts[match[1], match[2]] += 1
     most = collections.Counter()
     for (thread, name), number in counts.items():
-        if part == "open" or thread == main:
+        if part != "ready" or thread == main:
             most[name] = max(most[name], number)
     return most
 
@@ -80,27 +83,40 @@ def records(folder):
     found = {}
     for base, _, files in os.walk(os.path.join(folder, "seg")):
         for name in files:
-            if name.endswith(".jsonl"):
-                with open(os.path.join(base, name), "rb") as file:
-                    for line in file:
-                        value = json.loads(line)
-                        found[value["_s"]] = value["what"].get("path")
+            path = os.path.join(base, name)
+            if name.endswith((".jsonl", ".jsonl.zst")):
+                data = verify_log.read(path)
+                for line in (data if name.endswith("l") else verify_log.unpack(data, path)).splitlines():
+                    value = json.loads(line)
+                    found[value["_s"]] = value["what"].get("path")
     return found
 
 
+def pruned(folder):
+    """The records that a proven `prune` record speaks of."""
+    numbers, place = set(), os.path.join(folder, "pruned")
+    for name in os.listdir(place) if os.path.exists(place) else []:
+        if name.endswith(".tlog-proof"):
+            line = verify_log.parts(verify_log.read(os.path.join(place, name)))[0]
+            details = json.loads(line)["what"]["det"]
+            numbers |= set(range(details["first"], details["last"] + 1))
+    return numbers
+
+
 def attempt(job):
-    driver, folder, crashed, part, name, number, trouble = job
+    driver, folder, crashed, part, more, name, number, trouble = job
     if crashed:
         shutil.copytree(crashed, folder)
     expression = ["-e", f"trace={name}", "-e", f"inject={name}:{trouble}:when={number}"]
-    acknowledged, _ = life(driver, folder, part, expression, "/dev/null", ["start=20785"] if crashed else [])
-    again = subprocess.run([driver, "run", folder, "records=1", "start=20790"], capture_output=True, text=True)
+    acknowledged, _ = life(driver, folder, part, expression, "/dev/null", more)
+    again = subprocess.run([driver, "run", folder, "records=1", "start=21000"], capture_output=True, text=True)
     what = f"{'after a crash, ' if crashed else ''}{trouble} at {name} {number} since {part}"
     if again.returncode:
         return f"{what}: it does not open again: {again.stderr}"
     acknowledged += [(int(line.split()[1]), line.split()[2]) for line in again.stdout.splitlines()]
     there = records(folder)
-    lost = [entry for entry in acknowledged if there.get(entry[0]) != entry[1]]
+    gone = pruned(folder)
+    lost = [entry for entry in acknowledged if there.get(entry[0]) != entry[1] and entry[0] not in gone]
     return f"{what}: acknowledged and lost: {lost}" if lost else None
 
 
@@ -132,17 +148,18 @@ def main():
     with open(newest, "ab") as file:
         file.write(b'{"_p":"torn')
     jobs, calls = [], collections.Counter()
-    for before, part in (None, "ready"), (None, "open"), (crashed, "ready"):
+    lives = (None, "ready", []), (None, "open", []), (crashed, "ready", ["start=20785"]), (None, "done", AGES)
+    for before, part, more in lives:
         sample = os.path.join(place, f"count-{part}-{bool(before)}")
         if before:
             shutil.copytree(before, sample)
-        most = count(driver, sample, part, names, ["start=20785"] if before else [])
+        most = count(driver, sample, part, names, more)
         for name in names:
             calls[name] += most[name]
             for number in range(1, most[name] + 1, every):
                 for trouble in TROUBLES:
                     folder = os.path.join(place, str(len(jobs)))
-                    jobs.append((driver, folder, before, part, name, number, trouble))
+                    jobs.append((driver, folder, before, part, more, name, number, trouble))
     with concurrent.futures.ThreadPoolExecutor(int(options.get("workers", 2))) as pool:
         wrong = [text for text in pool.map(attempt, jobs) if text]
     if not wrong:

@@ -1,4 +1,4 @@
-package import CoffreCrypto
+internal import CoffreCrypto
 internal import Synchronization
 
 /// What the log says of itself.
@@ -86,7 +86,8 @@ package final class AuditLog: Sendable {
     private let diskThread: PeriodicThread?
     private let tiles: TileKeeper
     private let tileThread: PeriodicThread?
-    private let subjects: SubjectTable
+    let subjects: SubjectTable
+    let cards: CardKeeper
     private let keys: LogKeys
     private let epochs: EpochKeys
     private let keyLocation: AuditHealth.KeyLocation
@@ -107,7 +108,7 @@ package final class AuditLog: Sendable {
         deliver = configuration.deliver
         history = LogHistory(files: configuration.fileSystem)
         lock = Mutex(opened.lock)
-        subjects = try SubjectTable(files: configuration.fileSystem, keys: opened.keys)
+        subjects = try SubjectTable(files: configuration.fileSystem, keys: opened.keys, clock: configuration.clock)
         let checkpoints = opened.checkpoints
         let thread = try WriterThread(opened.writer, configuration: configuration)
         self.thread = thread
@@ -127,8 +128,13 @@ package final class AuditLog: Sendable {
         }
         let housekeeping = Housekeeping(configuration, thread)
         self.housekeeping = housekeeping
+        let cards = CardKeeper(configuration, thread, subjects, opened.keys, housekeeping)
+        self.cards = cards
         housekeepingThread = try configuration.housekeepingMilliseconds.map { milliseconds throws(AuditError) in
-            try PeriodicThread(every: Int32(clamping: milliseconds)) { housekeeping.sweep() }
+            try PeriodicThread(every: Int32(clamping: milliseconds)) {
+                housekeeping.sweep()
+                cards.sweep()
+            }
         }
         let disk = opened.disk
         self.disk = disk
@@ -143,6 +149,7 @@ package final class AuditLog: Sendable {
         outsideKeeper = opened.outside
         try outsideKeeper.start(outsideLog)
         for card in subjects.interrupted { _ = thread.queue.push(subjects.record(card)) }
+        cards.start()
     }
 
     deinit { close() }
@@ -198,10 +205,6 @@ package final class AuditLog: Sendable {
     {
         try subjects.subject(kind: kind, uid: uid, entity: entity, card: card) { thread.queue.push($0) }
     }
-
-    /// What `sid` was registered with; nil when its card was erased. Blocks on the disk.
-    /// - Throws: ``AuditError`` `.damaged`, `.system`.
-    package func card(of sid: String) throws(AuditError) -> SecretBytes? { try subjects.card(of: sid) }
 
     /// Appends a `heartbeat`; the daemon calls it every five minutes.
     /// - Parameter details: time synchronisation, free space, age of the last witness contact.
@@ -311,6 +314,7 @@ package final class AuditLog: Sendable {
         tiles.stop()
         indexThread?.stop()
         housekeeping.stop()
+        cards.stop()
         housekeepingThread?.stop()
         tileThread?.stop()
         checkpointThread?.stop()

@@ -114,8 +114,14 @@ package struct LogVerifier: Sendable {
             report.add(holdDefect.file, nil, holdDefect.reason)
             return nil
         }
+        let (erasures, erasureDefect) = try ErasureProof.load(files, epochs)
+        if let erasureDefect {
+            report.add(erasureDefect.file, nil, erasureDefect.reason)
+            return nil
+        }
         guard var heads = try signedHeads(epochs, note, &report) else { return nil }
         heads += certificates.values.map { ($0.proof.checkpoint, PruneCertificate.path($0.range.lowerBound)) }
+        heads += erasures.map { ($0.checkpoint, $0.name.path) }
         guard let segments = try segments(&report) else { return nil }
         let expected = ExpectedRoots(heads)
         var roots = expected

@@ -1,63 +1,67 @@
 internal import CoffreCrypto
 internal import Synchronization
 
-/// Pseudonyms of people and services, found by keyed hash; what resolves them lies in sealed cards.
+/// Pseudonyms of people and services, found by keyed hash; what resolves them lies in sealed cards (``CardFile``).
 ///
-/// `cards/<hash>.<sid>` is one card: SHA-256(salt ‖ card), then salt(16) ‖ card sealed to the log's card key. The
-/// folder's listing is the table. A card is named `<hash>.<sid>.new` until its `subject.register` record is durable.
+/// The listing of `cards/` is the table, less those that were erased.
 final class SubjectTable: Sendable {
-    static let folder = "cards"
-    private static let maximumCard = 65_536
+    /// What is known of a subject.
+    private struct Known {
+        let sid: String
+        /// The day, counted from 1970, on which its card was last marked as used; 0 when not by this run.
+        var day: Int64 = 0
+    }
+
+    static let day: Int64 = 86_400_000_000
 
     private let files: any LogFileSystem
     private let keys: LogKeys
-    private let known: Mutex<[Digest: String]>
+    private let clock: any LogClock
+    private let known: Mutex<[Digest: Known]>
+    /// Pseudonyms that nothing may resolve any more.
+    private let erased: Mutex<Set<String>>
 
-    /// A card whose registration was interrupted: its record is written again.
+    /// A card whose registration or update was interrupted: its record is written again.
     struct Interrupted: Sendable {
-        let file: String
-        let sid: String
+        let file: CardFile
         let commitment: Digest
     }
 
+    /// Registrations; updates are ``CardKeeper``'s.
     let interrupted: [Interrupted]
 
     /// Lists `cards/`, made when missing.
-    init(files: any LogFileSystem, keys: LogKeys) throws(AuditError) {
+    init(files: any LogFileSystem, keys: LogKeys, clock: any LogClock) throws(AuditError) {
         self.files = files
         self.keys = keys
-        var known: [Digest: String] = [:]
+        self.clock = clock
+        var known: [Digest: Known] = [:]
         var interrupted: [Interrupted] = []
+        var erased: Set<String> = []
         do throws(FileFailure) {
-            try files.makeFolder(Self.folder, isPrivate: true)
-            for name in try files.names(in: Self.folder) {
-                let parts = name.split(separator: ".", omittingEmptySubsequences: false)
-                guard parts.count == 2 || parts.count == 3, let hash = Self.key(parts[0]) else { continue }
-                let path = "\(Self.folder)/\(name)"
-                if parts.count == 2 {
-                    known[hash] = String(parts[1])
-                } else if let content = try files.contents(of: path, limit: Self.maximumCard + 256),
-                    let commitment = Digest(content.prefix(32)), content.count >= 32 + 16 + SealedBox.overheadBytes
-                {
-                    known[hash] = String(parts[1])
-                    interrupted.append(Interrupted(file: path, sid: String(parts[1]), commitment: commitment))
+            try files.makeFolder(CardFile.folder, isPrivate: true)
+            erased = Set(try ErasureProof.list(files).names.map(\.sid))
+            for card in try CardFile.list(files) where !erased.contains(card.sid) && card.stage != .update {
+                if card.stage == .final {
+                    known[card.address] = Known(sid: card.sid)
+                } else if let commitment = try card.commitment(files) {
+                    known[card.address] = Known(sid: card.sid)
+                    interrupted.append(Interrupted(file: card, commitment: commitment))
                 } else {
-                    try files.remove(path)  // cut short before its record was queued: nobody was ever called that
+                    try files.remove(card.path)  // cut short before its record was queued: nobody was ever called that
                 }
             }
         } catch {
             throw error.asAuditError
         }
         self.known = Mutex(known)
+        self.erased = Mutex(erased)
         self.interrupted = interrupted
     }
 
-    private static func key(_ text: Substring) -> Digest? {
-        guard text.utf8.count == 64 else { return nil }
-        return Hex.decode(text.utf8).flatMap { Digest($0) }
-    }
-
     /// The pseudonym, made and registered at first sight.
+    ///
+    /// Once a day its card is marked as used. A mark that cannot be made, or is lost in a power cut, is made the next day.
     /// - Parameter register: queues the record; calls back on the writer's thread.
     func subject(
         kind: AuditWho.Kind,
@@ -67,17 +71,32 @@ final class SubjectTable: Sendable {
         register: (PendingRecord) -> AuditError?
     ) throws(AuditError) -> String {
         let hash = Self.address(kind: kind, uid: uid, entity: entity, key: keys.digest)
-        let result: Result<String, AuditError> = known.withLock { known in
-            if let sid = known[hash] { return .success(sid) }
+        let now = clock.realMicroseconds()
+        let today = now / Self.day
+        let result: Result<(sid: String, isOfToday: Bool), AuditError> = known.withLock { known in
+            if let subject = known[hash] {
+                known[hash]?.day = max(today, subject.day)
+                return .success((subject.sid, subject.day >= today))
+            }
             do throws(AuditError) {
-                let sid = try add(hash, card: card, register: register)
-                known[hash] = sid
-                return .success(sid)
+                let sid = try add(hash, card: card, at: now, register: register)
+                known[hash] = Known(sid: sid, day: today)
+                return .success((sid, true))
             } catch {
                 return .failure(error)
             }
         }
-        return try result.get()
+        let (sid, isOfToday) = try result.get()
+        if !isOfToday { mark(CardFile(address: hash, sid: sid), at: now) }
+        return sid
+    }
+
+    /// Never back in time: the clock may be wrong.
+    private func mark(_ card: CardFile, at now: Int64) {
+        do throws(FileFailure) {
+            guard let last = try files.modified(card.path), last < now else { return }
+            try files.touch(card.path, at: now)
+        } catch {}
     }
 
     /// `HMAC(K, len ‖ "subject" ‖ len ‖ value)`, value = each part as presence(1) ‖ length(8) ‖ bytes.
@@ -94,77 +113,71 @@ final class SubjectTable: Sendable {
     private func add(
         _ hash: Digest,
         card: [UInt8],
+        at now: Int64,
         register: (PendingRecord) -> AuditError?
     ) throws(AuditError) -> String {
-        guard card.count <= Self.maximumCard else { throw .invalidRecord(reason: "its card is over 64 KiB") }
-        let sid = "s-" + Random.base62(22)
-        let salted = Random.bytes(16) + card
-        let commitment = SHA256.hash(salted)
-        let file = "\(Self.folder)/\(Hex.encode(hash.bytes)).\(sid).new"
-        do {
-            let sealed = try salted.withUnsafeBytes { try SealedBox.seal($0, to: keys.cardPublicKey) }
-            let card = try files.create(file, isPrivate: true)
-            try card.writeAll(commitment.bytes + sealed, path: file)
-            try card.sync()
-            try files.syncFolder(Self.folder)
-        } catch let error as FileFailure {
-            throw LogWriter.isTransient(error.errno) ? .noSpace(path: file) : error.asAuditError
-        } catch {
-            throw .failed(reason: "a card could not be sealed")
-        }
-        if let error = register(record(Interrupted(file: file, sid: sid, commitment: commitment), address: hash)) {
-            throw error
-        }
-        return sid
+        let file = CardFile(address: hash, sid: "s-" + Random.base62(22), stage: .new)
+        let commitment = try file.write(card, keys, files, at: now)
+        if let error = register(record(Interrupted(file: file, commitment: commitment), forgets: true)) { throw error }
+        return file.sid
     }
 
     /// The `subject.register` record of a card; once durable, the card gets its final name.
-    func record(_ card: Interrupted, address: Digest? = nil) -> PendingRecord {
+    /// - Parameter forgets: whether a record that cannot be written makes the subject unknown.
+    func record(_ card: Interrupted, forgets: Bool = false) -> PendingRecord {
         .own(
             .subjectRegister,
-            [("card", .text(Base64.encode(card.commitment.bytes))), ("sid", .text(card.sid))],
+            Self.details(card),
             waiter: .log { [self] result in
                 switch result {
                 case .success:
                     // A failure leaves the `.new` name: the next start registers the card again.
                     do throws(FileFailure) {
-                        try files.rename(card.file, to: String(card.file.dropLast(4)))
-                        try files.syncFolder(Self.folder)
+                        try files.rename(card.file.path, to: card.file.at(.final).path)
+                        try files.syncFolder(CardFile.folder)
                     } catch {}
                 case .failure:
-                    if let address { known.withLock { _ = $0.removeValue(forKey: address) } }
+                    if forgets { known.withLock { _ = $0.removeValue(forKey: card.file.address) } }
                 }
             }
         )
     }
 
-    /// The card of `sid`: what its registration was given. Nil when it was erased.
+    /// What `subject.register` and `subject.update` say.
+    static func details(_ card: Interrupted) -> [AuditWhat.Detail] {
+        [("card", .text(Base64.encode(card.commitment.bytes))), ("sid", .text(card.file.sid))]
+    }
+
+    /// From now on nothing resolves `sid`, and its subject gets another pseudonym.
+    func forget(_ sid: String) {
+        erased.withLock { _ = $0.insert(sid) }
+        known.withLock { known in
+            for (address, subject) in known where subject.sid.utf8.elementsEqual(sid.utf8) { known[address] = nil }
+        }
+    }
+
+    func isErased(_ sid: String) -> Bool { erased.withLock { $0.contains(sid) } }
+
+    /// The card of `sid` with its salt. Nil when it was erased.
     /// - Throws: ``AuditError`` `.damaged` when the card is not the one that was committed to.
-    func card(of sid: String) throws(AuditError) -> SecretBytes? {
-        do {
-            let suffix = "." + sid
-            guard
-                let name = try files.names(in: Self.folder).first(where: {
-                    $0.hasSuffix(suffix) || $0.hasSuffix(suffix + ".new")
-                }), let content = try files.contents(of: "\(Self.folder)/\(name)", limit: Self.maximumCard + 256),
-                content.count >= 32 + 16 + SealedBox.overheadBytes
-            else { return nil }
-            let opened = try content.withUnsafeBytes { bytes in
-                let box = UnsafeRawBufferPointer(rebasing: bytes[32...])
-                return SharedSecret(
-                    try keys.cardPrivateKey.withSecret { key in try SealedBox.open(box, privateKey: key) }
-                )
-            }
-            guard opened.withBytes({ SHA256.hash($0) }).bytes == Array(content.prefix(32)) else {
-                throw AuditError.damaged(segment: Self.folder, record: nil, reason: "a card is not the one registered")
-            }
-            return opened.withBytes { SecretBytes(copying: UnsafeRawBufferPointer(rebasing: $0[16...])) }
-        } catch let error as FileFailure {
-            throw error.asAuditError
-        } catch let error as AuditError {
-            throw error
+    func disclose(_ sid: String) throws(AuditError) -> DisclosedCard? {
+        guard ErasureProof.isValidSid(sid), !isErased(sid) else { return nil }
+        let cards: [CardFile]
+        do throws(FileFailure) {
+            cards = try CardFile.list(files).filter { $0.sid.utf8.elementsEqual(sid.utf8) }
         } catch {
-            throw .damaged(segment: Self.folder, record: nil, reason: "a card does not open")
+            throw error.asAuditError
+        }
+        let update = cards.first { $0.stage == .update }
+        guard let card = cards.first(where: { $0.stage != .update }) else { return try update?.open(keys, files) }
+        do throws(AuditError) {
+            if let found = try card.open(keys, files) { return found }
+            // Its registration has become durable in the meantime.
+            return card.stage == .new ? try card.at(.final).open(keys, files) : nil
+        } catch {
+            // While it is replaced the old one may be half gone, and the new one is whole.
+            guard case .damaged = error, let update else { throw error }
+            return try update.open(keys, files)
         }
     }
 }

@@ -15,6 +15,8 @@ final class MemoryDisk: LogFileSystem {
     struct Content: Sendable, Equatable {
         var bytes: [UInt8] = []
         var synced: [UInt8] = []
+        /// Microseconds since 1970, as told last.
+        var modified: Int64?
         let inode: UInt64
         /// Bytes set aside from the beginning.
         var allocated = 0
@@ -273,6 +275,18 @@ final class MemoryDisk: LogFileSystem {
     func remove(_ path: String) throws(FileFailure) {
         try step("unlink", path)
         state.withLock { $0.link(path, nil) }
+    }
+
+    func modified(_ path: String) throws(FileFailure) -> Int64? {
+        try step("stat", path)
+        return state.withLock { state in state.names[path].flatMap { state.contents[$0]?.modified } }
+    }
+
+    func touch(_ path: String, at microseconds: Int64) throws(FileFailure) {
+        try step("utimensat", path)
+        state.withLock { state in
+            if let inode = state.names[path] { state.contents[inode]?.modified = microseconds }
+        }
     }
 
     func syncFolder(_ path: String) throws(FileFailure) {

@@ -355,6 +355,25 @@ def head(note, names):
     return int(lines[1]), lines[2]
 
 
+def erasures(folder, epochs):
+    """{size: root} of the heads that prove what became of cards."""
+    place, roots = os.path.join(folder, "erased"), {}
+    operations = {"asked": "erasure.request", "tlog-proof": "erasure.done"}
+    reasons = ("request", "error", "excessive", "order", "expired", "restored")
+    for file in sorted(os.listdir(place)) if os.path.lexists(place) else []:
+        if file.endswith(".new"):
+            continue
+        try:
+            match = re.fullmatch(r"(s-[0-9A-Za-z]{22})\.(asked|tlog-proof)", file)
+            check(match, "it is not named after a pseudonym that was erased")
+            details, _, size, top = proven(read(os.path.join(place, file)), operations[match[2]], epochs)
+            check(details["sid"] == match[1] and details["reason"] in reasons, "another record")
+            check(roots.setdefault(size, top) == top, "another history")
+        except (Bad, ValueError, KeyError, TypeError) as error:
+            raise Bad(f"erased/{file}", None, str(error))
+    return roots
+
+
 def size_of(note):
     match = re.match(rb"[^\n]*\n(\d{1,19})\n", note)
     return int(match[1]) if match else 0
@@ -421,9 +440,11 @@ def walk(folder, state):
                    for name in files if not name.endswith(".new"))
     pruned = certificates(folder, "pruned", "prune", epochs, lambda detail: f"{detail['first']:012}")
     certificates(folder, "hold", "hold.set", epochs, lambda detail: detail["id"])
-    certificates(folder, "erased", "erasure.done", epochs, lambda detail: detail["sid"])
     ends = {seal["index"]: seal for seal in epochs.seals}
     roots = {size: top for _, _, size, top in pruned.values()} | {seal["size"]: seal["root"] for seal in epochs.seals}
+    gone = erasures(folder, epochs)
+    for size, top in gone.items():
+        check(roots.setdefault(size, top) == top, "erased", None, "another history")
     found = {}
     for base, _, files in os.walk(os.path.join(folder, "seg")):
         for file in files:
@@ -508,6 +529,7 @@ def walk(folder, state):
         except Bad as bad:
             raise Bad(entry["seal"], None, bad.args[0])
         check(signed_text == expected, entry["seal"], first, "the records are not the ones that were sealed")
+    check(max(gone, default=0) <= number, "erased", number, "a proof covers more records than there are")
     check(not ends, "epochs", number, "an epoch ends after the log")
     check(not pruned, "pruned", None, "there is no segment that it could speak of")
     check(not head or head[0] <= number, "checkpoint", number, "it covers more records than there are")

@@ -1,3 +1,5 @@
+internal import CoffreCrypto
+
 /// A system call that failed on a file of the log.
 package struct FileFailure: Error, Sendable, Equatable {
     package let call: String
@@ -73,6 +75,10 @@ package protocol LogFileSystem: Sendable {
     func remove(_ path: String) throws(FileFailure)
     /// What is left on the file system of the log's folder.
     func space() throws(FileFailure) -> DiskSpace
+    /// When a file was last changed or touched, in microseconds since 1970; nil when nobody knows.
+    func modified(_ path: String) throws(FileFailure) -> Int64?
+    /// Says so of a file; lost in a power cut unless the file is synced.
+    func touch(_ path: String, at microseconds: Int64) throws(FileFailure)
     /// fsync(2) of a folder: its names are durable. `""` is the log's folder.
     func syncFolder(_ path: String) throws(FileFailure)
 }
@@ -119,6 +125,15 @@ extension LogFile {
     }
 }
 
+/// Of a folder that is only read.
+extension LogFileSystem {
+    package func modified(_ path: String) throws(FileFailure) -> Int64? { nil }
+
+    package func touch(_ path: String, at microseconds: Int64) throws(FileFailure) {
+        throw FileFailure(call: "utimensat", path: path, errno: 30)
+    }
+}
+
 extension LogFileSystem {
     /// Writes a small file so that it is there whole or not at all: temporary name, fsync, rename, fsync of the folder.
     func replace(_ path: String, with bytes: [UInt8], isPrivate: Bool = false) throws(FileFailure) {
@@ -128,6 +143,18 @@ extension LogFileSystem {
         try file.writeAll(bytes, path: temporary)
         try file.sync()
         try rename(temporary, to: path)
+        try syncFolder(parentFolder(of: path))
+    }
+
+    /// Writes random bytes over a file where it lies, then takes its name away. Durable afterwards; nothing when there is
+    /// no such file. On a disk that writes elsewhere (flash, copy-on-write, snapshots) the old bytes may stay readable.
+    func shred(_ path: String) throws(FileFailure) {
+        guard try identity(of: path) != nil else { return }
+        let file = try open(path, writable: true)
+        let size = try file.size()
+        try file.writeAll(Random.bytes(size), path: path)
+        try file.sync()
+        try remove(path)
         try syncFolder(parentFolder(of: path))
     }
 

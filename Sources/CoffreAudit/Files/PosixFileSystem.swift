@@ -184,6 +184,23 @@ package final class PosixFileSystem: LogFileSystem {
         try folder(parentFolder(of: path)).use("unlink", full(path)) { unlinkat($0, lastPart(of: path), 0) == 0 }
     }
 
+    package func modified(_ path: String) throws(FileFailure) -> Int64? {
+        var status = stat()
+        try folder(parentFolder(of: path)).use("fstatat", full(path)) {
+            fstatat($0, lastPart(of: path), &status, AT_SYMLINK_NOFOLLOW) == 0
+        }
+        return Int64(status.st_mtim.tv_sec) * 1_000_000 + Int64(status.st_mtim.tv_nsec / 1000)
+    }
+
+    package func touch(_ path: String, at microseconds: Int64) throws(FileFailure) {
+        let time = timespec(tv_sec: Int(microseconds / 1_000_000), tv_nsec: Int(microseconds % 1_000_000) * 1000)
+        try folder(parentFolder(of: path)).use("utimensat", full(path)) { folder in
+            [time, time].withUnsafeBufferPointer {
+                utimensat(folder, lastPart(of: path), $0.baseAddress, AT_SYMLINK_NOFOLLOW) == 0
+            }
+        }
+    }
+
     package func syncFolder(_ path: String) throws(FileFailure) {
         try folder(path).use("fsync", full(path)) { fsync($0) == 0 }
     }

@@ -48,6 +48,8 @@ final class UnsealedState {
     var isKeepingUp = false
     /// The minute in which the settings of key rotation were looked at last.
     var rotationChecked: Int64 = 0
+    /// The day, counted from 1970, since which callers' pseudonyms are remembered.
+    var dayOfPeople: Int64 = 0
     var reencryptedThrough: RowAddress?
     /// What is known of an older database that was put back.
     var hold: RestoreHold?

@@ -369,6 +369,12 @@ package actor Vault {
 
     // MARK: facts
 
+    /// Pseudonyms may have changed; and who is seen again tomorrow must be seen to be.
+    func forgetPeople() {
+        people.removeAll()
+        unsealed?.forgetCallers()
+    }
+
     /// What a record says of a caller known by its process alone.
     func who(of principal: Principal) -> AuditWho {
         if let known = people[principal] { return known }

@@ -96,6 +96,8 @@ struct Route: Sendable {
         GET,POST sys/audit/prune sudo : Delete what is older than the retention, or say what would be
         GET,LIST,POST sys/audit/holds sudo : Holds on the audit log; put one in force
         DELETE sys/audit/holds/{id} sudo : End a hold
+        GET,POST sys/audit/subject/{sid} sudo : Whose pseudonym it is; put that right
+        POST sys/audit/erase sudo : Erase the card that resolves a pseudonym
         POST sys/audit/export : Record that a part of the audit log is handed out
         POST sys/audit-hash/{path} : The digest that stands in the log for a text
         GET,POST sys/storage/snapshot sudo : A consistent copy of the storage

@@ -44,7 +44,7 @@ extension Vault {
     }
 
     /// A record of the log that somebody has asked for.
-    private func logDraft(
+    func logDraft(
         _ operation: AuditOperation,
         _ context: RequestContext,
         _ details: [AuditWhat.Detail]
@@ -62,7 +62,7 @@ extension Vault {
     }
 
     /// On a thread of its own: the vault goes on answering others.
-    private func onLog<R: Sendable>(_ body: @escaping @Sendable (AuditLog) throws(AuditError) -> R) async throws -> R {
+    func onLog<R: Sendable>(_ body: @escaping @Sendable (AuditLog) throws(AuditError) -> R) async throws -> R {
         let audit = audit
         return try await onThread { () -> Result<R, VaultError> in
             do throws(AuditError) { return .success(try body(audit)) } catch {

@@ -11,6 +11,11 @@ extension Vault {
         sweepPolicies(state, now)
         guard !state.isKeepingUp else { return }
         let minute = now.seconds / 60
+        if now.seconds / 86_400 != state.dayOfPeople {
+            // A pseudonym's card is marked as used when it is asked for, which is once a day from here on.
+            state.dayOfPeople = now.seconds / 86_400
+            forgetPeople()
+        }
         let movesCursor = minute >= state.storedCursor + 2 * Self.cursorLag
         let scrubs = now.seconds >= state.nextScrub
         var isDue = false

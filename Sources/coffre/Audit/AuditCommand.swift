@@ -6,7 +6,7 @@ struct AuditCommand: AsyncParsableCommand {
         abstract: "Read, verify and export the audit log where it is kept.",
         subcommands: [
             Status.self, Verify.self, Checkpoint.self, Export.self, Query.self, Why.self, Tail.self, Reindex.self,
-            Prune.self, Hold.self,
+            Prune.self, Hold.self, Who.self, Erase.self,
         ]
     )
 

@@ -64,6 +64,12 @@ enum Input {
 
     static var isTerminal: Bool { isatty(STDIN_FILENO) == 1 }
 
+    /// Asks a question whose answer is seen, on standard input.
+    static func asks(_ question: String, for answer: String) -> Bool {
+        _ = writeAll(Array("\(question): ".utf8), to: STDERR_FILENO)
+        return readLine().map { $0.utf8.elementsEqual(answer.utf8) } ?? false
+    }
+
     /// Asks on the terminal without echo.
     ///
     /// The terminal is read byte by byte without signals from keys, so that it is always put back as it was.

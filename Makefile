@@ -16,7 +16,7 @@ TEST_ENVIRONMENT = COFFRE_TEST_BAO="$(CURDIR)/$(VENV)/bin/bao" \
 
 # One build at a time, whatever -j says.
 .NOTPARALLEL:
-.PHONY: help run test install deps test-deps build driver debug lint units bench soak clean
+.PHONY: help run test install deps test-deps build driver debug lint units bench bench-audit soak clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -85,6 +85,13 @@ install: ## put everything in place below DESTDIR
 
 bench: test-deps build ## measure against OpenBao on this machine
 	@$(VENV)/bin/python Tests/Scripts/bench.py --bao $(VENV)/bin/bao --release $(RELEASE)
+
+bench-audit: test-deps ## measure the audit log: ten million records, or RECORDS=N; three verifiers
+	swift build -c release --static-swift-stdlib --product audit-bench
+	@go=$$(mktemp -d); trap 'rm -rf "$$go"' EXIT; \
+	    (cd Tests/Scripts/verify_log && GO111MODULE=off GOPATH=/usr/share/gocode go build -o "$$go/verify_log"); \
+	    python3 Tests/Scripts/bench_audit.py --release $(RELEASE) --records $(or $(RECORDS),10000000) --place .cache \
+	        --go "$$go/verify_log" --python
 
 soak: test-deps build driver debug ## long runs: every bit and call of larger logs, thread sanitizer over everything
 	$(TEST_ENVIRONMENT) COFFRE_SOAK=1 COFFRE_SOAK_RECORDS=$(or $(RECORDS),300) \

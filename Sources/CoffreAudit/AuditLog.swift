@@ -225,6 +225,12 @@ package final class AuditLog: Sendable {
         try AuditQuery.line(of: sequence, files, directory)
     }
 
+    /// Why segments could not be compressed or pruned when this was tried last; nil when they could.
+    package var housekeepingFailure: AuditError? { housekeeping.current.failure }
+
+    /// Holds in force, as far as the last look knows.
+    package var holdsInForce: Int { housekeeping.current.holds.count }
+
     /// Compresses sealed segments now. Blocks on the disk.
     /// - Throws: ``AuditError``: `.damaged`, `.noSpace`, `.system`.
     package func compress() throws(AuditError) { try housekeeping.compress() }

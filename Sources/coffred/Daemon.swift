@@ -141,7 +141,7 @@ struct Daemon {
                 retentionMonths: configuration.retentionMonths,
                 group: geteuid() == 0 || isMember(of: group) ? group : nil,
                 indexMilliseconds: 2000,
-                housekeepingMilliseconds: 60_000,
+                housekeepingMilliseconds: 600_000,
                 space: SpaceSettings(
                     preallocates: configuration.preallocates,
                     reserveBytes: configuration.reserveBytes

@@ -7,7 +7,7 @@ extension AuditCommand {
         static let configuration = CommandConfiguration(
             abstract: "Delete records that are older than the retention, or say which would be.",
             discussion: """
-                The daemon does this by itself every hour. Whole segments go, each under a prune record; what stays \
+                The daemon does this by itself every ten minutes. Whole segments go, each under a prune record; what stays \
                 proves that they were there. A segment is old enough when the wall clock and the time that the log \
                 itself has counted both say so; an officer who knows the clock to be right says so with --approve.
 

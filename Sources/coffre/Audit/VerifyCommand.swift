@@ -33,9 +33,15 @@ extension AuditCommand {
             completion: .file()
         )
         var keyFile: String?
+        @Option(help: "Segments that are verified at the same time. Default: as many as there are processors.")
+        var jobs: Int = LogVerifier.allJobs
         @OptionGroup var recording: RecordingOptions
         @Argument(help: "Audit folder.", completion: .directory)
         var directory: String = AuditCommand.defaultDirectory
+
+        func validate() throws {
+            guard (1...64).contains(jobs) else { throw ValidationError("--jobs takes 1 to 64") }
+        }
 
         mutating func run() async throws {
             let console = Console(format: format, language: lang ?? Language.preferred(environmentValue))
@@ -50,7 +56,12 @@ extension AuditCommand {
             let checkpoint = try checkpointFile.map { try Input.file($0, for: "--checkpoint") }
             let report: VerificationReport
             do {
-                let verifier = LogVerifier(directory: directory, trustedKeys: keys, checkpoint: checkpoint)
+                let verifier = LogVerifier(
+                    directory: directory,
+                    trustedKeys: keys,
+                    checkpoint: checkpoint,
+                    jobs: jobs
+                )
                 report = try verifier.verify { progress in
                     let count = progress.records
                     meter.show(Message("\(count) records verified", "\(count) enregistrements vérifiés"))
@@ -96,6 +107,7 @@ extension Console {
                 [text(Message("Log", "Journal")), escapedForTerminal(report.origin)],
                 [text(Message("Records", "Enregistrements")), String(report.records)],
                 [text(Message("Segments", "Segments")), String(report.segments)],
+                [text(Message("Pruned records", "Enregistrements purgés")), String(report.prunedRecords)],
                 [text(Message("Epochs", "Époques")), String(report.epochs)],
                 [text(Message("Open segment", "Segment ouvert")), yes((report.openSegment != nil))],
                 [
@@ -127,7 +139,8 @@ extension VerificationReport {
     fileprivate func json(isRecorded: Bool) -> JSONValue {
         .object([
             "valid": .bool(isValid), "origin": .string(origin), "records": .integer(records),
-            "segments": .integer(segments), "epochs": .integer(epochs),
+            "segments": .integer(segments), "epochs": .integer(epochs), "pruned_segments": .integer(prunedSegments),
+            "pruned_records": .integer(prunedRecords),
             "open_segment": .bool(openSegment != nil), "first_time": .string(firstTime),
             "last_time": .string(lastTime), "root_hash": .string(rootHash),
             "checkpoint_size": checkpointSize.map { .integer($0) } ?? .null, "recorded": .bool(isRecorded),

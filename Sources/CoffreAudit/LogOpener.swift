@@ -61,6 +61,7 @@ struct LogOpener {
         try outside.gate(checkpoint, note: note)
         let recovery = LogRecovery(files: files, epochs: epochs, signer: signer, checkpoint: checkpoint)
         let (chain, crashed) = try recovery.run(segments)
+        try checkProofs(epochs, chain)
         let now = BatchTime(configuration.clock)
         try recovery.finishTurn(segments, chain, at: now, boot: configuration.clock.bootID)
         let torn = try recovery.unrecordedTails()
@@ -148,6 +149,27 @@ struct LogOpener {
         }
         return (checkpoint, note)
     }
+
+    /// The heads under which holds are proven, and the newest prunes: a log that holds less was rolled back.
+    private func checkProofs(_ epochs: EpochChain, _ chain: ChainState) throws(AuditError) {
+        let found: [(size: UInt64, file: String)] = try describe { () throws(FileFailure) in
+            var heads = try LegalHold.load(files, epochs).holds.map { ($0.head.size, LegalHold.path($0.id)) }
+            guard try files.identity(of: PruneCertificate.folder) != nil else { return heads }
+            let names = try files.names(in: PruneCertificate.folder).filter { $0.hasSuffix(".tlog-proof") }
+            for name in names.sorted().suffix(Self.proofsAtStart) {
+                let file = "\(PruneCertificate.folder)/\(name)"
+                let text = try files.contents(of: file, limit: RecordProof.maximumBytes) ?? []
+                if let proof = RecordProof(text, epochs: epochs) { heads.append((proof.checkpoint.size, file)) }
+            }
+            return heads
+        }
+        guard let (size, file) = found.max(by: { $0.size < $1.size }), size > chain.next else { return }
+        let reason = "it is signed and covers \(size) records, and only \(chain.next) are there: the end was cut off"
+        throw .damaged(segment: file, record: chain.next, reason: reason)
+    }
+
+    /// Certificates that a start reads: the rest is for verifiers.
+    private static let proofsAtStart = 16
 
     /// Segments that are not there were pruned. That the proofs are good is for verifiers to say.
     private func checkNothingIsMissing(_ segments: [SegmentName.Listed]) throws(AuditError) {

@@ -17,6 +17,8 @@ struct LogRecovery {
         let path: String
         let bytes: Int
         let tally: SegmentTally
+        /// Records that no checkpoint had signed: they are chained, and taken as what a crash left.
+        let unsigned: UInt64
     }
 
     /// A torn tail saved under `torn/`, for which no record is durable yet.
@@ -184,7 +186,8 @@ struct LogRecovery {
             )
             var tally = scanner.tally
             if scanner.lastOperation == .segmentSeal { tally.removeClosingRecord() }
-            return Crashed(path: name.path, bytes: good, tally: tally)
+            let unsigned = scanner.frontier.size - min(scanner.frontier.size, max(name.first, checkpoint?.size ?? 0))
+            return Crashed(path: name.path, bytes: good, tally: tally, unsigned: unsigned)
         } catch {
             throw Self.audit(error)
         }
@@ -268,6 +271,7 @@ struct LogRecovery {
                         ("offset", .int(Int64(crashed.bytes))), ("segment", .text(crashed.path)),
                         ("table", .text(Base64.encode(crashed.tally.connectorDigest.bytes))),
                         ("totals", crashed.tally.totalsForRecord),
+                        ("unsigned", .int(Int64(clamping: crashed.unsigned))),
                     ]
                 )
             )

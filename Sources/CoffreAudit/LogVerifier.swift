@@ -109,7 +109,7 @@ package struct LogVerifier: Sendable {
             report.add(pruneDefect.file, nil, pruneDefect.reason)
             return nil
         }
-        let (_, holdDefect) = try LegalHold.load(files, epochs)
+        let (holds, holdDefect) = try LegalHold.load(files, epochs)
         if let holdDefect {
             report.add(holdDefect.file, nil, holdDefect.reason)
             return nil
@@ -120,10 +120,15 @@ package struct LogVerifier: Sendable {
             return nil
         }
         guard var heads = try signedHeads(epochs, note, &report) else { return nil }
+        heads += holds.map { ($0.head, LegalHold.path($0.id)) }
         heads += certificates.values.map { ($0.proof.checkpoint, PruneCertificate.path($0.range.lowerBound)) }
         heads += erasures.map { ($0.checkpoint, $0.name.path) }
         guard let segments = try segments(&report) else { return nil }
         let expected = ExpectedRoots(heads)
+        if let file = expected.contradicted {
+            report.add(file, nil, "it signs another history: a head of the same size has another root")
+            return nil
+        }
         var roots = expected
         if let reason = roots.defect(at: Frontier()) {
             report.add(Checkpoint.path, nil, reason)
@@ -176,7 +181,7 @@ package struct LogVerifier: Sendable {
             return nil
         }
         if let remembered {
-            guard let checkpoint = Checkpoint(note: remembered, epochs: epochs) else {
+            guard let checkpoint = Checkpoint(note: remembered, epochs: epochs, others: true) else {
                 report.add(Self.remembered, nil, "it is not a checkpoint signed with both keys of this log")
                 return nil
             }
@@ -186,5 +191,5 @@ package struct LogVerifier: Sendable {
     }
 
     /// What findings call the checkpoint that the verifier brings.
-    private static let remembered = "your checkpoint"
+    static let remembered = "your checkpoint"
 }

@@ -141,7 +141,7 @@ struct LogBench {
     func tidy() throws {
         let clock = SteppedClock()
         clock.pass(200 * 604_800_000_000)
-        let log = try AuditLog.open(configuration(clock: clock, months: 1))
+        let log = try AuditLog.open(configuration(clock: clock, months: 6))
         func draft(_ operation: AuditOperation, _ details: [AuditWhat.Detail]) -> AuditDraft {
             AuditDraft(
                 operation,

@@ -2,7 +2,7 @@ import CoffreAudit
 import Glibc
 
 // audit-bench generate FOLDER RECORDS [WEEKS]   writes a log
-// audit-bench tidy FOLDER                       compresses it, holds a day of it and prunes what is older than a month
+// audit-bench tidy FOLDER                       compresses it, holds a day of it and prunes what is older than six months
 // audit-bench verify FOLDER [JOBS]              verifies it
 // audit-bench append FOLDER [SECONDS]           64 waiters append to a new log, each when its last record is durable
 // audit-bench tail FOLDER                       leaves a new log as a killed daemon would, 64 MiB in its open segment

@@ -11,7 +11,7 @@ import Testing
 
         func open() throws -> AuditLog {
             var configuration = TestLog.configuration(disk, clock: clock)
-            configuration.retentionMonths = 1
+            configuration.retentionMonths = 6
             return try AuditLog.open(configuration)
         }
 
@@ -24,7 +24,7 @@ import Testing
         /// A segment a day, with a record of each person.
         func pass(_ days: Int, _ people: [(uid: UInt32, connector: String?)]) throws {
             for _ in 0..<days {
-                clock.pass(SubjectTable.day)
+                clock.pass(6 * SubjectTable.day)
                 try withLog { log in
                     for person in people { try mention(log, person.uid, person.connector) }
                 }
@@ -121,7 +121,7 @@ import Testing
         let before = marks()
         for _ in 0..<50 { _ = try days.sid(log, 1000) }
         #expect(marks() == before)
-        days.clock.pass(SubjectTable.day)
+        days.clock.pass(6 * SubjectTable.day)
         for _ in 0..<50 { _ = try days.sid(log, 1000) }
         #expect(marks() == before + 1)
         let second = try #require(try days.disk.modified(path))

@@ -21,10 +21,10 @@ import Testing
             try pass(days: days)
         }
 
-        /// Few segments, half of them older than a month.
-        static func short() throws -> Years {
-            let years = try Years(days: 5, months: 1)
-            years.clock.pass(40 * RetentionTests.day)
+        /// Few segments, the first of them older than the retention.
+        static func short(days: Int = 5) throws -> Years {
+            let years = try Years(days: days, months: 6)
+            years.clock.pass(200 * RetentionTests.day)
             try years.pass(days: 4)
             return years
         }
@@ -123,7 +123,7 @@ import Testing
     }
 
     @Test func heldRecordsStayUntilTheHoldEnds() throws {
-        let years = try Years(days: 50, months: 1)
+        let years = try Years.short(days: 20)
         let start = TestClock.start
         let range = try years.hold(.range(since: start + 3 * Self.day, until: start + 5 * Self.day))
         let connector = try years.hold(.connector("c-1"))
@@ -226,15 +226,76 @@ import Testing
         #expect(try !years.verify().isValid)
     }
 
+    /// Who has today's keys can write a `prune` record, but not make a segment older than it was.
+    @Test func theCertificateOfASegmentThatWasNotOldIsRefused() throws {
+        let years = try Years(days: 40, months: 1)
+        #expect(try !years.prune().pruned.isEmpty)
+        let finding = try #require(try years.verify().findings.first)
+        #expect(finding.file.hasPrefix("pruned/"))
+    }
+
+    /// The lines are back, as after a crash or from a copy for a court: a hold keeps them, whatever was announced.
+    @Test func aHoldBeatsAPruneThatWasAnnounced() throws {
+        let years = try Years.short()
+        let copy = years.disk.afterKill()
+        let pruned = try years.prune().pruned
+        for path in copy.paths(ending: ".jsonl") where years.disk[path] == nil { years.disk[path] = copy[path] }
+        #expect(try years.verify().isValid)
+        _ = try years.hold(.range(since: TestClock.start, until: TestClock.start + 3 * Self.day))
+        let report = try years.prune()
+        #expect(!report.held.isEmpty && report.held.count + report.pruned.count >= pruned.count)
+        let first = try #require(report.held.first).segment.first
+        #expect(years.disk.paths(ending: ".jsonl").contains { $0.contains(SegmentName.stem(first)) })
+    }
+
+    /// Older files beside a newer proof: a start refuses, and verifiers say why.
+    @Test func aProofThatCoversMoreThanThereIsConvictsARollback() throws {
+        for withHold in [true, false] {
+            let years = try Years.short()
+            let before = years.disk.afterKill()
+            if withHold { _ = try years.hold(.connector("c-0")) } else { _ = try years.prune() }
+            for path in years.disk.paths() where path.hasPrefix("hold/") || path.hasPrefix("pruned/") {
+                before[path] = years.disk[path]
+            }
+            #expect(throws: AuditError.self) { try years.open(before) }
+            #expect(try !TestLog.verify(before.afterKill()).isValid)
+        }
+    }
+
+    @Test func aDamagedSegmentKeepsNoOtherFromBeingPruned() throws {
+        let years = try Years.short()
+        let all = try years.prune(isDry: true).pruned
+        let path = try #require(
+            years.disk.paths(ending: ".jsonl").first { $0.contains(SegmentName.stem(all[1].first)) }
+        )
+        years.disk[path]?[30] ^= 1
+        let report = try years.prune()
+        #expect(report.failure != nil && report.pruned.count == all.count - 1)
+        #expect(years.disk[path] != nil)
+    }
+
+    @Test func oneJumpOfTheClockDoesNotEndPruning() throws {
+        let years = try Years(days: 2, months: 6)
+        years.clock.jump(by: 3650 * Self.day)
+        try years.pass(days: 1)
+        years.clock.jump(by: -3650 * Self.day)
+        try years.pass(days: 3)
+        years.clock.pass(200 * Self.day)
+        try years.pass(days: 4)
+        let report = try years.prune()
+        #expect(report.pruned.count > 3)
+        #expect(try years.verify().isValid)
+    }
+
     @Test func exportsProveRecordsBesideAGap() throws {
-        let years = try Years(days: 90, months: 1)
+        let years = try Years.short(days: 60)
         let kept = try #require(years.disk[Checkpoint.path])
         let held = try years.hold(.range(since: TestClock.start + 6 * Self.day, until: TestClock.start + 8 * Self.day))
         _ = try years.prune()
         #expect(try !years.clear("h-000000000000") && years.clear(held))
-        var request = LogExtract.Request(since: TestClock.start + 40 * Self.day, until: .max)
+        var request = LogExtract.Request(since: TestClock.start + 261 * Self.day, until: .max)
         request.previous = kept
-        for (since, until) in [(6, 8), (6, 7), (40, 60)] as [(Int64, Int64)] {
+        for (since, until) in [(6, 8), (6, 7), (261, 300)] as [(Int64, Int64)] {
             request.since = TestClock.start + since * Self.day
             request.until = TestClock.start + until * Self.day
             request.filter.operation = .secretRead
@@ -242,9 +303,10 @@ import Testing
             #expect(extract.shown > 0)
             let proofs = try #require(try extract.read { _ in true })
             #expect(proofs.inclusion.count == Int(extract.shown))
+            #expect(proofs.epochs.count == extract.epochSeals.count)
         }
         request.since = TestClock.start + 6 * Self.day
-        request.until = TestClock.start + 60 * Self.day
+        request.until = TestClock.start + 300 * Self.day
         #expect(throws: AuditError.self) { try LogExtract.plan(years.disk, request) }
     }
 

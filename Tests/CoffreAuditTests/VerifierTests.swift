@@ -218,10 +218,17 @@ import Testing
         #expect(try LogVerifier(files: disk, trustedKeys: other["log.vkey"]).verify().isValid == false)
     }
 
-    @Test func anExtraSignatureByAnUnknownKeyIsIgnored() throws {
+    /// A line that nobody checks would be one in which anything may be written.
+    @Test func aSignatureByAnUnknownKeyStandsOnlyInACheckpointThatWasKept() throws {
         let disk = try Self.sealedLog()
-        disk[Self.seals(disk)[0]]? += Array("\u{2014} witness.example AAAAAAAAAAA=\n".utf8)
-        #expect(try TestLog.verify(disk).findings == [])
+        let other = Array("\u{2014} witness.example AAAAAAAAAAA=\n".utf8)
+        let kept = try #require(disk["checkpoint"])
+        #expect(try LogVerifier(files: disk, checkpoint: kept + other).verify().findings == [])
+        for path in [Self.seals(disk)[0], "checkpoint"] {
+            let copy = disk.afterKill()
+            copy[path]? += other
+            #expect(try !TestLog.verify(copy).isValid, "\(path)")
+        }
     }
 
     @Test func progressCountsUpToTheWholeLog() throws {

@@ -72,6 +72,10 @@ struct PolicyFileTests {
             allowed: """
                 GET sys/audit
                 GET sys/audit/status
+                GET sys/audit/log
+                GET sys/audit/why/0
+                LIST sys/audit/holds
+                GET sys/audit/prune
                 LIST sys/policies/acl
                 GET sys/policies/acl/default
                 LIST auth/peer/role
@@ -86,6 +90,8 @@ struct PolicyFileTests {
                 POST auth/peer/role/made
                 PUT sys/seal
                 GET database/creds/app
+                POST sys/audit/prune
+                GET sys/audit/subject/s-0123456789abcdefghijkl
                 """
         ),
         Case(

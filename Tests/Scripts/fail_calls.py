@@ -24,7 +24,7 @@ READING = "pread64 getdents64 newfstatat fstat fcntl".split()
 TROUBLES = ("error=EIO", "error=ENOSPC", "signal=KILL")
 RECORDS = ["records=4", "days=2", "segment=1500", "wait=1"]
 # Half of the days are older than the retention: segments are compressed and pruned at the end.
-AGES = ["records=4", "days=4", "months=1", "leap=40", "tidy=1"]
+AGES = ["records=4", "days=4", "months=6", "leap=200", "tidy=1"]
 
 
 def life(driver, folder, part, expression, trace, more):

@@ -76,6 +76,7 @@ type epochs struct {
 	stable note.Verifier
 	keys   []note.Verifier
 	ends   []int64
+	heads  []tlog.Tree
 }
 
 func (e *epochs) open(text []byte) (tlog.Tree, error) {
@@ -144,6 +145,32 @@ func (e *epochs) add(data []byte) error {
 	}
 	e.keys = append(e.keys, next)
 	e.ends = append(e.ends, tree.N)
+	e.heads = append(e.heads, tree)
+	return nil
+}
+
+// follow checks that each epoch's end leads to the next one's, and the last to the head.
+func (e *epochs) follow(data []byte, head tlog.Tree) error {
+	if len(e.heads) == 0 {
+		return nil
+	}
+	paths := strings.Split(string(data), "\n\n")
+	if len(paths) != len(e.heads) {
+		return errors.New("not one proof for each epoch")
+	}
+	for index, old := range e.heads {
+		next, text := head, paths[index]
+		if index+1 < len(e.heads) {
+			next, text = e.heads[index+1], text+"\n"
+		}
+		path, err := hashes([]byte(text))
+		if err != nil {
+			return err
+		}
+		if err := tlog.CheckTree(path, next.N, next.Hash, old.N, old.Hash); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -195,6 +222,9 @@ func verify(content map[string][]byte, verifiers []note.Verifier) error {
 	}
 	head, err := chain.open(content["checkpoint"])
 	if err != nil {
+		return err
+	}
+	if err := chain.follow(content["consistency/epochs"], head); err != nil {
 		return err
 	}
 	start := strings.SplitN(string(content["range/frontier"]), "\n", 2)

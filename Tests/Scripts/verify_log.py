@@ -241,7 +241,7 @@ def open_note(note, names):
             if name.encode() == match[1] and blob[:4] == key_id:
                 check(signed(key, text, blob[4:]), "a signature is false")
                 found.add(name)
-    check(len(found) == len(names), "a signature is missing")
+    check(len(found) == len(names) == signatures.count(b"\n"), "a signature is missing, or one of another key is there")
     return text
 
 
@@ -262,20 +262,21 @@ def hashes(lines):
 
 
 def proven(data, operation, epochs):
-    """(what.det, index, size, root) of a record that a file proves."""
+    """(what.det, index, size, root, _t) of a record that a file proves."""
     line, index, path, note = parts(data)
-    what = record(line, index, base64.b64decode(strict(line)["_p"], validate=True))["what"]
+    value = record(line, index, base64.b64decode(strict(line)["_p"], validate=True))
+    what = value["what"]
     check(what["op"] == operation, "another record")
     size, top = head(note, epochs.signers(size_of(note)))
     check(index < size and included(sha(b"\0" + line), index, size, path) == base64.b64decode(top), "it proves nothing")
-    return what["det"], index, size, top
+    return what["det"], index, size, top, value["_t"]
 
 
 def certificates(folder, part, operation, epochs, name):
-    """{file name: (what.det, index, size, root)} of the files that prove such records."""
+    """{file name: (what.det, index, size, root, _t)} of the files that prove such records."""
     found, place = {}, os.path.join(folder, part)
     for file in sorted(os.listdir(place)) if os.path.lexists(place) else []:
-        if file.endswith((".new", ".nodes")):
+        if file.endswith(".new") or part == "pruned" and file.endswith(".nodes"):
             continue
         try:
             found[file] = proven(read(os.path.join(place, file)), operation, epochs)
@@ -283,6 +284,17 @@ def certificates(folder, part, operation, epochs, name):
         except (Bad, ValueError, KeyError, TypeError) as error:
             raise Bad(f"{part}/{file}", None, str(error))
     return found
+
+
+def frame_bytes(head):
+    """What a zstd frame says of its content's size (RFC 8878, section 3.1.1.1); None when it says nothing."""
+    if head[:4] != b"\x28\xb5\x2f\xfd" or len(head) < 18:
+        return None
+    flags = head[4]
+    place = 5 + (0 if flags & 32 else 1) + (0, 1, 2, 4)[flags & 3]
+    width = (1 if flags & 32 else 0, 2, 4, 8)[flags >> 6]
+    value = int.from_bytes(head[place:place + width], "little")
+    return None if width == 0 else value + 256 if width == 2 else value
 
 
 def unpack(data, path):
@@ -295,6 +307,10 @@ def unpack(data, path):
     check(data[end:end + 40] == b"\x50\x2a\x4d\x18\x20\0\0\0" + sha(data[:end] + table), path, None, "digest")
     sizes = [int.from_bytes(table[8 + 4 * n:12 + 4 * n], "little") for n in range(2 * frames)]
     check(sum(sizes[::2]) == end and set(sizes[1:-1:2]) <= {131072} and 0 < sizes[-1] <= 131072, path, None, "sizes")
+    place = 0
+    for packed, raw in zip(sizes[::2], sizes[1::2]):
+        check(frame_bytes(data[place:place + 18]) == raw, path, None, "a frame of another size")
+        place += packed
     done = subprocess.run(["zstd", "-dcq"], input=data, capture_output=True)
     check(done.returncode == 0 and len(done.stdout) == sum(sizes[1::2]), path, None, "not what was compressed")
     return done.stdout
@@ -366,7 +382,7 @@ def erasures(folder, epochs):
         try:
             match = re.fullmatch(r"(s-[0-9A-Za-z]{22})\.(asked|tlog-proof)", file)
             check(match, "it is not named after a pseudonym that was erased")
-            details, _, size, top = proven(read(os.path.join(place, file)), operations[match[2]], epochs)
+            details, _, size, top, _ = proven(read(os.path.join(place, file)), operations[match[2]], epochs)
             check(details["sid"] == match[1] and details["reason"] in reasons, "another record")
             check(roots.setdefault(size, top) == top, "another history")
         except (Bad, ValueError, KeyError, TypeError) as error:
@@ -404,6 +420,16 @@ def verify(folder):
         return {**state, "valid": False, "file": None, "record": None, "reason": repr(error)}
 
 
+def before(time, months):
+    """The same day and time some months before; the last day of a shorter month."""
+    month = time.year * 12 + time.month - 1 - months
+    for day in range(time.day, 0, -1):
+        try:
+            return time.replace(year=month // 12, month=month % 12 + 1, day=day)
+        except ValueError:
+            pass
+
+
 def skip(folder, path, certificate, epochs, frontier, previous, generation, rows):
     """Goes on behind a segment that was pruned. - Returns: what its seal says."""
     try:
@@ -411,8 +437,12 @@ def skip(folder, path, certificate, epochs, frontier, previous, generation, rows
         text = open_note(note, epochs.signers(size_of(note)))
         origin, size, top, content = text.decode().split("\n")[:4]
         seal = strict(content.encode())
-        detail, index, _, _ = certificate
+        detail, index, _, _, time = certificate
         first = seal["first"]
+        old = datetime.datetime.fromisoformat(detail["until"].replace("Z", "+00:00"))
+        said = datetime.datetime.fromisoformat(time.replace("Z", "+00:00"))
+        check(6 <= detail["months"] <= 36 and detail["until"] == seal["time"][1] and old <= before(said, detail["months"]),
+              "it was not old enough")
         check([detail["first"], detail["last"]] == [first, seal["last"]] and index > seal["last"], "another segment")
         check(detail["seal"] == b64(sha(note)) and int(size) == seal["last"] + 1, "another seal")
         check([b64(h) for h in frontier] == seal["front"] and seal["prev"] == b64(previous), "it begins elsewhere")
@@ -439,12 +469,12 @@ def walk(folder, state):
     tiles = sorted(os.path.join(base, name) for base, _, files in os.walk(os.path.join(folder, "tree"))
                    for name in files if not name.endswith(".new"))
     pruned = certificates(folder, "pruned", "prune", epochs, lambda detail: f"{detail['first']:012}")
-    certificates(folder, "hold", "hold.set", epochs, lambda detail: detail["id"])
+    holds = certificates(folder, "hold", "hold.set", epochs, lambda detail: detail["id"])
     ends = {seal["index"]: seal for seal in epochs.seals}
-    roots = {size: top for _, _, size, top in pruned.values()} | {seal["size"]: seal["root"] for seal in epochs.seals}
-    gone = erasures(folder, epochs)
-    for size, top in gone.items():
-        check(roots.setdefault(size, top) == top, "erased", None, "another history")
+    roots = {seal["size"]: seal["root"] for seal in epochs.seals}
+    proofs = [(size, top) for part in (pruned, holds) for _, _, size, top, _ in part.values()]
+    for size, top in [*proofs, *erasures(folder, epochs).items(), *([head] if head else [])]:
+        check(roots.setdefault(size, top) == top, "checkpoint", None, "another history")
     found = {}
     for base, _, files in os.walk(os.path.join(folder, "seg")):
         for file in files:
@@ -452,7 +482,8 @@ def walk(folder, state):
             match = re.fullmatch(r"(\d{12,})\.(jsonl|jsonl\.zst|seal)", file)
             if file.endswith(".new"):
                 continue
-            check(match and (len(match[1]) == 12 or match[1][0] != "0"), path, None, "not a file of the log")
+            place = os.path.relpath(base, os.path.join(folder, "seg"))
+            check(match and re.fullmatch(r"\d{4}/\d\d/\d\d", place) and (len(match[1]) == 12 or match[1][0] != "0"), path, None, "not a file of the log")
             entry = found.setdefault(int(match[1]), {})
             check(match[2] not in entry, path, None, "two segments with one number")
             entry[match[2]] = path
@@ -463,6 +494,10 @@ def walk(folder, state):
         path = entry.get("jsonl") or entry.get("jsonl.zst") or entry["seal"]
         check(first == number, path, number, f"the segment begins with {first}")
         check("seal" in entry or first == max(found), path, None, "the seal is missing")
+        if "jsonl.zst" in entry:
+            check("seal" in entry, entry["jsonl.zst"], first, "an open segment is never compressed")
+            if "jsonl" in entry:
+                check(unpack(read(entry["jsonl.zst"]), entry["jsonl.zst"]) == read(path), entry["jsonl.zst"], first, "other")
         certificate = pruned.pop(f"{first:012}.tlog-proof", None)
         if path == entry.get("seal"):
             check(certificate, path, first, "a seal without its segment")
@@ -529,8 +564,8 @@ def walk(folder, state):
         except Bad as bad:
             raise Bad(entry["seal"], None, bad.args[0])
         check(signed_text == expected, entry["seal"], first, "the records are not the ones that were sealed")
-    check(max(gone, default=0) <= number, "erased", number, "a proof covers more records than there are")
     check(not ends, "epochs", number, "an epoch ends after the log")
+    check(max(roots, default=0) <= number, "checkpoint", number, "a signed head covers more records than there are")
     check(not pruned, "pruned", None, "there is no segment that it could speak of")
     check(not head or head[0] <= number, "checkpoint", number, "it covers more records than there are")
     check_tiles(folder, tiles, rows, gaps, number)

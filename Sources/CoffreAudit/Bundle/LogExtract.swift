@@ -29,6 +29,9 @@ package struct LogExtract: Sendable {
         package let toCheckpoint: [Digest]
         /// From the checkpoint that was kept to this one; nil when none was given.
         package let fromPrevious: [Digest]?
+        /// From the end of each epoch to the end of the next one, and from the last to the checkpoint: what earlier keys
+        /// have signed is the beginning of what today's sign.
+        package let epochs: [[Digest]]
         /// Audit paths of the records in ``LogExtract/single``.
         package let inclusion: [(index: UInt64, path: [Digest])]
         /// From each of ``LogExtract/outside`` to the checkpoint.
@@ -47,6 +50,8 @@ package struct LogExtract: Sendable {
     package let keys: [UInt8]
     /// The seals of the epochs before the checkpoint's, oldest first: C2SP tlog-proofs.
     package let epochSeals: [[UInt8]]
+    /// Records at the end of each of them.
+    private let epochEnds: [UInt64]
     /// `epoch-000012.tlog-proof`.
     package static func epochSealName(_ number: UInt64) -> String { EpochSeal.fileName(number) }
 
@@ -157,6 +162,7 @@ package struct LogExtract: Sendable {
             head: head,
             keys: keys,
             epochSeals: epochs.seals.filter { $0.checkpoint.size < head.size }.map(\.text),
+            epochEnds: epochs.seals.map(\.checkpoint.size).filter { $0 < head.size },
             range: found.range,
             start: start,
             firstTime: String(decoding: found.first.utf8, as: UTF8.self),
@@ -189,6 +195,10 @@ package struct LogExtract: Sendable {
             wanted.formUnion(
                 NodeCollector.places { _ = TreeProof.consistency(from: evidence.size, to: size, node: $0) }
             )
+        }
+        let steps = Array(zip(epochEnds, epochEnds.dropFirst() + [size]))
+        for (old, new) in steps {
+            wanted.formUnion(NodeCollector.places { _ = TreeProof.consistency(from: old, to: new, node: $0) })
         }
         for index in single {
             wanted.formUnion(NodeCollector.places { _ = TreeProof.inclusion(of: index, in: size, node: $0) })
@@ -225,6 +235,9 @@ package struct LogExtract: Sendable {
             toCheckpoint: try TreeProof.consistency(from: end, to: size, node: nodes.node),
             fromPrevious: try previousSize.map { size throws(AuditError) in
                 try TreeProof.consistency(from: size, to: head.size, node: nodes.node)
+            },
+            epochs: try steps.map { step throws(AuditError) in
+                try TreeProof.consistency(from: step.0, to: step.1, node: nodes.node)
             },
             inclusion: inclusion,
             fromOutside: try outside.map { evidence throws(AuditError) in

@@ -34,10 +34,11 @@ struct EpochChain: Sendable {
     }
 
     /// The text of a note whose second line is a tree size, when the keys of that size have signed it.
-    func open(_ note: [UInt8]) -> [UInt8]? {
+    /// - Parameter others: see ``SignedNote/open(_:keys:others:)``.
+    func open(_ note: [UInt8], others: Bool = false) -> [UInt8]? {
         let lines = note.prefix(1024).split(separator: 0x0a, maxSplits: 2, omittingEmptySubsequences: false)
         guard lines.count == 3, let size = UInt64(String(decoding: lines[1], as: UTF8.self)) else { return nil }
-        return SignedNote.open(note, keys: signers(of: size))
+        return SignedNote.open(note, keys: signers(of: size), others: others)
     }
 
     /// Adds the seal of the open epoch.

@@ -36,13 +36,13 @@ final class Housekeeping: Sendable {
     func sweep() {
         // Of the calling thread alone: setpriority(2), "C library/kernel differences".
         _ = setpriority(Int32(PRIO_PROCESS.rawValue), 0, 10)
+        // Each for itself: what stops one is no reason to leave the other.
+        var failure: AuditError?
         do throws(AuditError) {
-            _ = try prune(isDry: false, approver: nil, makeDraft: Self.ownDraft)
-            try compress()
-            state.withLock { $0.failure = nil }
-        } catch {
-            state.withLock { $0.failure = error }
-        }
+            failure = try prune(isDry: false, approver: nil, makeDraft: Self.ownDraft).failure
+        } catch { failure = error }
+        do throws(AuditError) { try compress() } catch { failure = failure ?? error }
+        state.withLock { $0.failure = failure }
     }
 
     func compress() throws(AuditError) {
@@ -107,16 +107,22 @@ final class Housekeeping: Sendable {
                 try files.remove(LegalHold.path(id))
                 try files.syncFolder(LegalHold.folder)
             }
-            _ = try holds(try epochs())
+            _ = try holds(try epochs(), isClearing: true)
             return true
         }
     }
 
     /// The holds in force, read anew.
     @discardableResult
-    func holds(_ epochs: EpochChain) throws(AuditError) -> [LegalHold] {
+    /// - Parameter isClearing: whether one may have gone since.
+    func holds(_ epochs: EpochChain, isClearing: Bool = false) throws(AuditError) -> [LegalHold] {
         let (found, defect) = try attempt { () throws(FileFailure) in try LegalHold.load(files, epochs) }
         // Whoever may have changed one hold may have taken another away: nothing is deleted then.
+        let before = state.withLock { $0.holds.map(\.id) }
+        if let gone = before.first(where: { id in !found.contains { $0.id.utf8.elementsEqual(id.utf8) } }), !isClearing
+        {
+            throw .damaged(segment: LegalHold.path(gone), record: nil, reason: "a hold in force went away unrecorded")
+        }
         if let defect { throw .damaged(segment: defect.file, record: nil, reason: defect.reason) }
         state.withLock { $0.holds = found }
         return found

@@ -21,6 +21,8 @@ package struct LegalHold: Sendable, Equatable {
     package let reason: String
     /// The day on which somebody must look at it again: `2027-06-30`.
     package let review: String
+    /// The head under which its record is proven.
+    let head: Checkpoint
     /// Number and time (RFC 3339) of its record.
     package let record: UInt64
     package let time: String
@@ -57,6 +59,22 @@ package struct LegalHold: Sendable, Equatable {
         return details
     }
 
+    /// Latest moment of a hold: numbers in records end with 2^53.
+    package static let latest: Int64 = 9_007_199_254_740_991
+
+    /// Why a hold of this kind could not be read back from its record; nil when it can.
+    package static func defect(_ scope: Scope, reason: String) -> String? {
+        switch scope {
+        case .range(let since, let until):
+            guard since >= 0, since < until, until <= latest else {
+                return "a hold ends after it begins, and before the year 2255"
+            }
+        case .connector(let name), .subject(let name):
+            guard (1...400).contains(name.utf8.count) else { return "a name has 1 to 400 bytes" }
+        }
+        return (1...400).contains(reason.utf8.count) ? nil : "a reason has 1 to 400 bytes"
+    }
+
     /// Nil when `proof` is not a hold.
     init?(_ proof: RecordProof) {
         guard proof.operation == .holdSet, let id = proof.detail("id"), Self.isValidID(id),
@@ -80,6 +98,7 @@ package struct LegalHold: Sendable, Equatable {
         self.reason = reason
         self.review = review
         record = proof.index
+        head = proof.checkpoint
         var form = RecordForm()
         time = proof.line.withUnsafeBytes { line in
             form.read(line) == nil ? String(decoding: form.time.utf8, as: UTF8.self) : ""
@@ -105,19 +124,17 @@ package struct LegalHold: Sendable, Equatable {
         return (holds, nil)
     }
 
-    /// Whether the segment may hold such records; by subject only its lines tell, and then this is true.
+    /// Whether the segment may hold such records; by subject and time only its lines tell, and then this is true.
     func mayConcern(_ seal: SegmentSeal) -> Bool {
         switch scope {
-        case .range(let since, let until):
-            let times = [seal.firstTime.microseconds, seal.lastTime.microseconds].sorted()
-            return times[0] < until && times[1] >= since
         case .connector(let name):
             var row = ByteBuffer(capacity: 64)
             row.append(byte: 0x5b)
             row.append(text: name)
             row.append(byte: 0x2c)
             return seal.connectors.contains(Array(row.bytes))
-        case .subject: return true
+        // The clock may have gone back between the first record and the last.
+        case .subject, .range: return true
         }
     }
 

@@ -10,6 +10,8 @@ struct PruneCertificate: Sendable {
     let proof: RecordProof
     /// SHA-256 of the segment's `.seal` file, base64.
     private let seal: String
+    private let until: String
+    private let months: Int
 
     static func path(_ first: UInt64) -> String { "\(folder)/\(SegmentName.stem(first)).tlog-proof" }
 
@@ -21,16 +23,27 @@ struct PruneCertificate: Sendable {
     init?(_ text: [UInt8], epochs: EpochChain) {
         guard let proof = RecordProof(text, epochs: epochs), proof.operation == .prune,
             let first = proof.number("first"), let last = proof.number("last"), first <= last, last < proof.index,
-            let seal = proof.detail("seal")
+            let seal = proof.detail("seal"), let until = proof.detail("until"),
+            let months = proof.number("months"), Self.months.contains(months)
         else { return nil }
+        self.until = until
+        self.months = Int(months)
         range = first...last
         self.proof = proof
         self.seal = seal
     }
 
-    /// Whether it speaks of the segment with that seal.
+    /// The shortest and the longest retention that there is.
+    static let months: ClosedRange<UInt64> = 6...36
+
+    /// Whether it speaks of the segment with that seal, and the segment was old enough when it was written.
     func isOf(_ seal: SegmentSeal, note: [UInt8]) -> Bool {
-        range == seal.first...seal.last && self.seal.utf8.elementsEqual(Self.sealHash(note).utf8)
+        guard range == seal.first...seal.last, self.seal.utf8.elementsEqual(Self.sealHash(note).utf8),
+            until.utf8.elementsEqual(seal.lastTime.utf8)
+        else { return false }
+        var form = RecordForm()
+        let time = proof.line.withUnsafeBytes { form.read($0) == nil ? form.time : nil }
+        return time.map { seal.lastTime.microseconds <= $0.subtracting(months: months).microseconds } ?? false
     }
 
     /// The certificates of a log.

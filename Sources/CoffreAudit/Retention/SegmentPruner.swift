@@ -53,16 +53,23 @@ struct SegmentPruner {
         var report = PruneReport()
         report.holds = holds.count
         let segments = try SegmentName.list(files).filter(\.isSealed)
+        let cutDay = RecordTime(microseconds: rule.before + RecordTime.microsecondsPerDay).folder
         for segment in segments.dropLast(Self.segmentsToKeep) where segment.data != .none {
             if shouldStop() { break }
             if let limit, report.pruned.count >= limit {
                 report.isLimited = true
                 break
             }
-            do throws(FileFailure) {
-                guard try visit(segment, isDry, &report) else { break }
-            } catch {
-                throw Self.audit(error)
+            // Begun on a later day than that: too young, and no reason to open it. The clock may have jumped, so go on.
+            if segment.name.day.utf8.lexicographicallyPrecedes(cutDay.utf8) == false {
+                report.next = report.next ?? PruneReport.Segment(segment.name)
+                continue
+            }
+            do throws(FileFailure) { try visit(segment, isDry, &report) } catch {
+                let failure = Self.audit(error)
+                // What is damaged stays, and does not keep what lies behind it.
+                guard case .damaged = failure else { throw failure }
+                report.failure = report.failure ?? failure
             }
         }
         return report
@@ -84,42 +91,53 @@ struct SegmentPruner {
         return LogWriter.isTransient(failure.errno) ? .noSpace(path: failure.path) : failure.asAuditError
     }
 
-    /// - Returns: false when this segment, and so every later one, is too young.
     private func visit(
         _ segment: SegmentName.Listed,
         _ isDry: Bool,
         _ report: inout PruneReport
-    ) throws(FileFailure) -> Bool {
+    ) throws(FileFailure) {
         let name = segment.name
         guard let note = try files.contents(of: name.sealPath, limit: SegmentSeal.maximumBytes),
             let seal = SegmentSeal(note: note, epochs: epochs), seal.first == name.first
         else { return try Self.fail(name.sealPath, "it is not a seal of this log for this segment") }
-        if let text = try files.contents(of: PruneCertificate.path(seal.first), limit: RecordProof.maximumBytes) {
-            guard let known = PruneCertificate(text, epochs: epochs), known.isOf(seal, note: note) else {
-                return try Self.fail(PruneCertificate.path(seal.first), "it is not the certificate of this segment")
-            }
-            // Announced and proven; a crash came before the end.
-            if !isDry { try remove(name) }
-            report.pruned.append(PruneReport.Segment(seal))
-            return true
-        }
         guard seal.lastTime.microseconds < rule.before else {
-            report.next = PruneReport.Segment(seal)
-            return false
+            report.next = report.next ?? PruneReport.Segment(seal)
+            return
         }
         let concerned = holds.filter { $0.mayConcern(seal) }
         let (nodes, uptime, held) = try read(name, seal, concerned)
         if !held.isEmpty {
             report.held.append((PruneReport.Segment(seal), held))
-            return true
+            return
+        }
+        if try isAnnounced(seal, note) {
+            // A crash came before the end.
+            if !isDry { try remove(name) }
+            report.pruned.append(PruneReport.Segment(seal))
+            return
         }
         if rule.approver == nil, rule.uptime < uptime || rule.uptime - uptime < rule.age {
+            guard report.next == nil else { return }
             report.next = PruneReport.Segment(seal)
             report.missingSeconds = (rule.age - min(rule.age, rule.uptime - min(rule.uptime, uptime))) / 1_000_000
-            return false
+            return
         }
         if !isDry { try prune(name, seal, note, nodes) }
         report.pruned.append(PruneReport.Segment(seal))
+    }
+
+    /// Whether the segment's deletion is proven already, in this very log and not in another that was forked from it.
+    private func isAnnounced(_ seal: SegmentSeal, _ note: [UInt8]) throws(FileFailure) -> Bool {
+        let path = PruneCertificate.path(seal.first)
+        guard let text = try files.contents(of: path, limit: RecordProof.maximumBytes) else { return false }
+        guard let known = PruneCertificate(text, epochs: epochs), known.isOf(seal, note: note) else {
+            return try Self.fail(path, "it is not the certificate of this segment")
+        }
+        let root: Digest
+        do throws(AuditError) { root = try LogTree(files).root(of: known.proof.checkpoint.size) } catch {
+            return try Self.fail(path, "its head is not one of this log")
+        }
+        guard root == known.proof.checkpoint.root else { return try Self.fail(path, "it signs another history") }
         return true
     }
 
@@ -183,6 +201,13 @@ package struct PruneReport: Sendable {
         package let last: UInt64
         package let until: String
 
+        /// One that was not opened: only where it begins is known.
+        init(_ name: SegmentName) {
+            first = name.first
+            last = name.first
+            until = name.day
+        }
+
         init(_ seal: SegmentSeal) {
             first = seal.first
             last = seal.last
@@ -199,6 +224,8 @@ package struct PruneReport: Sendable {
     package var missingSeconds: UInt64 = 0
     /// Holds in force.
     package var holds = 0
+    /// The first segment that is not what was sealed; it stays.
+    package var failure: AuditError?
     /// Whether there may be more to delete than the limit allowed.
     package var isLimited = false
 

@@ -52,6 +52,12 @@ struct SegmentName: Sendable, Equatable {
         let data: Data
     }
 
+    /// `2026/11/22`.
+    private static func isDay(_ folder: String) -> Bool {
+        let parts = folder.utf8.split(separator: 0x2f, omittingEmptySubsequences: false)
+        return parts.map(\.count) == [4, 2, 2] && parts.joined().allSatisfy { (0x30...0x39).contains($0) }
+    }
+
     /// All segments of a log, by their numbers.
     ///
     /// A seal without its segment is listed too: whoever reads on asks for the proof that it was pruned.
@@ -65,12 +71,17 @@ struct SegmentName: Sendable, Equatable {
                 for month in try files.names(in: "\(root)/\(year)").sorted() {
                     for day in try files.names(in: "\(root)/\(year)/\(month)").sorted() {
                         let folder = "\(year)/\(month)/\(day)"
+                        guard isDay(folder) else {
+                            throw FileFailure(call: "name", path: "\(root)/\(folder)", errno: 20)
+                        }
                         days.append((folder, try files.names(in: "\(root)/\(folder)")))
                     }
                 }
             }
         } catch {
-            throw error.asAuditError
+            // ENOTDIR: a file where a folder must be.
+            guard error.errno == 20 else { throw error.asAuditError }
+            throw .damaged(segment: error.path, record: nil, reason: "not a folder of the log")
         }
         var segments: [Listed] = []
         for (day, names) in days {

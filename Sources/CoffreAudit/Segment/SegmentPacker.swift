@@ -14,6 +14,7 @@ struct SegmentPacker {
     func run(_ epochs: EpochChain, shouldStop: () -> Bool = { false }) throws(AuditError) -> Int {
         let segments = try SegmentName.list(files).filter(\.isSealed)
         var count = 0
+        var damaged: AuditError?
         for segment in segments.dropLast() where segment.data == .raw || segment.data == .both {
             if shouldStop() { break }
             do throws(FileFailure) {
@@ -21,15 +22,20 @@ struct SegmentPacker {
                 count += 1
             } catch {
                 if CompressedFile.isDamage(error) {
-                    throw .damaged(
-                        segment: segment.name.path,
-                        record: segment.name.first,
-                        reason: "it is not what was sealed, so it is not compressed"
-                    )
+                    // It stays, and does not keep what lies behind it.
+                    damaged =
+                        damaged
+                        ?? .damaged(
+                            segment: segment.name.path,
+                            record: segment.name.first,
+                            reason: "it is not what was sealed, so it is not compressed"
+                        )
+                    continue
                 }
                 throw LogWriter.isTransient(error.errno) ? .noSpace(path: error.path) : error.asAuditError
             }
         }
+        if let damaged { throw damaged }
         return count
     }
 
@@ -44,7 +50,7 @@ struct SegmentPacker {
         do throws(FileFailure) {
             try write(raw, seal, to: file, temporary)
             try file.sync()
-            guard try hash(of: CompressedFile(file, path: temporary)) == seal.raw else {
+            guard try Self.hash(of: CompressedFile(file, path: temporary)) == seal.raw else {
                 throw FileFailure(call: "zstd", path: temporary, errno: 74)
             }
             try files.rename(temporary, to: name.packedPath)
@@ -90,7 +96,8 @@ struct SegmentPacker {
         try file.append(SegmentContainer.digestHeader + packedHash.finish().bytes + table, at: end, path: path)
     }
 
-    private func hash(of file: CompressedFile) throws(FileFailure) -> Digest? {
+    /// SHA-256 of what a compressed file holds; nil when a byte of it is not the one that was written.
+    static func hash(of file: CompressedFile) throws(FileFailure) -> Digest? {
         guard try file.isWhole() else { return nil }
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: SegmentContainer.frameBytes, alignment: 64)
         defer { buffer.deallocate() }

@@ -3,8 +3,9 @@ internal import CoffreCrypto
 /// What a `.seal` file says of its segment: a C2SP note whose first three lines are the checkpoint at the segment's
 /// end and whose fourth is one line of JSON.
 struct SegmentSeal: Sendable, Equatable {
-    /// Largest seal file that is read, in bytes; its table of connectors is never longer than the segment itself.
-    static let maximumBytes = 1 << 30
+    /// Largest seal file that is read, in bytes. Its table of connectors is bounded by the writer, which closes a segment
+    /// with ``SegmentTally/mostConnectors`` of them.
+    static let maximumBytes = 32 << 20
 
     /// Length of the segment file.
     var bytes: UInt64

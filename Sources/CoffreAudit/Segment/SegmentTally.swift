@@ -11,6 +11,11 @@ struct SegmentTally: Sendable {
     /// By the connector's name as its JSON string shows it, so that writer and readers agree byte for byte.
     private var connectors: [ExactName: UInt64] = [:]
 
+    /// Connectors of one segment: their table, at most 1.5 KB a row, stays below the largest seal file.
+    static let mostConnectors = 20_000
+
+    var isFull: Bool { connectors.count >= Self.mostConnectors }
+
     mutating func add(_ operation: AuditOperation, _ outcome: AuditDraft.Outcome) {
         counts[Self.index(operation, outcome)] += 1
     }

@@ -31,9 +31,10 @@ package struct Checkpoint: Sendable, Equatable {
     }
 
     /// Opens a note: both signatures of its epoch, three lines, and exactly the form that ``text(origin:)`` writes.
+    /// - Parameter others: whether others may have signed it too, as one that was kept outside.
     /// - Returns: nil when it is not a checkpoint of this log.
-    init?(note: [UInt8], epochs: EpochChain) {
-        guard note.count <= Self.maximumBytes, let text = epochs.open(note) else { return nil }
+    init?(note: [UInt8], epochs: EpochChain, others: Bool = false) {
+        guard note.count <= Self.maximumBytes, let text = epochs.open(note, others: others) else { return nil }
         self.init(text: text, origin: epochs.origin)
     }
 
@@ -57,6 +58,16 @@ struct ExpectedRoots: Sendable {
     /// - Parameter heads: with the file that each came from.
     init(_ heads: [(checkpoint: Checkpoint, file: String)] = []) {
         self.heads = heads.map { ($0.checkpoint.size, $0.checkpoint.root, $0.file) }.sorted { $0.size < $1.size }
+    }
+
+    /// A head that another of the same size contradicts; nil when there is none.
+    var contradicted: String? {
+        zip(heads, heads.dropFirst()).first { $0.size == $1.size && $0.root != $1.root }?.1.file
+    }
+
+    /// A head of `file` over more than `range` begins with and fewer than it ends with.
+    func inside(_ range: Range<UInt64>, of file: String) -> UInt64? {
+        heads.first { $0.file == file && $0.size > range.lowerBound && $0.size < range.upperBound }?.size
     }
 
     /// Whether a root over `size` records, or over fewer, is known and was not asked for yet.

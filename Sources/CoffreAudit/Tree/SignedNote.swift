@@ -49,9 +49,10 @@ enum SignedNote {
         return note
     }
 
-    /// The text of `note` when every key of `keys` has signed it; signatures of other keys are ignored, as the
-    /// specification says. Nil otherwise.
-    static func open(_ note: [UInt8], keys: [NoteVerifierKey]) -> [UInt8]? {
+    /// The text of `note` when every key of `keys` has signed it. Nil otherwise.
+    /// - Parameter others: whether signatures of other keys may stand there too, as C2SP allows. The log's own files have
+    ///   none, and a line that no verifier checks would be one in which anything may be written.
+    static func open(_ note: [UInt8], keys: [NoteVerifierKey], others: Bool = false) -> [UInt8]? {
         guard note.last == 0x0a, let split = lastEmptyLine(note) else { return nil }
         let text = Array(note[...split])
         let lines = note[(split + 2)...].split(separator: 0x0a, omittingEmptySubsequences: false).dropLast()
@@ -64,7 +65,10 @@ enum SignedNote {
             let name = line[(line.startIndex + 4)..<max(space, line.startIndex + 4)]
             guard let index = pending.firstIndex(where: { name.elementsEqual($0.name.utf8) }),
                 blob.prefix(4).elementsEqual(pending[index].keyID)
-            else { continue }
+            else {
+                if others { continue }
+                return nil
+            }
             let signature = Array(blob.dropFirst(4))
             guard SigningKey.isValid(signature, over: text, publicKey: pending[index].publicKey) else { return nil }
             pending.remove(at: index)

@@ -29,7 +29,14 @@ struct SegmentCheck {
         } catch {
             guard CompressedFile.isDamage(error) else {
                 // What the listing saw is gone: pruned at this very moment, or taken away.
-                guard error.errno == 2, task.segment.isSealed else { throw error }
+                guard error.errno == 2, let seal = task.seal else { throw error }
+                let plan = VerificationPlan.Gap(files, name, task.epochs)
+                if case .success = try plan.nodes(seal) {
+                    outcome.end = seal.end
+                    outcome.records = seal.end.size - seal.start.size
+                    (outcome.firstTime, outcome.lastTime) = (seal.firstTime, seal.lastTime)
+                    return outcome
+                }
                 outcome.finding = .init(file: name.path, record: name.first, reason: "it went away while it was read")
                 return outcome
             }
@@ -70,10 +77,19 @@ struct SegmentCheck {
         if let reason = guardian.defect(atEnd: scanner.frontier.size) {
             return found(name.path, scanner.frontier.size, reason)
         }
-        guard let signed = task.seal else { return outcome }
+        guard let signed = task.seal else {
+            let isPacked = segment.data == .both || segment.data == .packed
+            return isPacked ? found(name.packedPath, name.first, "an open segment is never compressed") : outcome
+        }
         guard let seal = scanner.makeSeal() else { return found(name.path, nil, "it is empty") }
         guard signed == seal else {
             return found(name.sealPath, name.first, "the records of the segment are not the ones that were sealed")
+        }
+        if segment.data == .both, file as? CompressedFile == nil, try files.identity(of: name.packedPath) != nil {
+            let packed = try CompressedFile(try files.open(name.packedPath, writable: false), path: name.packedPath)
+            guard try SegmentPacker.hash(of: packed) == signed.raw else {
+                return found(name.packedPath, name.first, "the compressed file is not the segment beside it")
+            }
         }
         if let packed = file as? CompressedFile, try !packed.isWhole() {
             return found(name.packedPath, name.first, "a byte of the compressed file is not the one that was written")

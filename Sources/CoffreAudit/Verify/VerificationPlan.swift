@@ -107,34 +107,78 @@ struct VerificationPlan {
     private func pruned(_ seal: SegmentSeal, _ note: [UInt8]) throws(FileFailure) -> Step {
         let first = seal.first
         let path = segments[index].name.path
-        guard let certificate = try certificate(of: first) else {
-            return finding(path, first, "it is missing, and no signed record says that it was pruned")
-        }
-        guard certificate.isOf(seal, note: note) else {
-            return finding(PruneCertificate.path(first), first, "it speaks of another segment than the one sealed here")
-        }
         guard seal.start == chain.frontier, seal.previous == chain.leaf, seal.generation ?? 0 >= chain.generation ?? 0
         else { return finding(segments[index].name.sealPath, first, "it does not begin where the one before ends") }
-        let text = try files.contents(of: PruneCertificate.nodesPath(first), limit: 16_384) ?? []
-        guard let nodes = PrunedNodes(text), nodes.lead(from: seal.start, to: seal.end) else {
-            return finding(
-                PruneCertificate.nodesPath(first),
-                first,
-                "its hashes do not lead to the tree behind the gap"
-            )
-        }
         var roots = expected
         if let reason = roots.defect(at: seal.end) { return finding(path, seal.last, reason) }
-        return .pruned(index: index, seal: seal, nodes)
+        if let size = expected.inside(seal.start.size..<seal.end.size, of: LogVerifier.remembered) {
+            let reason = "it covers \(size) records, and the last of them were pruned: it can no longer be compared"
+            return finding(LogVerifier.remembered, size - 1, reason)
+        }
+        switch try Gap(files, segments[index].name, epochs, certificates[first]).nodes(seal, note) {
+        case .success(let nodes): return .pruned(index: index, seal: seal, nodes)
+        case .failure(let wrong): return .finding(index: index, wrong.finding)
+        }
     }
 
-    /// The log may have pruned it since.
-    private func certificate(of first: UInt64) throws(FileFailure) -> PruneCertificate? {
-        if let known = certificates[first] { return known }
-        guard let text = try files.contents(of: PruneCertificate.path(first), limit: RecordProof.maximumBytes) else {
-            return nil
+    /// What must be there when the lines of a segment are not.
+    struct Gap {
+        /// What is wrong with it.
+        struct Wrong: Error {
+            let finding: VerificationReport.Finding
         }
-        return PruneCertificate(text, epochs: try EpochChain.load(files, epochs.identity).chain)
+
+        private let files: any LogFileSystem
+        private let name: SegmentName
+        private let epochs: EpochChain
+        private let known: PruneCertificate?
+
+        init(
+            _ files: any LogFileSystem,
+            _ name: SegmentName,
+            _ epochs: EpochChain,
+            _ known: PruneCertificate? = nil
+        ) {
+            self.files = files
+            self.name = name
+            self.epochs = epochs
+            self.known = known
+        }
+
+        /// What stays of the segment in the tree, under a certificate that speaks of it.
+        /// - Parameter note: the seal's file, read anew when nil.
+        func nodes(
+            _ seal: SegmentSeal,
+            _ note: [UInt8]? = nil
+        ) throws(FileFailure) -> Result<PrunedNodes, Wrong> {
+            func wrong(_ file: String, _ reason: String) -> Result<PrunedNodes, Wrong> {
+                .failure(Wrong(finding: .init(file: file, record: seal.first, reason: reason)))
+            }
+            var text = note
+            if text == nil { text = try files.contents(of: name.sealPath, limit: SegmentSeal.maximumBytes) }
+            let note = text ?? []
+            guard let certificate = try certificate(seal.first) else {
+                return wrong(name.path, "it is missing, and no signed record says that it was pruned")
+            }
+            let path = PruneCertificate.path(seal.first)
+            guard certificate.isOf(seal, note: note) else {
+                return wrong(path, "it speaks of another segment than the one sealed here, or of one that was not old")
+            }
+            let nodesPath = PruneCertificate.nodesPath(seal.first)
+            let hashes = try files.contents(of: nodesPath, limit: 16_384) ?? []
+            guard let nodes = PrunedNodes(hashes), nodes.lead(from: seal.start, to: seal.end) else {
+                return wrong(nodesPath, "its hashes do not lead to the tree behind the gap")
+            }
+            return .success(nodes)
+        }
+
+        /// The log may have pruned the segment since the certificates were read.
+        private func certificate(_ first: UInt64) throws(FileFailure) -> PruneCertificate? {
+            if let known { return known }
+            let path = PruneCertificate.path(first)
+            guard let text = try files.contents(of: path, limit: RecordProof.maximumBytes) else { return nil }
+            return PruneCertificate(text, epochs: try EpochChain.load(files, epochs.identity).chain)
+        }
     }
 
     private func finding(_ file: String, _ record: UInt64?, _ reason: String) -> Step {

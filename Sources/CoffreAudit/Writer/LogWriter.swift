@@ -229,7 +229,7 @@ struct LogWriter: ~Copyable {
     /// After this `segment` takes records of `time`'s day.
     private mutating func prepareSegment(for time: BatchTime) throws(AuditError) {
         if let segment {
-            let isFull = segment.bytes >= segmentBytes
+            let isFull = segment.bytes >= segmentBytes || segment.tally.isFull
             // The segment of a turn ends with it, in the old epoch.
             if isFull || segment.day != time.time.day && !isTurnDue(time) || segment.stage == .closed {
                 try closeSegment(reason: isFull ? "size" : "day", at: time)

@@ -129,6 +129,7 @@ extension Vault {
         guard (1...400).contains(reason.utf8.count) else {
             throw VaultError.badRequest("\"reason\" must say why, in at most 400 bytes")
         }
+        if let reason = LegalHold.defect(scope, reason: reason) { throw VaultError.badRequest(reason) }
         guard LegalHold.isValidDay(review) else {
             throw VaultError.badRequest("\"review\" must be the day on which the hold is looked at again: 2027-06-30")
         }

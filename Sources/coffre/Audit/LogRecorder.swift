@@ -41,8 +41,14 @@ struct LogRecorder {
     var isRecording: Bool { client != nil }
 
     /// Asks the daemon whether `directory` is where its log lies.
+    /// - Parameter mayBeRefused: go on when the daemon will not record it: whoever reads the folder verifies it anyway.
     /// - Throws: ``Failure``, ``ClientError``: the daemon is there and refuses to say.
-    init(_ directory: String, _ options: RecordingOptions, _ context: Context) async throws {
+    init(
+        _ directory: String,
+        _ options: RecordingOptions,
+        _ context: Context,
+        mayBeRefused: Bool = false
+    ) async throws {
         guard !options.unrecorded else {
             (client, excuse) = (nil, Message("not recorded (--unrecorded)", "non consigné (--unrecorded)"))
             return
@@ -61,6 +67,7 @@ struct LogRecorder {
             case .unreachable:
                 excuse = Message("not recorded: no daemon answers", "non consigné : aucun démon ne répond")
             case .sealed: excuse = Message("not recorded: the vault is sealed", "non consigné : le coffre est scellé")
+            case .denied where mayBeRefused: excuse = Self.refused
             case .denied:
                 let reason = escapedForTerminal(error.errors.joined(separator: "; "))
                 throw Failure(
@@ -73,6 +80,12 @@ struct LogRecorder {
             self.client = nil
         }
     }
+
+    /// Why nothing is recorded, when the daemon would not.
+    static let refused = Message(
+        "not recorded: permission denied (update on sys/audit/verified)",
+        "non consigné : accès refusé (update sur sys/audit/verified)"
+    )
 
     private static func isSame(_ first: String, _ second: String) -> Bool {
         var (one, other) = (stat(), stat())

@@ -41,6 +41,20 @@ struct SegmentFolder {
         return listing
     }
 
+    /// Whether somebody holds the log's lock: a daemon that writes it. As the kernel lists it (proc_locks(5)), since whoever
+    /// reads the log may not open that file.
+    var isBeingWritten: Bool {
+        var status = stat()
+        guard lstat(root + "/lock", &status) == 0, let file = fopen("/proc/locks", "re") else { return false }
+        defer { fclose(file) }
+        var line = [CChar](repeating: 0, count: 256)
+        while fgets(&line, 256, file) != nil {
+            let text = String(decoding: line.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+            if text.contains(":\(status.st_ino) ") { return true }
+        }
+        return false
+    }
+
     /// Names in a folder in byte order, without hidden ones; nil with `errno` set when it cannot be read.
     private static func names(_ path: String) -> [String]? {
         guard let folder = opendir(path) else { return nil }

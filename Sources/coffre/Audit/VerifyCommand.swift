@@ -1,5 +1,6 @@
 import ArgumentParser
 import CoffreAudit
+import CoffreClient
 import CoffreWire
 
 extension AuditCommand {
@@ -51,7 +52,7 @@ extension AuditCommand {
 
         private func verify(_ console: Console, _ context: Context) async throws {
             let meter = ProgressLine(console.language)
-            let recorder = try await LogRecorder(directory, recording, context)
+            let recorder = try await LogRecorder(directory, recording, context, mayBeRefused: true)
             let keys = try keyFile.map { try Input.file($0, for: "--trust") }
             let checkpoint = try checkpointFile.map { try Input.file($0, for: "--checkpoint") }
             let report: VerificationReport
@@ -73,6 +74,7 @@ extension AuditCommand {
                 throw Failure(error, Message("cannot verify \(folder)", "vérification impossible de \(folder)"))
             }
             let finding = report.findings.first.map { String("\($0.file): \($0.reason)".prefix(160)) } ?? ""
+            var excuse = recorder.excuse
             do {
                 try await recorder.record(
                     "verify",
@@ -81,12 +83,14 @@ extension AuditCommand {
                         .init("root", .string(report.rootHash)), .init("finding", .string(finding)),
                     ]
                 )
+            } catch let error as ClientError where error.code == .denied {
+                excuse = LogRecorder.refused
             } catch {
                 // What was found is worth more than the record of it.
                 console.show(report, excuse: Message("not recorded", "non consigné"))
                 throw error
             }
-            console.show(report, excuse: recorder.excuse)
+            console.show(report, excuse: excuse)
             if !report.isValid { throw ExitCode(ExitStatus.auditFailed.rawValue) }
         }
     }

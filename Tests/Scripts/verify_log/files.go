@@ -55,8 +55,8 @@ var segmentName = regexp.MustCompile(`^seg/[0-9]{4}/[0-9]{2}/[0-9]{2}/([0-9]{12,
 var lineStart = regexp.MustCompile(`^\{"_p":"([A-Za-z0-9+/]{43}=)","_s":(0|[1-9][0-9]*),"_t":"`)
 
 type segment struct {
-	first      int64
-	data, seal string
+	first              int64
+	data, packed, seal string
 }
 
 func (l *log) segments() ([]*segment, error) {
@@ -81,6 +81,8 @@ func (l *log) segments() ([]*segment, error) {
 		place := &entry.data
 		if match[2] == "seal" {
 			place = &entry.seal
+		} else if match[2] == "jsonl.zst" {
+			place = &entry.packed
 		}
 		if *place != "" {
 			return nil, &bad{name, -1, "two segments with one number"}
@@ -93,6 +95,16 @@ func (l *log) segments() ([]*segment, error) {
 	}
 	sort.Slice(sorted, func(a, b int) bool { return sorted[a].first < sorted[b].first })
 	for index, entry := range sorted {
+		if entry.packed != "" {
+			if entry.seal == "" {
+				return nil, &bad{entry.packed, entry.first, "an open segment is never compressed"}
+			}
+			if entry.data == "" {
+				entry.data = entry.packed
+			} else if err := l.same(entry.data, entry.packed); err != nil {
+				return nil, &bad{entry.packed, entry.first, err.Error()}
+			}
+		}
 		if entry.seal == "" && index < len(sorted)-1 {
 			return nil, &bad{entry.data, -1, "the seal is missing"}
 		}
@@ -130,7 +142,58 @@ func whole(data []byte) bool {
 	if frames < 1 || frames > 1<<20 || end < 1 {
 		return false
 	}
+	place := 0
+	for frame := 0; frame < frames; frame++ {
+		entry := data[len(data)-table+8+8*frame:]
+		packed, raw := int(binary.LittleEndian.Uint32(entry)), int64(binary.LittleEndian.Uint32(entry[4:]))
+		if packed < 1 || packed > end-place || frameBytes(data[place:place+18]) != raw || raw > 131072 ||
+			frame+1 < frames && raw != 131072 {
+			return false
+		}
+		place += packed
+	}
+	if place != end {
+		return false
+	}
 	digest := sha256.Sum256(append(append([]byte{}, data[:end]...), data[end+40:]...))
 	head := append([]byte{0x50, 0x2a, 0x4d, 0x18, 32, 0, 0, 0}, digest[:]...)
 	return bytes.Equal(head, data[end:end+40])
+}
+
+// frameBytes is what a zstd frame says of its content's size (RFC 8878, section 3.1.1.1); -1 when it says nothing.
+func frameBytes(head []byte) int64 {
+	if !bytes.Equal(head[:4], []byte{0x28, 0xb5, 0x2f, 0xfd}) {
+		return -1
+	}
+	single, width := head[4]&32 != 0, []int{0, 2, 4, 8}[head[4]>>6]
+	place := 5 + []int{0, 1, 2, 4}[head[4]&3]
+	if !single {
+		place++
+	} else if width == 0 {
+		width = 1
+	}
+	if width == 0 {
+		return -1
+	}
+	var value int64
+	for offset := width - 1; offset >= 0; offset-- {
+		value = value<<8 | int64(head[place+offset])
+	}
+	if width == 2 {
+		value += 256
+	}
+	return value
+}
+
+// same says whether a compressed segment is the one that lies beside it.
+func (l *log) same(name, packed string) error {
+	data, err := l.files.read(name)
+	if err != nil {
+		return err
+	}
+	other, err := l.content(packed)
+	if err != nil || !bytes.Equal(data, other) {
+		return errors.New("the compressed file is not the segment beside it")
+	}
+	return nil
 }

@@ -95,6 +95,11 @@ func (l *log) verify() error {
 	if len(l.pruned) > 0 {
 		return &bad{"pruned", -1, "there is no segment that it could speak of"}
 	}
+	for size := range heads {
+		if size > covered {
+			covered = size
+		}
+	}
 	if covered > l.size {
 		return &bad{"checkpoint", l.size, "the end was cut off"}
 	}

@@ -33,8 +33,8 @@ func open(text []byte, verifiers []note.Verifier) (string, error) {
 			return "", err
 		}
 	}
-	if len(opened.Sigs) != len(verifiers) {
-		return "", errors.New("a signature is missing")
+	if len(opened.Sigs) != len(verifiers) || len(opened.UnverifiedSigs) > 0 {
+		return "", errors.New("a signature is missing, or one of another key is there")
 	}
 	signatures[key] = opened.Text
 	return opened.Text, nil
@@ -122,15 +122,18 @@ type proof struct {
 	index int64
 	path  []tlog.Hash
 	note  []byte
+	time  string
 	what  struct {
 		Operation string `json:"op"`
 		Details   struct {
-			Epoch int    `json:"epoch"`
-			Key   string `json:"key"`
-			First int64  `json:"first"`
-			Last  int64  `json:"last"`
-			Seal  string `json:"seal"`
-			ID    string `json:"id"`
+			Epoch  int    `json:"epoch"`
+			Key    string `json:"key"`
+			First  int64  `json:"first"`
+			Last   int64  `json:"last"`
+			Seal   string `json:"seal"`
+			ID     string `json:"id"`
+			Until  any    `json:"until"`
+			Months int    `json:"months"`
 		} `json:"det"`
 	}
 }
@@ -156,12 +159,14 @@ func parts(data []byte) (*proof, error) {
 		return nil, err
 	}
 	var record struct {
-		Number int64 `json:"_s"`
+		Number int64  `json:"_s"`
+		Time   string `json:"_t"`
 		What   json.RawMessage
 	}
 	if err := json.Unmarshal(found.line, &record); err != nil || record.Number != found.index {
 		return nil, errors.New("not the record of that number")
 	}
+	found.time = record.Time
 	return found, json.Unmarshal(record.What, &found.what)
 }
 

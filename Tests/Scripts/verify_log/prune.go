@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/bits"
 	"strings"
+	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -36,16 +37,34 @@ func (l *log) certificates(heads map[int64]tlog.Hash) error {
 		if isPrune {
 			wanted = fmt.Sprintf("pruned/%012d", details.First)
 			l.pruned[details.First] = found
-			if known, ok := heads[tree.N]; ok && known != tree.Hash {
-				return &bad{name, -1, "another history"}
-			}
-			heads[tree.N] = tree.Hash
 		}
+		if known, ok := heads[tree.N]; ok && known != tree.Hash {
+			return &bad{name, -1, "another history"}
+		}
+		heads[tree.N] = tree.Hash
 		if name != wanted+".tlog-proof" {
 			return &bad{name, -1, "another record's name"}
 		}
 	}
 	return nil
+}
+
+// isOld says whether a moment lies so many months of the calendar before another.
+func isOld(until, now string, months int) bool {
+	old, err := time.Parse(time.RFC3339Nano, until)
+	said, failure := time.Parse(time.RFC3339Nano, now)
+	if err != nil || failure != nil || months < 6 || months > 36 {
+		return false
+	}
+	month := said.Year()*12 + int(said.Month()) - 1 - months
+	for day := said.Day(); ; day-- {
+		cut := time.Date(month/12, time.Month(month%12+1), day, said.Hour(), said.Minute(), said.Second(),
+			said.Nanosecond(), time.UTC)
+		// The last day of a shorter month.
+		if cut.Day() == day {
+			return !old.After(cut)
+		}
+	}
 }
 
 // skip goes on behind a segment that was pruned.
@@ -74,15 +93,19 @@ func (l *log) gap(entry *segment, found *proof) error {
 		return err
 	}
 	var seal struct {
-		First int64  `json:"first"`
-		Last  int64  `json:"last"`
-		Leaf  string `json:"leaf"`
-		Prev  string `json:"prev"`
+		First int64    `json:"first"`
+		Last  int64    `json:"last"`
+		Leaf  string   `json:"leaf"`
+		Prev  string   `json:"prev"`
+		Time  []string `json:"time"`
 	}
 	if err := json.Unmarshal([]byte(rest), &seal); err != nil {
 		return err
 	}
 	details, digest := found.what.Details, sha256.Sum256(note)
+	if len(seal.Time) != 2 || details.Until != any(seal.Time[1]) || !isOld(seal.Time[1], found.time, details.Months) {
+		return errors.New("it was not old enough")
+	}
 	if seal.First != l.size || details.First != seal.First || details.Last != seal.Last || found.index <= seal.Last ||
 		details.Seal != base64.StdEncoding.EncodeToString(digest[:]) || head.N != seal.Last+1 ||
 		seal.Prev != base64.StdEncoding.EncodeToString(l.last[:]) {

@@ -59,6 +59,10 @@ struct BundleWriter {
         try archive.add("range/frontier", Array("\(start.size)\n".utf8) + TlogProof.lines(start.hashes))
         let proofs = try addRecords(extract, archive, meter)
         try archive.add("consistency/range", TlogProof.lines(proofs.toCheckpoint))
+        if !proofs.epochs.isEmpty {
+            let lists = proofs.epochs.map { TlogProof.lines($0) }
+            try archive.add("consistency/epochs", Array(lists.joined(separator: [0x0a])))
+        }
         if let kept = request.previous, let path = proofs.fromPrevious {
             try archive.add("consistency/kept.checkpoint", kept)
             try archive.add("consistency/kept", TlogProof.lines(path))

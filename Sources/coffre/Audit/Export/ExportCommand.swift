@@ -60,6 +60,13 @@ extension AuditCommand {
             request.filter = conditions.filter
             request.previous = try previous.map { try Input.file($0, for: "--previous") }
             request.trustedKeys = keys
+            guard !unrecorded || !SegmentFolder(root: directory).isBeingWritten else {
+                throw Failure(
+                    "a daemon writes this log: it must record the export, or export a copy of the folder",
+                    "un démon écrit ce journal : il doit consigner l'export, ou exportez une copie du dossier",
+                    .denied
+                )
+            }
             let client = unrecorded ? nil : try context.client()
             let partial = try PartialFile(out, overwrites: force)
             do {

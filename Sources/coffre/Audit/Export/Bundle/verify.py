@@ -152,7 +152,7 @@ class Epochs:
     """Which key signs what: each epoch's seal is signed by its own key and introduces the next one's."""
 
     def __init__(self, keys):
-        self.stable, self.keys, self.ends = keys[0], [keys[1]], []
+        self.stable, self.keys, self.ends, self.roots = keys[0], [keys[1]], [], []
 
     def signers(self, note):
         """The stable key and that of the epoch in which the log grew to the size that the note names."""
@@ -181,6 +181,18 @@ class Epochs:
         check(is_included(sha(b"\0" + line), index, size, path, top), f"{name}: it proves nothing")
         self.keys += new
         self.ends.append(size)
+        self.roots.append(top)
+
+    def follow(self, data, size, top):
+        """What the keys of earlier epochs have signed must be the beginning of what today's sign."""
+        name = "consistency/epochs"
+        paths = (data or b"").split(b"\n\n")
+        check(len(paths) == max(1, len(self.ends)), f"{name}: not one proof for each epoch")
+        for place, (old, old_root) in enumerate(zip(self.ends, self.roots)):
+            new, new_root = [*zip(self.ends, self.roots), (size, top)][place + 1]
+            path = hashes(paths[place] + b"\n" if place + 1 < len(paths) else paths[place], name)
+            check(is_consistent(old, old_root, new, new_root, path),
+                  f"epoch {place} ended with {old} records that are not the first ones of this log")
 
 
 def head(note, keys, name):
@@ -292,7 +304,8 @@ def names_of(order, single):
     told = [name for kind, more in OUTSIDE.items() if f"outside/{kind}" in order
             for name in (f"outside/{kind}.checkpoint", *more, f"outside/{kind}")]
     epochs = [f"epochs/epoch-{n:06}.tlog-proof" for n in range(sum(name.startswith("epochs/") for name in order))]
-    return EVERYTHING[:5] + epochs + EVERYTHING[5:] + kept + told + [f"proofs/{index}.tlog-proof" for index in single] \
+    steps = ["consistency/epochs"] if epochs else []
+    return EVERYTHING[:5] + epochs + EVERYTHING[5:] + steps + kept + told + [f"proofs/{index}.tlog-proof" for index in single] \
         + ["SHA256SUMS"]
 
 
@@ -380,6 +393,7 @@ def read(file, trusted, kept, witnesses, authority):
         if name.startswith("epochs/"):
             epochs.add(small[name], name)
     facts["size"], facts["root"] = epochs.head(small["checkpoint"], "checkpoint")
+    epochs.follow(small.get("consistency/epochs"), facts["size"], facts["root"])
     facts["note"], facts["sums"] = small["checkpoint"], archive.sums["SHA256SUMS"]
     check(is_consistent(facts["end"], facts.pop("end_root"), facts["size"], facts["root"],
                         hashes(small["consistency/range"], "consistency/range")),
@@ -400,7 +414,8 @@ def read(file, trusted, kept, witnesses, authority):
             facts["outside"] += outside(kind, small, epochs, facts, witnesses, authority)
     if kept is not None:
         old, old_root = epochs.head(kept, "the checkpoint that you kept")
-        check(old <= facts["size"], f"CUT OFF: your checkpoint covers {old} records, this one {facts['size']}")
+        check(old <= facts["size"], f"NOT COMPARED: your checkpoint covers {old} records, this bundle's {facts['size']}: it "
+              "is older than your checkpoint, or the log was cut off; ask for a new bundle")
         same = old == facts["size"] and old_root == facts["root"]
         check(same or old != facts["size"], f"FORK: two histories are signed\n{kept.decode()}\n{facts['note'].decode()}")
         check(same or (facts["kept"] == old and small["consistency/kept.checkpoint"].split(b"\n\n")[0]
@@ -466,7 +481,23 @@ def printable(value):
     return json.dumps(value, ensure_ascii=True)
 
 
+def openssl_works():
+    """Whether there is an openssl that checks Ed25519 signatures: RFC 8032, section 7.1, test 1."""
+    key = bytes.fromhex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a")
+    signature = bytes.fromhex("e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46b"
+                              "d25bf5f0595bbe24655141438e7a100b")
+    try:
+        return is_signed(key, b"", signature)
+    except OSError:
+        return False
+
+
 def main(arguments):
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    if not openssl_works():
+        print("verify.py needs the openssl command, version 3.0 or later", file=sys.stderr)
+        return 2
     options, paths, witnesses, state = {}, [], [], 0
     words = iter(arguments)
     for word in words:

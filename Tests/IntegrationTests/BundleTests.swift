@@ -48,6 +48,22 @@ struct BundleTests {
         return (result.status, result.output)
     }
 
+    /// Case 3, for a stranger: today's keys sign another history, and the ends of earlier epochs do not lead into it.
+    @Test func todaysKeysCannotWriteAnotherYesterdayIntoABundle() throws {
+        let folder = try TestFolder("forge")
+        let (log, bundle) = (folder.file("log"), folder.file("forged.tar"))
+        let driver = try CoffredProcess.program("coffre-log-driver")
+        #expect(try RunningProcess.run(driver, ["run", log, "records=6", "days=3"]).status == 0)
+        let verify = PackageFolder.path + "/Sources/coffre/Audit/Export/Bundle/verify.py"
+        let forge = PackageFolder.path + "/Tests/Scripts/forge_bundle.py"
+        let forged = try RunningProcess.run("/usr/bin/python3", [forge, verify, log, bundle])
+        #expect(forged.status == 0, "\(forged.output)")
+        let result = try RunningProcess.run("/usr/bin/python3", [verify, "--key", log + "/log.vkey", bundle])
+        #expect(result.status == 1 && result.output.contains("epoch 0 ended"), "\(result.output)")
+        let foreign = try RunningProcess.run(try GoProgram.path("verify_bundle"), [log + "/log.vkey", bundle])
+        #expect(foreign.status != 0, "\(foreign.output)")
+    }
+
     @Test func aStrangerChecksABundleAndEveryChangeOfItIsFound() throws {
         let (daemon, options) = try Self.vault()
         let key = daemon.folder.file("own.vkey")

@@ -91,9 +91,10 @@ extension Vault {
                 Effect(.data(try await vault.auditPage(query.query)))
             }
         case (let path, .get) where path.hasPrefix("audit/why/"):
-            guard let number = UInt64(path.dropFirst(10)), number < 1 << 53 else { return .unsupported(what, .read) }
+            let number = UInt64(path.dropFirst(10)).flatMap { $0 < 1 << 53 ? $0 : nil }
             return .inquiry(.auditRead, what, .capability(.read)) { vault, context in
-                Effect(.data(try await vault.auditWhy(number, context)))
+                guard let number else { throw VaultError.badRequest("sys/audit/why/ takes the number of a record") }
+                return Effect(.data(try await vault.auditWhy(number, context)))
             }
         case ("audit/verified", .write):
             return .read(.auditRead, what, .capability(.update)) { vault, context in

@@ -79,7 +79,7 @@ extension AuditCommand.Hold {
             let holds = try await context.client().read("sys/audit/holds").data?["key_info"] ?? .object([])
             guard console.format == .table else { return console.json(holds) }
             let titles = [
-                Message("Hold", "Rétention"), Message("Of", "Objet"), Message("Review", "Revue"),
+                Message("Hold", "Gel"), Message("Of", "Objet"), Message("Review", "Revue"),
                 Message("Reason", "Motif"),
             ]
             let rows = (holds.members ?? []).map { member in

@@ -101,6 +101,10 @@ extension Console {
         let by =
             record["why"]?["pol"]?.string == nil ? Message("no rule", "aucune règle") : place(record["why"] ?? .null)
         switch code {
+        case "granted" where record["why"]?["pol"]?.string == nil:
+            line(Message("Granted without asking a policy.", "Accordé sans consulter de politique."))
+        case "denied" where record["why"]?["pol"]?.string == nil:
+            line(Message("Denied: no rule allows it.", "Refusé : aucune règle ne l'autorise."))
         case "granted": line(Message("Granted by \(by.english).", "Accordé par \(by.french)."))
         case "denied": line(Message("Denied by \(by.english).", "Refusé par \(by.french)."))
         default:

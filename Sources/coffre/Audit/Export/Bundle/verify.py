@@ -482,12 +482,12 @@ def printable(value):
 
 
 def openssl_works():
-    """Whether there is an openssl that checks Ed25519 signatures: RFC 8032, section 7.1, test 1."""
-    key = bytes.fromhex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a")
-    signature = bytes.fromhex("e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46b"
-                              "d25bf5f0595bbe24655141438e7a100b")
+    """Whether there is an openssl that checks Ed25519 signatures: RFC 8032, section 7.1, test 2."""
+    key = bytes.fromhex("3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c")
+    signature = bytes.fromhex("92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da"
+                              "085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00")
     try:
-        return is_signed(key, b"", signature)
+        return is_signed(key, b"\x72", signature)
     except OSError:
         return False
 

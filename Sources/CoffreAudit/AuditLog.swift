@@ -128,6 +128,7 @@ package final class AuditLog: Sendable {
         }
         let housekeeping = Housekeeping(configuration, thread)
         self.housekeeping = housekeeping
+        housekeeping.look()
         let cards = CardKeeper(configuration, thread, subjects, opened.keys, housekeeping)
         self.cards = cards
         housekeepingThread = try configuration.housekeepingMilliseconds.map { milliseconds throws(AuditError) in

@@ -126,6 +126,7 @@ struct LogBench {
         }
         isDone.wait()
         report(["records": Double(count)])
+        fflush(nil)
         _exit(0)
     }
 

@@ -108,7 +108,7 @@ package struct LogExtract: Sendable {
         do throws(FileFailure) { epochs = try EpochChain.load(files, identity).chain } catch {
             throw error.asAuditError
         }
-        let kept = request.previous.flatMap { Checkpoint(note: $0, epochs: epochs) }
+        let kept = request.previous.flatMap { Checkpoint(note: $0, epochs: epochs, others: true) }
         if let kept, kept.size > head.size {
             throw .damaged(segment: Checkpoint.path, record: nil, reason: kept.shortfall(head.size))
         }

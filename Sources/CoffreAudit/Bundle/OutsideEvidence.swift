@@ -49,7 +49,7 @@ package struct OutsideEvidence: Sendable {
 
     /// With its size, when the log has signed the note and has not become shorter since.
     func checked(_ epochs: EpochChain, upTo size: UInt64) -> OutsideEvidence? {
-        guard let head = Checkpoint(note: note, epochs: epochs), head.size <= size else { return nil }
+        guard let head = Checkpoint(note: note, epochs: epochs, others: true), head.size <= size else { return nil }
         return OutsideEvidence(kind, note, stamp: stamp, size: head.size)
     }
 }

@@ -43,6 +43,11 @@ package final class LogIndexer {
         progress: (UInt64) -> Bool = { _ in true }
     ) throws(AuditError) -> UInt64 {
         try files.prepareRoot(create: false)
+        do throws(FileFailure) {
+            guard try files.identity(of: LogIdentity.path) != nil else {
+                throw FileFailure(call: "open", path: LogIdentity.path, errno: 2)
+            }
+        } catch { throw error.asAuditError }
         do throws(AuditError) {
             return try run(size ?? .max, progress)
         } catch {

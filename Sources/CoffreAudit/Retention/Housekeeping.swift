@@ -32,6 +32,11 @@ final class Housekeeping: Sendable {
 
     private var shouldStop: Bool { isStopping.load(ordering: .relaxed) }
 
+    /// Reads the holds for the first time.
+    func look() {
+        do throws(AuditError) { _ = try readHolds() } catch { state.withLock { $0.failure = error } }
+    }
+
     /// Runs on a thread of its own, behind all others.
     func sweep() {
         // Of the calling thread alone: setpriority(2), "C library/kernel differences".

@@ -129,6 +129,12 @@ extension Vault {
         guard (1...400).contains(reason.utf8.count) else {
             throw VaultError.badRequest("\"reason\" must say why, in at most 400 bytes")
         }
+        if case .subject(let sid) = scope, !Self.isPseudonym(sid) {
+            throw VaultError.badRequest("\"subject\" must be a pseudonym, s- and 22 letters and digits")
+        }
+        guard review > String(clock.now().rfc3339.prefix(10)) else {
+            throw VaultError.badRequest("\"review\" must be a day to come")
+        }
         if let reason = LegalHold.defect(scope, reason: reason) { throw VaultError.badRequest(reason) }
         guard LegalHold.isValidDay(review) else {
             throw VaultError.badRequest("\"review\" must be the day on which the hold is looked at again: 2027-06-30")
@@ -138,6 +144,13 @@ extension Vault {
         let draft = logDraft(.holdSet, context, details)
         let hold = try await onLog { log throws(AuditError) in try log.setHold(draft) }
         return Effect(.data(["id": .string(hold.id), "record": .integer(hold.record)]))
+    }
+
+    private static func isPseudonym(_ text: String) -> Bool {
+        text.utf8.count == 24 && text.hasPrefix("s-")
+            && text.utf8.dropFirst(2).allSatisfy {
+                (0x30...0x39).contains($0) || (0x41...0x5a).contains($0) || (0x61...0x7a).contains($0)
+            }
     }
 
     private static func scope(_ body: JSONView?) throws -> LegalHold.Scope {

@@ -5,7 +5,8 @@ struct LogSegments {
 
     init(_ files: any LogFileSystem) throws(AuditError) {
         self.files = files
-        all = try SegmentName.list(files)
+        // What was pruned is a gap: nothing can be read there.
+        all = try SegmentName.list(files).filter { $0.data != .none }
     }
 
     /// The first record that is still there.

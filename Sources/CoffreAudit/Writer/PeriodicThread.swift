@@ -8,7 +8,7 @@ final class PeriodicThread: Sendable {
     private let givesWay: Bool
     /// Readable once the thread must end.
     private let stopPipe: (reading: Descriptor, writing: Descriptor)
-    private let handle: Mutex<pthread_t?> = Mutex(nil)
+    private let thread: Mutex<WorkerThread?> = Mutex(nil)
 
     /// - Parameters:
     ///   - milliseconds: between two looks.
@@ -26,23 +26,10 @@ final class PeriodicThread: Sendable {
         guard pipe(&ends) == 0 else { throw .system(call: "pipe", path: "thread", errno: errno) }
         for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
         stopPipe = (Descriptor(ends[0]), Descriptor(ends[1]))
-        let start = Unmanaged.passRetained(self)
-        var thread = pthread_t()
-        let code = pthread_create(
-            &thread,
-            nil,
-            { argument in
-                guard let argument else { return nil }
-                Unmanaged<PeriodicThread>.fromOpaque(argument).takeRetainedValue().run()
-                return nil
-            },
-            start.toOpaque()
-        )
-        guard code == 0 else {
-            start.release()
-            throw .system(call: "pthread_create", path: "thread", errno: code)
+        guard let worker = WorkerThread({ [self] in run() }) else {
+            throw .system(call: "pthread_create", path: "thread", errno: EAGAIN)
         }
-        handle.withLock { $0 = thread }
+        thread.withLock { $0 = worker }
     }
 
     private func run() {
@@ -57,12 +44,12 @@ final class PeriodicThread: Sendable {
 
     /// Returns when the thread has ended.
     func stop() {
-        handle.withLock { handle in
-            guard let thread = handle else { return }
-            handle = nil
+        thread.withLock { thread in
+            guard let worker = thread else { return }
+            thread = nil
             var byte: UInt8 = 0
             _ = write(stopPipe.writing.raw, &byte, 1)
-            pthread_join(thread, nil)
+            worker.join()
         }
     }
 }

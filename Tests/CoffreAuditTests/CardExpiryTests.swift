@@ -102,7 +102,8 @@ import Testing
         #expect(try days.hasCard(alice))
         #expect(try TestLog.verify(days.disk).findings == [])
         let isCleared = try days.withLog { log in
-            try log.clearHold("h-0123456789ab", PendingRecord.own(.holdClear, []).draft)
+            let details: [AuditWhat.Detail] = [("id", .text("h-0123456789ab"))]
+            return try log.clearHold("h-0123456789ab", PendingRecord.own(.holdClear, details).draft)
         }
         #expect(isCleared)
         try days.prune()

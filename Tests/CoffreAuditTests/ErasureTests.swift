@@ -236,16 +236,39 @@ import Testing
     }
 
     @Test func aHoldOnASubjectKeepsItsCard() throws {
+        let id = "h-0123456789ab"
         let disk = MemoryDisk()
         let log = try TestLog.open(disk)
         let sid = try Self.alice(log)
-        let details = LegalHold.details(.subject(sid), id: "h-0123456789ab", reason: "claim", review: "2027-06-30")
+        let details = LegalHold.details(.subject(sid), id: id, reason: "claim", review: "2027-06-30")
         _ = try log.setHold(PendingRecord.own(.holdSet, details).draft)
         #expect(throws: AuditError.self) { try Self.erase(log, sid) }
         #expect(SubjectTests.bytes(try log.card(of: sid)) != nil)
-        #expect(try log.clearHold("h-0123456789ab", PendingRecord.own(.holdClear, []).draft))
+        #expect(try log.clearHold(id, PendingRecord.own(.holdClear, [("id", .text(id))]).draft))
         #expect(try Self.erase(log, sid) != nil)
         log.close()
         #expect(Self.count(disk, "erasure.request", sid) == 1)
+    }
+
+    /// What a hold keeps says nothing any more once nobody knows whom it is about.
+    @Test func aHoldOnRecordsOfASubjectKeepsItsCard() throws {
+        let disk = MemoryDisk()
+        let log = try TestLog.open(disk)
+        let sid = try Self.alice(log)
+        var draft = TestLog.read("secret/a", connector: "c-1")
+        draft.who = AuditWho(kind: .human, sid: sid, uid: nil, gid: nil, pid: 3)
+        try RetainedYears.waitFor(log, draft)
+        for (id, connector) in [("h-0123456789ab", "c-1"), ("h-0123456789ac", "c-2")] {
+            let details = LegalHold.details(.connector(connector), id: id, reason: "claim", review: "2027-06-30")
+            _ = try log.setHold(PendingRecord.own(.holdSet, details).draft)
+        }
+        #expect(throws: AuditError.invalidRecord(reason: "the hold h-0123456789ab needs this card; end the hold first"))
+        {
+            try Self.erase(log, sid)
+        }
+        let details: [AuditWhat.Detail] = [("id", .text("h-0123456789ab"))]
+        #expect(try log.clearHold("h-0123456789ab", PendingRecord.own(.holdClear, details).draft))
+        #expect(try Self.erase(log, sid) != nil)
+        log.close()
     }
 }

@@ -115,6 +115,9 @@ import Testing
         }
         let start = TestClock.start
         try log.queries.append([Self.row(clock, "a")], of: "c-4")
+        func clear(_ id: String) throws -> Bool {
+            try log.clearHold(id, PendingRecord.own(.holdClear, [("id", .text(id))]).draft)
+        }
         func hold(_ scope: LegalHold.Scope, _ id: String) throws {
             let details = LegalHold.details(scope, id: id, reason: "x", review: "2027-06-30")
             _ = try log.setHold(PendingRecord.own(.holdSet, details).draft)
@@ -123,9 +126,9 @@ import Testing
         try Self.pass(days: 91, clock, log)
         #expect(try log.cards.purgeQueries() == ["c-2", "c-3"])
         try hold(.range(since: start, until: start + SubjectTable.day), "h-0123456789ac")
-        #expect(try log.clearHold("h-0123456789ab", PendingRecord.own(.holdClear, []).draft))
+        #expect(try clear("h-0123456789ab"))
         #expect(try log.cards.purgeQueries() == [])
-        #expect(try log.clearHold("h-0123456789ac", PendingRecord.own(.holdClear, []).draft))
+        #expect(try clear("h-0123456789ac"))
         #expect(try log.cards.purgeQueries() == ["c-1"])
         log.close()
     }

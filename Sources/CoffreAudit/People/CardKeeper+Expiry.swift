@@ -26,8 +26,8 @@ extension CardKeeper {
             return old
         }
         guard !old.isEmpty else { return [] }
-        let holds = try housekeeping.readHolds()
-        let (oldest, concerned) = try neededRecords(rule, holds, try epochs())
+        let (holds, history) = try housekeeping.holdsInForce()
+        let (oldest, concerned) = try neededRecords(rule, holds, history, try epochs())
         let held = Set(
             holds.compactMap { hold in
                 if case .subject(let sid) = hold.scope { sid } else { nil }
@@ -55,7 +55,8 @@ extension CardKeeper {
     ///   hold keeps.
     private func neededRecords(
         _ rule: SegmentPruner.Rule,
-        _ holds: [LegalHold],
+        _ holds: [HeldScope],
+        _ history: HoldHistory,
         _ epochs: EpochChain
     ) throws(AuditError) -> (oldest: Int64, concerned: Set<String>) {
         var oldest = rule.before
@@ -70,10 +71,11 @@ extension CardKeeper {
                 guard let note = try files.contents(of: path, limit: SegmentSeal.maximumBytes),
                     let seal = SegmentSeal(note: note, epochs: epochs)
                 else { throw FileFailure(call: "read (not a seal of this log)", path: path, errno: 5) }
-                let holding = holds.filter { $0.mayConcern(seal) }
-                if seal.lastTime.microseconds < rule.before, !holding.isEmpty {
-                    let (sids, uptime) = try subjects(of: segment.name, seal, holding)
-                    if !sids.isEmpty, rule.uptime >= uptime, rule.uptime - uptime >= rule.age {
+                let holding = holds.filter { $0.scope.mayConcern(seal) }
+                let isNeeded = !history.needing(seal.first..<seal.last + 1).isEmpty
+                if seal.lastTime.microseconds < rule.before, !holding.isEmpty || isNeeded {
+                    let (sids, uptime) = try subjects(of: segment.name, seal, holding, withOrders: isNeeded)
+                    if !sids.isEmpty || isNeeded, rule.uptime >= uptime, rule.uptime - uptime >= rule.age {
                         concerned.formUnion(sids)
                         return
                     }
@@ -82,6 +84,31 @@ extension CardKeeper {
             }
         }
         return (oldest, concerned)
+    }
+
+    /// The hold that needs the card of `sid`: it names the subject, or keeps a record in which the pseudonym occurs.
+    /// Reads the segments that such records may be in.
+    func holdNeeding(_ sid: String) throws(AuditError) -> String? {
+        let holds = try housekeeping.holdsInForce().holds
+        if let hold = holds.first(where: { $0.scope == .subject(sid) }) { return hold.id }
+        let others = holds.filter { if case .subject = $0.scope { false } else { true } }
+        guard !others.isEmpty else { return nil }
+        let lines = try LogLines(files: files)
+        for (index, segment) in lines.segments.all.enumerated() {
+            let seal = lines.segments.seal(index)
+            let holding = others.filter { hold in seal.map { hold.scope.mayConcern($0) } ?? true }
+            guard !holding.isEmpty else { continue }
+            let first = segment.name.first
+            var needing: String?
+            let place = LogLines.Place(sequence: first, segment: first, offset: 0)
+            _ = try lines.read(from: place, to: seal.map { $0.last + 1 } ?? .max) { line, form, _ in
+                guard form.subjects(in: line).contains(where: { $0.utf8.elementsEqual(sid.utf8) }) else { return true }
+                needing = holding.first { $0.scope.concerns(line, form) }?.id
+                return needing == nil
+            }
+            if let needing { return needing }
+        }
+        return nil
     }
 
     private func firstTime(of name: SegmentName) throws(FileFailure) -> Int64 {
@@ -95,18 +122,21 @@ extension CardKeeper {
         return form.time.microseconds
     }
 
-    /// The pseudonyms in the records of a segment that are held, and the log's own count of time at its end.
+    /// The pseudonyms in the records of a segment that are held, or that order and end holds, and the log's own count of time at its end.
     private func subjects(
         of name: SegmentName,
         _ seal: SegmentSeal,
-        _ holds: [LegalHold]
+        _ holds: [HeldScope],
+        withOrders: Bool
     ) throws(FileFailure) -> (sids: Set<String>, uptime: UInt64) {
         var sids: Set<String> = []
         var uptime = LogUptime()
         var scanner = SegmentScanner(start: seal.start, previous: seal.previous, generation: nil)
         let defect = try scanner.scan(try files.openSegment(name)) { line, form in
             uptime.read(line, form)
-            for hold in holds where hold.concerns(line, form) {
+            let isOrder = form.operation == .holdSet || form.operation == .holdClear
+            if withOrders, isOrder { sids.formUnion(form.subjects(in: line)) }
+            for hold in holds where hold.scope.concerns(line, form) {
                 sids.formUnion(form.subjects(in: line))
                 break
             }

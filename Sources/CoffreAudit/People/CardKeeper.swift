@@ -98,7 +98,7 @@ final class CardKeeper: Sendable {
     /// Deletes the query history of connections that were removed 90 days ago, each under a `connector.remove` record
     /// with the number of its rows.
     func purgeQueries() throws(AuditError) -> [String] {
-        try queries.purge(try housekeeping.readHolds()) { connection, rows, removed throws(AuditError) in
+        try queries.purge(try housekeeping.holdsInForce().holds) { connection, rows, removed throws(AuditError) in
             var draft = Self.ownDraft(.connectorRemove, [("history", .int(rows)), ("removed", .text(removed))])
             draft.what.connector = connection
             _ = try housekeeping.appendProven(draft)
@@ -157,13 +157,15 @@ final class CardKeeper: Sendable {
     ///   the next sweep or start.
     func erase(_ sid: String, _ reason: ErasureReason, _ makeDraft: MakeDraft) throws(AuditError) -> UInt64? {
         guard ErasureProof.isValidSid(sid) else { return nil }
+        // Before the turn: this may read much of the log, and people log in meanwhile.
+        let holding = try holdNeeding(sid)
         return try inTurn { () throws(AuditError) in
             let asked = ErasureProof.Name(sid: sid, stage: .asked)
             if try proof(asked) != nil { return try finish(sid, reason, makeDraft) }
             let cards = try attempt { () throws(FileFailure) in try CardFile.list(files) }
             guard cards.contains(where: { $0.sid.utf8.elementsEqual(sid.utf8) }) else { return nil }
-            if let hold = try housekeeping.readHolds().first(where: { $0.scope == .subject(sid) }) {
-                throw .invalidRecord(reason: "the hold \(hold.id) needs this card; end the hold first")
+            if let holding {
+                throw .invalidRecord(reason: "the hold \(holding) needs this card; end the hold first")
             }
             return try eraseNow(sid, reason, makeDraft)
         }

@@ -63,7 +63,7 @@ package final class QueryHistory: Sendable {
     ///   between both leads to a second record and never to none.
     /// - Returns: the connections.
     func purge(
-        _ holds: [LegalHold],
+        _ holds: [HeldScope],
         record: (_ connection: String, _ rows: Int64, _ removed: String) throws(AuditError) -> Void
     ) throws(AuditError) -> [String] {
         guard access(path, F_OK) == 0 else { return [] }
@@ -86,7 +86,7 @@ package final class QueryHistory: Sendable {
 
     private static func isHeld(
         _ name: String,
-        _ holds: [LegalHold],
+        _ holds: [HeldScope],
         _ ledger: QueryLedger
     ) throws(StorageError) -> Bool {
         for hold in holds {

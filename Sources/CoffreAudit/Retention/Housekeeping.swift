@@ -16,7 +16,8 @@ final class Housekeeping: Sendable {
     private let months: Int
     private let thread: WriterThread
     private let state = Mutex(State())
-    private let turn = Mutex(())
+    /// Whoever holds it works on the log's files.
+    private let turn = Mutex(HoldHistory())
     private let isStopping = Atomic(false)
 
     init(_ configuration: AuditLogConfiguration, _ thread: WriterThread) {
@@ -51,7 +52,7 @@ final class Housekeeping: Sendable {
     }
 
     func compress() throws(AuditError) {
-        try inTurn { () throws(AuditError) in
+        try inTurn { _ throws(AuditError) in
             _ = try SegmentPacker(files: files).run(try epochs()) { shouldStop }
         }
     }
@@ -65,8 +66,10 @@ final class Housekeeping: Sendable {
         approver: String?,
         makeDraft: @escaping ([AuditWhat.Detail]) -> AuditDraft
     ) throws(AuditError) -> PruneReport {
-        try inTurn { () throws(AuditError) in
+        try inTurn { history throws(AuditError) in
             let epochs = try epochs()
+            try history.read(files, epochs)
+            if !isDry { try followHistory(epochs, history) }
             let rule = SegmentPruner.Rule(
                 months: months,
                 now: RecordTime(microseconds: clock.realMicroseconds()),
@@ -77,7 +80,8 @@ final class Housekeeping: Sendable {
                 files: files,
                 epochs: epochs,
                 rule: rule,
-                holds: try holds(epochs),
+                holds: try inForce(epochs, history),
+                history: history,
                 append: { draft throws(AuditError) in try self.appendProven(draft) },
                 makeDraft: makeDraft
             )
@@ -88,38 +92,84 @@ final class Housekeeping: Sendable {
     /// Puts a hold in force: its record, then its file.
     /// - Returns: the hold.
     func set(_ draft: AuditDraft) throws(AuditError) -> LegalHold {
-        try inTurn { () throws(AuditError) in
-            let proven = try appendProven(draft)
-            guard let proof = RecordProof(proven.proof, epochs: try epochs()), let hold = LegalHold(proof) else {
-                throw .invalidRecord(reason: "a hold needs an id, a scope, a reason and a day of review")
-            }
-            try attempt { () throws(FileFailure) in
-                try files.makeFolder(LegalHold.folder, isPrivate: false)
-                try files.replace(LegalHold.path(hold.id), with: proven.proof)
-            }
+        try inTurn { _ throws(AuditError) in
+            let hold = try setHold(draft, try epochs())
             _ = try holds(try epochs())
             return hold
         }
     }
 
+    @discardableResult
+    private func setHold(_ draft: AuditDraft, _ epochs: EpochChain) throws(AuditError) -> LegalHold {
+        let proven = try appendProven(draft)
+        guard let proof = RecordProof(proven.proof, epochs: epochs), let hold = LegalHold(proof) else {
+            throw .invalidRecord(reason: "a hold needs an id, a scope, a reason and a day of review")
+        }
+        try attempt { () throws(FileFailure) in
+            try files.makeFolder(LegalHold.folder, isPrivate: false)
+            try files.replace(LegalHold.path(hold.id), with: proven.proof)
+        }
+        return hold
+    }
+
     /// Ends a hold: the record, then the file goes.
     /// - Returns: false when there is no such hold; nothing is recorded then.
     func clear(_ id: String, _ draft: AuditDraft) throws(AuditError) -> Bool {
-        try inTurn { () throws(AuditError) in
+        try inTurn { _ throws(AuditError) in
             guard try holds(try epochs()).contains(where: { $0.id.utf8.elementsEqual(id.utf8) }) else { return false }
             _ = try appendProven(draft)
-            try attempt { () throws(FileFailure) in
-                try files.remove(LegalHold.path(id))
-                try files.syncFolder(LegalHold.folder)
-            }
+            try removeFile(of: id)
             _ = try holds(try epochs(), isClearing: true)
             return true
         }
     }
 
+    /// What the log says of its holds, and what their files say of those whose record is gone.
+    private func inForce(_ epochs: EpochChain, _ history: HoldHistory) throws(AuditError) -> [HeldScope] {
+        let orders = history.inForce.map { HeldScope(id: $0.id, scope: $0.scope) }
+        let others = try holds(epochs).filter { hold in !orders.contains { $0.id.utf8.elementsEqual(hold.id.utf8) } }
+        return orders + others.filter { !history.isEnded($0.id) }.map { HeldScope(id: $0.id, scope: $0.scope) }
+    }
+
+    /// What holds keep, and the records on which that rests, as the log says it. Blocks on the disk.
+    func holdsInForce() throws(AuditError) -> (holds: [HeldScope], history: HoldHistory) {
+        try inTurn { history throws(AuditError) in
+            let epochs = try epochs()
+            try history.read(files, epochs)
+            return (try inForce(epochs, history), history)
+        }
+    }
+
+    /// A hold is in force as long as the log says so. Where its file is gone, taken away or never written before a crash,
+    /// it is ordered again with the same words; where the file of one that was ended is still there, it goes.
+    private func followHistory(_ epochs: EpochChain, _ history: HoldHistory) throws(AuditError) {
+        for order in history.inForce {
+            let path = LegalHold.path(order.id)
+            guard try attempt({ () throws(FileFailure) in try files.identity(of: path) == nil }) else { continue }
+            let record = Int64(clamping: order.record)
+            _ = thread.queue.push(
+                .own(.anomalyRaise, [("hold", .text(order.id)), ("kind", .text("hold")), ("record", .int(record))])
+            )
+            let details =
+                LegalHold.details(order.scope, id: order.id, reason: order.reason, review: order.review)
+                + [("restores", .int(record))]
+            try setHold(PendingRecord.own(.holdSet, details).draft, epochs)
+        }
+        let ended = try holds(epochs).filter { history.isEnded($0.id) }
+        for hold in ended { try removeFile(of: hold.id) }
+        if !ended.isEmpty { _ = try holds(epochs, isClearing: true) }
+    }
+
+    private func removeFile(of id: String) throws(AuditError) {
+        try attempt { () throws(FileFailure) in
+            try files.remove(LegalHold.path(id))
+            try files.syncFolder(LegalHold.folder)
+        }
+    }
+
     /// The holds in force, read anew.
-    @discardableResult
     /// - Parameter isClearing: whether one may have gone since.
+    @discardableResult
     func holds(_ epochs: EpochChain, isClearing: Bool = false) throws(AuditError) -> [LegalHold] {
         let (found, defect) = try attempt { () throws(FileFailure) in try LegalHold.load(files, epochs) }
         // Whoever may have changed one hold may have taken another away: nothing is deleted then.
@@ -151,8 +201,10 @@ final class Housekeeping: Sendable {
         }
     }
 
-    private func inTurn<R: Sendable>(_ body: () throws(AuditError) -> R) throws(AuditError) -> R {
-        try turn.withLock { _ throws(AuditError) in try body() }
+    private func inTurn<R: Sendable>(
+        _ body: (inout HoldHistory) throws(AuditError) -> sending R
+    ) throws(AuditError) -> R {
+        try turn.withLock { history throws(AuditError) in try body(&history) }
     }
 
     /// Appends a record and returns once it is durable. Not on the writer's thread.

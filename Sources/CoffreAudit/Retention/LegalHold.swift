@@ -77,32 +77,19 @@ package struct LegalHold: Sendable, Equatable {
 
     /// Nil when `proof` is not a hold.
     init?(_ proof: RecordProof) {
-        guard proof.operation == .holdSet, let id = proof.detail("id"), Self.isValidID(id),
-            let reason = proof.detail("reason"), let review = proof.detail("review")
-        else { return nil }
-        switch proof.detail("scope") {
-        case "range":
-            guard let since = proof.number("since"), let until = proof.number("until"), since < until else {
-                return nil
-            }
-            scope = .range(since: Int64(clamping: since), until: Int64(clamping: until))
-        case "connector":
-            guard let name = proof.detail("connector") else { return nil }
-            scope = .connector(name)
-        case "subject":
-            guard let sid = proof.detail("subject") else { return nil }
-            scope = .subject(sid)
-        default: return nil
+        var form = RecordForm()
+        let found = proof.line.withUnsafeBytes { line -> (order: HoldHistory.Order, time: RecordTime)? in
+            guard form.read(line) == nil else { return nil }
+            return HoldHistory.Order(line, form).map { ($0, form.time) }
         }
-        self.id = id
-        self.reason = reason
-        self.review = review
+        guard let (order, time) = found else { return nil }
+        id = order.id
+        scope = order.scope
+        reason = order.reason
+        review = order.review
         record = proof.index
         head = proof.checkpoint
-        var form = RecordForm()
-        time = proof.line.withUnsafeBytes { line in
-            form.read(line) == nil ? String(decoding: form.time.utf8, as: UTF8.self) : ""
-        }
+        self.time = String(decoding: time.utf8, as: UTF8.self)
     }
 
     /// The holds of a log, by their ids.
@@ -123,10 +110,18 @@ package struct LegalHold: Sendable, Equatable {
         }
         return (holds, nil)
     }
+}
 
+/// A hold in force as far as deleting goes: what it keeps.
+struct HeldScope: Sendable {
+    let id: String
+    let scope: LegalHold.Scope
+}
+
+extension LegalHold.Scope {
     /// Whether the segment may hold such records; by subject and time only its lines tell, and then this is true.
     func mayConcern(_ seal: SegmentSeal) -> Bool {
-        switch scope {
+        switch self {
         case .connector(let name):
             var row = ByteBuffer(capacity: 64)
             row.append(byte: 0x5b)
@@ -140,7 +135,7 @@ package struct LegalHold: Sendable, Equatable {
 
     /// Whether a record is one of those that are held.
     func concerns(_ line: UnsafeRawBufferPointer, _ form: borrowing RecordForm) -> Bool {
-        switch scope {
+        switch self {
         case .range(let since, let until): return since <= form.time.microseconds && form.time.microseconds < until
         case .connector(let name):
             return form.text("what", "conn", in: line).map { $0.utf8.elementsEqual(name.utf8) } ?? false

@@ -32,7 +32,10 @@ struct SegmentPruner {
     let files: any LogFileSystem
     let epochs: EpochChain
     let rule: Rule
-    let holds: [LegalHold]
+    /// In force.
+    let holds: [HeldScope]
+    /// What the log says of them.
+    let history: HoldHistory
     /// Makes a record durable and proves it.
     let append: (AuditDraft) throws(AuditError) -> ProvenRecord
     /// What goes into each `prune` record: who asked, and why he might.
@@ -51,6 +54,7 @@ struct SegmentPruner {
         shouldStop: () -> Bool = { false }
     ) throws(AuditError) -> PruneReport {
         var report = PruneReport()
+        var history = history
         report.holds = holds.count
         let segments = try SegmentName.list(files).filter(\.isSealed)
         let cutDay = RecordTime(microseconds: rule.before + RecordTime.microsecondsPerDay).folder
@@ -65,7 +69,7 @@ struct SegmentPruner {
                 report.next = report.next ?? PruneReport.Segment(segment.name)
                 continue
             }
-            do throws(FileFailure) { try visit(segment, isDry, &report) } catch {
+            do throws(FileFailure) { try visit(segment, isDry, &report, &history) } catch {
                 let failure = Self.audit(error)
                 // What is damaged stays, and does not keep what lies behind it.
                 guard case .damaged = failure else { throw failure }
@@ -94,7 +98,8 @@ struct SegmentPruner {
     private func visit(
         _ segment: SegmentName.Listed,
         _ isDry: Bool,
-        _ report: inout PruneReport
+        _ report: inout PruneReport,
+        _ history: inout HoldHistory
     ) throws(FileFailure) {
         let name = segment.name
         guard let note = try files.contents(of: name.sealPath, limit: SegmentSeal.maximumBytes),
@@ -104,8 +109,9 @@ struct SegmentPruner {
             report.next = report.next ?? PruneReport.Segment(seal)
             return
         }
-        let concerned = holds.filter { $0.mayConcern(seal) }
-        let (nodes, uptime, held) = try read(name, seal, concerned)
+        let records = seal.first..<seal.last + 1
+        let (nodes, uptime, concerned) = try read(name, seal, holds.filter { $0.scope.mayConcern(seal) })
+        let held = concerned + history.needing(records).filter { !concerned.contains($0) }
         if !held.isEmpty {
             report.held.append((PruneReport.Segment(seal), held))
             return
@@ -113,6 +119,7 @@ struct SegmentPruner {
         if try isAnnounced(seal, note) {
             // A crash came before the end.
             if !isDry { try remove(name) }
+            history.forget(records)
             report.pruned.append(PruneReport.Segment(seal))
             return
         }
@@ -123,6 +130,7 @@ struct SegmentPruner {
             return
         }
         if !isDry { try prune(name, seal, note, nodes) }
+        history.forget(records)
         report.pruned.append(PruneReport.Segment(seal))
     }
 
@@ -146,7 +154,7 @@ struct SegmentPruner {
     private func read(
         _ name: SegmentName,
         _ seal: SegmentSeal,
-        _ holds: [LegalHold]
+        _ holds: [HeldScope]
     ) throws(FileFailure) -> (nodes: PrunedNodes, uptime: UInt64, held: [String]) {
         var builder = PrunedNodes.Builder(seal.first..<seal.last + 1)
         var uptime = LogUptime()
@@ -155,7 +163,7 @@ struct SegmentPruner {
         let defect = try scanner.scan(try files.openSegment(name)) { line, form in
             builder.append(TreeHash.leaf(line))
             uptime.read(line, form)
-            for (index, hold) in holds.enumerated() where !held[index] { held[index] = hold.concerns(line, form) }
+            for (index, hold) in holds.enumerated() where !held[index] { held[index] = hold.scope.concerns(line, form) }
             return nil
         }
         guard defect == nil, scanner.frontier == seal.end, let nodes = builder.nodes else {

@@ -31,15 +31,20 @@ class Bench:
     def verdicts(self, folder):
         """What each verifier says: (name, valid, what it blames)."""
         ours = self.run("verify", folder, may_fail=True)
-        yield "coffre", "file" not in ours, f"{ours.get('file')}, record {ours.get('record')}"
+        yield "coffre", "file" not in ours, self.blame(folder, ours.get("file"), ours.get("record"))
         if self.options.go:
             done = subprocess.run([self.options.go], input=folder + "\n", capture_output=True, text=True, check=True)
             found = json.loads(done.stdout)
-            yield "Go", found["valid"], f"record {found['record']}: {found['reason']}"
+            yield "Go", found["valid"], self.blame(folder, None, found["record"]) + (found["reason"] or "")
         if self.options.python:
             done = subprocess.run(["python3", "-I", os.path.join(HERE, "verify_log.py"), folder], capture_output=True, text=True)
             found = json.loads(done.stdout)
-            yield "Python", found["valid"], f"{found.get('file')}, record {found.get('record')}"
+            yield "Python", found["valid"], self.blame(folder, found.get("file"), found.get("record"))
+
+    @staticmethod
+    def blame(folder, file, record):
+        file = file and (os.path.relpath(file, folder) if os.path.isabs(file) else file)
+        return (file or "") + (f" record {record} " if record is not None else "")
 
 
 def flip(path, seed):
@@ -69,7 +74,7 @@ def main():
     parser.add_argument("--python", action="store_true")
     options = parser.parse_args()
     bench = Bench(options)
-    place = tempfile.mkdtemp(prefix="coffre-bench-", dir=options.place)
+    place = tempfile.mkdtemp(prefix="coffre-bench-", dir=options.place and os.path.abspath(options.place))
     rows = []
     try:
         say("== 64 waiters")
@@ -112,7 +117,7 @@ def main():
         for verifier, valid, blame in bench.verdicts(log):
             rows.append((f"Verdict of {verifier}", "valid" if valid else f"NOT VALID: {blame}", "valid",
                          f"{one['records_read']:,.0f} records read, {one['pruned_records']:,.0f} pruned, {one['epochs']:.0f} epochs"))
-        parts = [("seg", ".zst"), ("seg", ".seal"), ("epochs", ".tlog-proof"), ("pruned", ".tlog-proof"), ("hold", ".tlog-proof")]
+        parts = [("seg", ".jsonl"), ("seg", ".zst"), ("seg", ".seal"), ("epochs", ".tlog-proof"), ("pruned", ".tlog-proof"), ("hold", ".tlog-proof")]
         for seed, (part, ending) in enumerate(parts):
             found = paths(log, part, ending)
             path = found[len(found) // 3]

@@ -1,7 +1,6 @@
 import ArgumentParser
 import CoffreAudit
 import CoffreWire
-import Glibc
 
 extension AuditCommand {
     struct Checkpoint: AsyncParsableCommand {
@@ -61,7 +60,7 @@ extension AuditCommand {
                 )
             }
             // The note itself, byte for byte: it is meant to be kept in a file.
-            _ = writeAll(head.note, to: STDOUT_FILENO)
+            console.write(head.note)
         }
     }
 }

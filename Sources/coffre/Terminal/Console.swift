@@ -21,9 +21,12 @@ struct Console: Sendable {
         hasColours = isatty(STDOUT_FILENO) == 1 && !refused
     }
 
-    /// Bytes as they are. A reader that has gone ends the program quietly, as it would end any filter.
+    /// Bytes as they are. What cannot be written ends the program with a sentence and an exit status.
     func write(_ bytes: [UInt8]) {
-        if !writeAll(bytes, to: STDOUT_FILENO) { exit(errno == EPIPE ? 0 : ExitStatus.error.rawValue) }
+        do throws(Failure) { try StandardOutput.write(bytes) } catch {
+            note(error.message)
+            exit(error.status.rawValue)
+        }
     }
 
     func line(_ text: String) {

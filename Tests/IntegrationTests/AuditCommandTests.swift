@@ -1,0 +1,78 @@
+import CoffreTestSupport
+import Foundation
+import Testing
+
+/// `coffre audit …` as people type it: wrong paths, wrong keys, full disks and other languages.
+struct AuditCommandTests {
+    private static func coffre(_ arguments: [String], language: String = "C") throws -> (
+        status: Int32, output: String
+    ) {
+        let environment = ["LC_ALL": language]
+        return try RunningProcess.run(try CoffredProcess.program("coffre"), arguments, environment: environment)
+    }
+
+    /// Through a shell that does `redirection`.
+    private static func shell(_ redirection: String, _ arguments: [String]) throws -> (status: Int32, output: String) {
+        let program = try CoffredProcess.program("coffre")
+        let command = ["-c", #"exec "$0" "$@" "# + redirection, program] + arguments
+        return try RunningProcess.run("/bin/sh", command, environment: ["LC_ALL": "fr_FR.UTF-8"])
+    }
+
+    /// A log of three days in `folder`.
+    private static func log(_ folder: TestFolder) throws -> String {
+        let path = folder.file("log")
+        let driver = try CoffredProcess.program("coffre-log-driver")
+        #expect(try RunningProcess.run(driver, ["run", path, "records=6", "days=3"]).status == 0)
+        return path
+    }
+
+    private static func verify(_ bundle: String, key: String) throws -> (status: Int32, output: String) {
+        let verifier = PackageFolder.path + "/Sources/coffre/Audit/Export/Bundle/verify.py"
+        return try RunningProcess.run("/usr/bin/python3", [verifier, "--key", key, bundle])
+    }
+
+    // MARK: standard output
+
+    @Test(
+        arguments: [
+            ["audit", "checkpoint", "--unrecorded"], ["audit", "verify", "--unrecorded"],
+            ["audit", "query", "--unrecorded", "--format", "csv"], ["audit", "query", "--unrecorded", "--scan"],
+            ["audit", "status"], ["audit", "tail"], ["--help"], ["--version"],
+            ["--generate-completion-script", "bash"],
+        ]
+    )
+    func whatCannotBeWrittenIsAnError(command: [String]) throws {
+        let folder = try TestFolder()
+        let isAudit = command[0] == "audit"
+        let more = isAudit ? [try Self.log(folder)] : []
+        let whole = try Self.coffre(command + more)
+        #expect(whole.status == 0, "\(whole.output)")
+        for redirection in ["> /dev/full", ">&-"] {
+            let result = try Self.shell(redirection, command + more)
+            #expect(result.status == 1, "\(redirection): \(result.output)")
+            #expect(result.output.contains("écriture impossible sur la sortie standard"), "\(result.output)")
+        }
+    }
+
+    @Test func aReaderThatHasGoneEndsTheCommandWithoutAWord() throws {
+        let folder = try TestFolder()
+        let script = """
+            import os, subprocess, sys
+            r, w = os.pipe()
+            os.close(r)
+            print(subprocess.run(sys.argv[1:], stdout=w, stderr=subprocess.STDOUT, restore_signals=False).returncode)
+            """
+        let command = [try CoffredProcess.program("coffre"), "audit", "tail", try Self.log(folder)]
+        let result = try RunningProcess.run("/usr/bin/python3", ["-c", script] + command)
+        #expect(result.output == "141\n")
+    }
+
+    @Test func aClosedStandardOutputDoesNotBecomeTheBundle() throws {
+        let folder = try TestFolder()
+        let (log, bundle) = (try Self.log(folder), folder.file("bundle.tar"))
+        let made = try Self.shell(">&-", ["audit", "export", "--unrecorded", "--out", bundle, log])
+        #expect(made.status == 1, "\(made.output)")
+        let verdict = try Self.verify(bundle, key: log + "/log.vkey")
+        #expect(verdict.status == 0, "\(verdict.output)")
+    }
+}

@@ -235,19 +235,21 @@ struct AuditQueryStories {
         let status = """
             {"data":{"origin":"o","directory":"/x","size":5000,"writable":true,"key_location":"file","witness":"none",
             "checkpoint_size":4990,"checkpoint_age":7200,"epoch":3,"index_size":4096,"retention_months":24,
-            "disk":{"state":"warning","free_bytes":5}}}
+            "disk":{"state":"warning","free_bytes":1610612736,"growth_per_day":-2048}}}
             """
         let daemon = try Self.daemon(log, ["GET /v1/sys/audit/status": .json(200, status)])
         let french = try run(["status", "--lang", "fr"], socket: daemon.socketPath)
         #expect(french.status == 0)
         for words in [
             "Témoin externe aucun", "Époque 3", "2 h", "les 904 derniers",
-            "dans un fichier de mode 0600", "disk.state warning",
+            "dans un fichier de mode 0600", "disk.state warning", "disk.free_bytes 1,5 Gio",
+            "disk.growth_per_day -2,0 Kio",
         ] {
             #expect(french.output.split(separator: " ").joined(separator: " ").contains(words), "\(words)")
         }
         let json = try run(["status", "--format", "json"], socket: daemon.socketPath).output
         #expect(json.contains("\"from_daemon\": true") && json.contains("\"state\": \"warning\""))
+        #expect(json.contains("\"free_bytes\": 1610612736"))
         let files = try run(["status", "--format", "json", log.path])
         let facts = try #require(try JSONSerialization.jsonObject(with: Data(files.output.utf8)) as? [String: Any])
         #expect(facts["origin"] as? String == "story.example/coffre" && facts["retention_months"] as? Int == 24)

@@ -75,4 +75,29 @@ struct AuditCommandTests {
         let verdict = try Self.verify(bundle, key: log + "/log.vkey")
         #expect(verdict.status == 0, "\(verdict.output)")
     }
+
+    // MARK: what is printed
+
+    @Test func columnsHaveOneNameInEveryLanguage() throws {
+        let folder = try TestFolder()
+        let query = ["audit", "query", "--unrecorded", "--format", "csv", try Self.log(folder)]
+        let french = try Self.coffre(query, language: "fr_FR.UTF-8")
+        #expect(french.status == 0 && french.output.hasPrefix("number,time,operation,outcome,who,what\r\n"))
+        #expect(try french.output == Self.coffre(query).output)
+    }
+
+    @Test func sizesAreInUnitsForPeopleAndInBytesForPrograms() throws {
+        let folder = try TestFolder()
+        let log = try Self.log(folder)
+        let english = try Self.coffre(["audit", "status", log])
+        #expect(english.output.contains(try Regex(#"Size +\d+\.\d KiB\n"#)), "\(english.output)")
+        let french = try Self.coffre(["audit", "status", log], language: "fr_FR.UTF-8")
+        #expect(french.output.contains(try Regex(#"Taille +\d+,\d Kio\n"#)), "\(french.output)")
+        let json = try Self.coffre(["audit", "status", "--format", "json", log])
+        #expect(json.output.contains(try Regex(#""bytes": \d{4,}"#)), "\(json.output)")
+        let (daemon, root) = try CoffredProcess.unsealed()
+        let options = ["--socket", daemon.socket, "--token-file", try daemon.folder.write("token", root)]
+        let status = try Self.coffre(["audit", "status"] + options)
+        #expect(status.output.contains(try Regex(#"disk\.free_bytes +[\d.]+ [GMT]iB"#)), "\(status.output)")
+    }
 }

@@ -84,6 +84,22 @@ struct Console: Sendable {
         table(header, rows)
     }
 
+    /// A number of bytes in a unit that people can read: 512 B, 1.4 MiB, 3.0 GiB; in French 1,4 Mio.
+    func byteSize(_ bytes: Int64) -> String {
+        let sign = bytes < 0 ? "-" : ""
+        let bytes = bytes.magnitude
+        let units = [Message("KiB", "Kio"), Message("MiB", "Mio"), Message("GiB", "Gio"), Message("TiB", "Tio")]
+        guard bytes >= 1 << 10 else { return "\(sign)\(bytes) " + Message("B", "o").text(language) }
+        var tenths = bytes / 1024 * 10 + bytes % 1024 * 10 / 1024
+        var unit = 0
+        while tenths >= 10_240, unit < units.count - 1 {
+            tenths /= 1024
+            unit += 1
+        }
+        let point = Message(".", ",").text(language)
+        return "\(sign)\(tenths / 10)\(point)\(tenths % 10) \(units[unit].text(language))"
+    }
+
     func bold(_ text: String) -> String { hasColours ? "\u{1b}[1m\(text)\u{1b}[0m" : text }
     func red(_ text: String) -> String { hasColours ? "\u{1b}[31m\(text)\u{1b}[0m" : text }
     func yellow(_ text: String) -> String { hasColours ? "\u{1b}[33m\(text)\u{1b}[0m" : text }

@@ -83,7 +83,7 @@ struct AuditQueryStories {
         #expect(try run(["query", "--since", "2026-02-01", "--until", "2026-01-01", log.path]).status == 64)
         #expect(try run(["query", "--limit", "-1", log.path]).status == 64)
         let none = try run(["query", "--unrecorded", log.path + "/none"], language: "fr_FR.UTF-8")
-        #expect(none.status == 1 && none.errors.hasPrefix("coffre: recherche impossible : "))
+        #expect(none.status == 64 && none.errors.hasPrefix("coffre: aucun journal d'audit dans "))
     }
 
     @Test func anAnswerComesInPages() throws {
@@ -256,7 +256,7 @@ struct AuditQueryStories {
         #expect(facts["size"] as? Int == facts["checkpoint_size"] as? Int && facts["from_daemon"] as? Bool == false)
         #expect(facts["segments"] as? Int == 1 && facts["epoch"] as? Int == 0 && facts["first"] as? Int == 0)
         let absent = try run(["status", "/nonexistent"])
-        #expect(absent.status == 1 && absent.errors.contains("cannot read the log"))
+        #expect(absent.status == 64 && absent.errors.contains("there is no audit log in /nonexistent"))
         let silent = try run(["status"])
         #expect(silent.errors.contains("the daemon does not say"))
     }

@@ -76,6 +76,80 @@ struct AuditCommandTests {
         #expect(verdict.status == 0, "\(verdict.output)")
     }
 
+    // MARK: inputs
+
+    @Test(arguments: ["verify", "checkpoint", "query", "reindex", "status", "export"])
+    func aWrongPathIsWrongUsage(command: String) throws {
+        let folder = try TestFolder()
+        let (empty, file) = (folder.file("empty"), try folder.write("file", "text"))
+        try FileManager.default.createDirectory(atPath: empty, withIntermediateDirectories: false)
+        let out = command == "export" ? ["--unrecorded", "--out", folder.file("bundle.tar")] : []
+        for (path, words) in [
+            (empty, "there is no audit log in \(empty)\n"), (file, "is not a folder, and not a bundle of Coffre"),
+            (folder.file("none"), "there is no audit log in \(folder.file("none")): it does not exist"),
+        ] {
+            let socket = command == "status" ? [] : ["--socket", folder.file("no-socket")]
+            let result = try Self.coffre(["audit", command] + out + socket + [path])
+            #expect(result.status == 64 && result.output.contains(words), "\(result.status): \(result.output)")
+        }
+        #expect(!FileManager.default.fileExists(atPath: folder.file("bundle.tar")))
+    }
+
+    @Test func aWrongPathIsNoVerificationAndADamagedLogIs() throws {
+        let (daemon, root) = try CoffredProcess.unsealed()
+        let token = try daemon.folder.write("token", root)
+        let options = ["--socket", daemon.socket, "--token-file", token]
+        let folder = try TestFolder()
+        let log = try Self.log(folder)
+        let bundle = folder.file("bundle.tar")
+        #expect(try Self.coffre(["audit", "export", "--unrecorded", "--out", bundle, log]).status == 0)
+        for path in [daemon.folder.file("none"), try TestFolder("empty").path, token, bundle] {
+            let result = try Self.coffre(["audit", "verify", "--format", "json"] + options + [path])
+            #expect(result.status == 64 && !result.output.contains("\"valid\""), "\(result.output)")
+            #expect(path != bundle || result.output.contains("is a proof bundle: check it with the verify.py"))
+        }
+        // Keys that are none are no verification either.
+        let keys = ["--trust", token, daemon.auditFolder]
+        #expect(try Self.coffre(["audit", "verify"] + options + keys).status == 64)
+        let recorded = { () throws -> Int in
+            try daemon.records().count { ($0["what"] as? [String: Any])?["op"] as? String == "audit.verify" }
+        }
+        #expect(try recorded() == 0)
+        // What is left of a log is one.
+        for name in ["log.vkey", "checkpoint"] {
+            try FileManager.default.removeItem(atPath: log + "/" + name)
+            let result = try Self.coffre(["audit", "verify", "--unrecorded", log])
+            #expect(result.status == 5 && result.output.contains("NOT VALID"), "\(name): \(result.output)")
+        }
+    }
+
+    @Test func aCopyOfTheKeysMayHaveOtherEndsOfLinesAndMustBeWhole() throws {
+        let folder = try TestFolder()
+        let log = try Self.log(folder)
+        let bundle = folder.file("bundle.tar")
+        #expect(try Self.coffre(["audit", "export", "--unrecorded", "--out", bundle, log]).status == 0)
+        let text = try String(contentsOfFile: log + "/log.vkey", encoding: .utf8)
+        let lines = text.split(separator: "\n").map(String.init)
+        let name = String(lines[0].prefix { $0 != "+" })
+        for copy in [lines.joined(separator: "\r\n") + "\r\n", lines.joined(separator: "\n")] {
+            let key = try folder.write("key", copy)
+            #expect(try Self.coffre(["audit", "verify", "--unrecorded", "--trust", key, log]).status == 0)
+            #expect(try Self.coffre(["audit", "checkpoint", "--unrecorded", "--trust", key, log]).status == 0)
+            let verdict = try Self.verify(bundle, key: key)
+            #expect(verdict.status == 0, "\(verdict.output)")
+        }
+        let single = [(lines[0] + "\n", "the key of \(name)/epoch-000000"), (lines[1] + "\r\n", "the key of \(name)")]
+        for (copy, words) in single + [("not keys", "log.vkey")] {
+            let key = try folder.write("key", copy)
+            let own = try Self.coffre(["audit", "verify", "--unrecorded", "--trust", key, log])
+            #expect(own.status == 64 && own.output.contains(words), "\(own.output)")
+            #expect(own.output.hasPrefix("coffre: --trust: \(key)"))
+            let verdict = try Self.verify(bundle, key: key)
+            #expect(verdict.status == 2 && verdict.output.contains(words), "\(verdict.output)")
+            #expect(verdict.output.contains("the key file is wrong") && !verdict.output.contains("REJECTED"))
+        }
+    }
+
     // MARK: what is printed
 
     @Test func columnsHaveOneNameInEveryLanguage() throws {

@@ -22,7 +22,10 @@ extension AuditCommand {
         var directory: String?
 
         func perform(_ context: Context) async throws {
-            if let directory { return try showFolder(directory, context.console) }
+            if let directory {
+                try LogPlace(path: directory).require(directory)
+                return try showFolder(directory, context.console)
+            }
             let client = try context.client()
             do {
                 let status = try await client.read("sys/audit/status").data ?? .object([])

@@ -52,7 +52,8 @@ extension AuditCommand {
 
         func perform(_ context: Context) async throws {
             let now = Int64(time(nil))
-            let keys = try keyFile.map { try Input.file($0, for: "--trust") }
+            try LogPlace(path: directory).require(directory)
+            let keys = try keyFile.map(Input.trustedKeys)
             var request = LogExtract.Request(
                 since: conditions.since?.microseconds ?? 0,
                 until: conditions.until?.microseconds ?? (now + 1) * 1_000_000

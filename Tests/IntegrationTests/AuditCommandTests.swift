@@ -1,3 +1,4 @@
+import CoffreAudit
 import CoffreTestSupport
 import Foundation
 import Testing
@@ -173,5 +174,59 @@ struct AuditCommandTests {
         let options = ["--socket", daemon.socket, "--token-file", try daemon.folder.write("token", root)]
         let status = try Self.coffre(["audit", "status"] + options)
         #expect(status.output.contains(try Regex(#"disk\.free_bytes +[\d.]+ [GMT]iB"#)), "\(status.output)")
+    }
+
+    // MARK: the end of a bundle
+
+    /// A clock that stands, on 2024-10-04.
+    private struct OldClock: LogClock {
+        let bootID = String(repeating: "5", count: 32)
+
+        func realMicroseconds() -> Int64 { 20_000 * 86_400_000_000 }
+        func bootMicroseconds() -> UInt64 { 1 }
+        func monotonicNanoseconds() -> UInt64 { 1 }
+    }
+
+    @Test func aBundleThatEndsBeforeTheTimeAskedForSaysWhy() throws {
+        let folder = try TestFolder()
+        let (path, copy) = (folder.file("audit"), folder.file("copy"))
+        let configuration = AuditLogConfiguration(
+            directory: path,
+            origin: "short.example/coffre",
+            softwareVersion: "1",
+            keys: .file,
+            checkpointMilliseconds: nil,
+            clock: OldClock()
+        )
+        func export(_ log: String, _ more: [String]) throws -> (status: Int32, output: String) {
+            let out = ["--force", "--format", "json", "--out", folder.file("bundle.tar")]
+            return try Self.coffre(["audit", "export", "--unrecorded"] + out + more + [log])
+        }
+        try AuditLog.open(configuration).close()
+        let whole = try export(path, [])
+        #expect(whole.status == 0 && whole.output.hasPrefix("{"), "\(whole.output)")
+        let early = try export(path, ["--until", "2100-01-01"])
+        #expect(early.status == 0 && early.output.contains("earlier than asked, with record "), "\(early.output)")
+        #expect(early.output.contains("--until is still to come"))
+        let quiet = try export(path, ["--until", "2024-11-01"])
+        #expect(quiet.output.contains("the log holds nothing later"), "\(quiet.output)")
+
+        // A copy taken while newer records wait for their signature.
+        let log = try AuditLog.open(configuration)
+        for number in 0..<3 { log.heartbeat([("number", .int(Int64(number)))]) }
+        try eventually("records behind the head") { log.health.size > 0 }
+        let head = try SignedHead.newest(directory: path)
+        try eventually("three records") { log.health.size >= head.size + 3 }
+        #expect(try RunningProcess.run("/bin/cp", ["-a", path, copy]).status == 0)
+        log.close()
+        for more in [[], ["--until", "2100-01-01"]] {
+            let short = try export(copy, more)
+            #expect(short.status == 0, "\(short.output)")
+            let words = "with record \(head.size - 1) of 2024-10-04"
+            #expect(short.output.contains(words) && short.output.contains("are not signed yet"), "\(short.output)")
+        }
+        // Everything that is asked for is signed: nothing to say.
+        let all = try export(path, [])
+        #expect(all.status == 0 && all.output.hasPrefix("{"), "\(all.output)")
     }
 }

@@ -77,6 +77,17 @@ struct AuditCommandTests {
         #expect(verdict.status == 0, "\(verdict.output)")
     }
 
+    @Test func aBundleIsNotWrittenToStandardOutput() throws {
+        let folder = try TestFolder()
+        let log = try Self.log(folder)
+        let made = try Self.shell(
+            "< /dev/null",
+            ["audit", "export", "--unrecorded", "--out", "-", "--lang", "en", log]
+        )
+        #expect(made.status == 64 && made.output.hasPrefix("coffre: --out takes a file"), "\(made.output)")
+        #expect(!FileManager.default.fileExists(atPath: "-"))
+    }
+
     // MARK: inputs
 
     @Test(arguments: ["verify", "checkpoint", "query", "reindex", "status", "export"])

@@ -51,6 +51,13 @@ extension AuditCommand {
         }
 
         func perform(_ context: Context) async throws {
+            guard out != "-" else {
+                throw Failure(
+                    "--out takes a file: a bundle goes out under its name once the log has recorded it",
+                    "--out demande un fichier : le lot reçoit son nom une fois l'export consigné au journal",
+                    .usage
+                )
+            }
             let now = Int64(time(nil))
             try LogPlace(path: directory).require(directory)
             let keys = try keyFile.map(Input.trustedKeys)

@@ -44,6 +44,7 @@ struct Coffre: AsyncParsableCommand {
         // (Linux, fs/coredump.c). The hard limit too, so that the command of `run` does not raise it again.
         var least = rlimit(rlim_cur: 1, rlim_max: 1)
         setrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &least)
+        StandardOutput.endings()
         InheritedSignals.remember()
         await main(nil)
     }

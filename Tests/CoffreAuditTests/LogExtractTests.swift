@@ -142,6 +142,29 @@ import Testing
         #expect(throws: AuditError.self) { try LogExtract.plan(disk, request) }
     }
 
+    @Test func recordsBehindTheSignedHeadAreLeftOutAndCounted() throws {
+        let clock = TestClock()
+        let disk = try Self.disk(clock)
+        let head = try #require(disk[Checkpoint.path])
+        let signed = try SignedHead.newest(disk)
+        let log = try TestLog.open(disk, clock: clock, segmentBytes: 2000)
+        var last: Int64 = 0
+        for _ in 0..<5 {
+            clock.pass(60_000_000)
+            last = clock.realMicroseconds()
+            log.append(TestLog.read("secret/late")) { _ in }
+        }
+        log.close()
+        #expect(try LogExtract.plan(disk, Self.always).unsigned == 0)
+        disk[Checkpoint.path] = head
+        let extract = try LogExtract.plan(disk, Self.always)
+        #expect(extract.range.upperBound == signed.size && extract.head == signed)
+        // The five, and what opening and closing the log has added.
+        #expect(extract.unsigned >= 5)
+        let earlier = try LogExtract.plan(disk, .init(since: 0, until: last - 60_000_000))
+        #expect(earlier.unsigned < extract.unsigned && earlier.unsigned > 0)
+    }
+
     @Test func nothingIsMadeOfAnEmptyRangeAnUnknownKeyOrAnInterruptedReading() throws {
         let disk = try Self.disk()
         #expect(throws: AuditError.self) { try LogExtract.plan(disk, .init(since: 0, until: 1)) }

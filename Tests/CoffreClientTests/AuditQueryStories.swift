@@ -83,7 +83,7 @@ struct AuditQueryStories {
         #expect(try run(["query", "--since", "2026-02-01", "--until", "2026-01-01", log.path]).status == 64)
         #expect(try run(["query", "--limit", "-1", log.path]).status == 64)
         let none = try run(["query", "--unrecorded", log.path + "/none"], language: "fr_FR.UTF-8")
-        #expect(none.status == 1 && none.errors.hasPrefix("coffre: recherche impossible : "))
+        #expect(none.status == 64 && none.errors.hasPrefix("coffre: aucun journal d'audit dans "))
     }
 
     @Test func anAnswerComesInPages() throws {
@@ -140,7 +140,7 @@ struct AuditQueryStories {
         #expect(try lines.allSatisfy { try JSONSerialization.jsonObject(with: Data($0.utf8)) is [String: Any] })
         let french = try run(["query", "--format", "csv", "--lang", "fr", "--limit", "0", "--unrecorded", log.path])
             .output
-        #expect(french.hasPrefix("numéro,heure,opération,issue,qui,quoi\r\n"))
+        #expect(french.hasPrefix("number,time,operation,outcome,who,what\r\n"))
     }
 
     @Test func aRecordThatDoesNotFitTheLogEndsWithFive() throws {
@@ -235,26 +235,28 @@ struct AuditQueryStories {
         let status = """
             {"data":{"origin":"o","directory":"/x","size":5000,"writable":true,"key_location":"file","witness":"none",
             "checkpoint_size":4990,"checkpoint_age":7200,"epoch":3,"index_size":4096,"retention_months":24,
-            "disk":{"state":"warning","free_bytes":5}}}
+            "disk":{"state":"warning","free_bytes":1610612736,"growth_per_day":-2048}}}
             """
         let daemon = try Self.daemon(log, ["GET /v1/sys/audit/status": .json(200, status)])
         let french = try run(["status", "--lang", "fr"], socket: daemon.socketPath)
         #expect(french.status == 0)
         for words in [
             "Témoin externe aucun", "Époque 3", "2 h", "les 904 derniers",
-            "dans un fichier de mode 0600", "disk.state warning",
+            "dans un fichier de mode 0600", "disk.state warning", "disk.free_bytes 1,5 Gio",
+            "disk.growth_per_day -2,0 Kio",
         ] {
             #expect(french.output.split(separator: " ").joined(separator: " ").contains(words), "\(words)")
         }
         let json = try run(["status", "--format", "json"], socket: daemon.socketPath).output
         #expect(json.contains("\"from_daemon\": true") && json.contains("\"state\": \"warning\""))
+        #expect(json.contains("\"free_bytes\": 1610612736"))
         let files = try run(["status", "--format", "json", log.path])
         let facts = try #require(try JSONSerialization.jsonObject(with: Data(files.output.utf8)) as? [String: Any])
         #expect(facts["origin"] as? String == "story.example/coffre" && facts["retention_months"] as? Int == 24)
         #expect(facts["size"] as? Int == facts["checkpoint_size"] as? Int && facts["from_daemon"] as? Bool == false)
         #expect(facts["segments"] as? Int == 1 && facts["epoch"] as? Int == 0 && facts["first"] as? Int == 0)
         let absent = try run(["status", "/nonexistent"])
-        #expect(absent.status == 1 && absent.errors.contains("cannot read the log"))
+        #expect(absent.status == 64 && absent.errors.contains("there is no audit log in /nonexistent"))
         let silent = try run(["status"])
         #expect(silent.errors.contains("the daemon does not say"))
     }

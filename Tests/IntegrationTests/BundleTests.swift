@@ -92,7 +92,7 @@ struct BundleTests {
         let other = try CoffredProcess.unsealed().daemon
         let foreign = try Self.check(bundle, key: other.auditFolder + "/log.vkey")
         #expect(foreign.status == 1 && foreign.output.contains("unknown log"))
-        #expect(try Self.check(bundle, key: bundle + ".d/coffre-audit/checkpoint").status == 1)
+        #expect(try Self.check(bundle, key: bundle + ".d/coffre-audit/checkpoint").status == 2)
 
         let script = PackageFolder.path + "/Tests/Scripts/mutate_bundle.py"
         let verifier = PackageFolder.path + "/Sources/coffre/Audit/Export/Bundle/verify.py"

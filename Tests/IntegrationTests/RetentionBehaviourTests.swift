@@ -31,16 +31,29 @@ struct RetentionBehaviourTests {
             .map(String.init)
     }
 
-    @Test func aHoldIsSetListedAndClearedAndStandsInTheLog() throws {
+    @Test(
+        arguments: [
+            ["connector": "c-7f3a"], ["since": "2026-03-01T00:00:00Z", "until": "2026-04-01T08:30:00Z"],
+            ["subject": "s-0123456789abcdefghijkl"],
+        ]
+    )
+    func aHoldIsSetListedAndClearedAndStandsInTheLog(scope: [String: String]) throws {
         let reason = "claim 2026/118"
-        let set = try coffre(["hold", "set", "--connector", "c-7f3a", "--reason", reason, "--review", "2099-06-30"])
+        let what = scope.flatMap { ["--\($0.key)", $0.value] }
+        let set = try coffre(["hold", "set", "--reason", reason, "--review", "2099-06-30"] + what)
         #expect(set.status == 0, "\(set.output)")
-        let found = try #require(set.output.firstMatch(of: /h-[0-9A-Za-z]{12}/)).output
-        let id = String(found)
+        let hold = try #require(try JSONSerialization.jsonObject(with: Data(set.output.utf8)) as? [String: Any])
+        #expect(Set(hold.keys) == ["id", "scope", "reason", "review", "record"], "\(set.output)")
+        #expect(hold["scope"] as? [String: String] == scope && hold["record"] is Int)
+        #expect(hold["reason"] as? String == reason && hold["review"] as? String == "2099-06-30")
+        let id = try #require(hold["id"] as? String)
+        #expect(try id.wholeMatch(of: Regex("h-[0-9A-Za-z]{12}")) != nil)
         let file = daemon.auditFolder + "/hold/\(id).tlog-proof"
         #expect(FileManager.default.fileExists(atPath: file))
         let list = try coffre(["hold", "list"])
-        #expect(list.status == 0 && list.output.contains(id) && list.output.contains(reason), "\(list.output)")
+        #expect(list.status == 0, "\(list.output)")
+        let listed = try #require(try JSONSerialization.jsonObject(with: Data(list.output.utf8)) as? [[String: Any]])
+        #expect(NSArray(array: listed) == NSArray(array: [hold]), "\(list.output)")
         let status = try daemon.request("GET", "sys/audit/status", token: root).data
         #expect(status["holds"] as? Int == 1)
         // The hold is still in force after a restart, and known from the start.

@@ -61,6 +61,10 @@ package struct LogExtract: Sendable {
     /// `_t` of the first and the last record of the range.
     package let firstTime: String
     package let lastTime: String
+    /// Records of the time asked for that stand behind the checkpoint: nothing proves them yet, so they are left out.
+    package let unsigned: UInt64
+    /// When the first of them was written, microseconds since 1970; nil when there is none.
+    package let unsignedSince: Int64?
     /// Lines that are shown whole.
     package let shown: UInt64
     /// Size of all lines of the range as they are handed out, line feeds included.
@@ -118,6 +122,7 @@ package struct LogExtract: Sendable {
         var found: (range: Range<UInt64>, first: RecordTime, last: RecordTime, bytes: UInt64, shown: UInt64)?
         var gap: Range<UInt64>?
         var isSplit = false
+        var (unsigned, unsignedSince): (UInt64, Int64?) = (0, nil)
         try walk(
             files,
             keys,
@@ -148,6 +153,11 @@ package struct LogExtract: Sendable {
             pruned: { pruned in
                 guard found == nil else { return gap = gap ?? pruned.records }
                 for (hash, level) in pruned.subtrees { start.append(subtree: hash, level: level) }
+            },
+            unsigned: { time in
+                guard request.since <= time && time < request.until else { return }
+                unsigned += 1
+                unsignedSince = unsignedSince ?? time
             }
         )
         if isSplit, let gap {
@@ -167,6 +177,8 @@ package struct LogExtract: Sendable {
             start: start,
             firstTime: String(decoding: found.first.utf8, as: UTF8.self),
             lastTime: String(decoding: found.last.utf8, as: UTF8.self),
+            unsigned: unsigned,
+            unsignedSince: unsignedSince,
             shown: found.shown,
             bytes: found.bytes,
             single: single.filter { found.range.contains($0) },
@@ -246,7 +258,8 @@ package struct LogExtract: Sendable {
         )
     }
 
-    /// Verifies the whole log and shows each of its first `size` records once.
+    /// Verifies the whole log and shows each of its first `size` records once, and the time (microseconds since 1970) of
+    /// each that follows.
     private static func walk(
         _ files: any LogFileSystem,
         _ keys: [UInt8],
@@ -254,15 +267,21 @@ package struct LogExtract: Sendable {
         _ size: UInt64,
         _ progress: ((VerifyProgress) -> Void)?,
         _ visit: (UnsafeRawBufferPointer, borrowing RecordForm) -> Bool,
-        pruned: (PrunedRange) -> Void
+        pruned: (PrunedRange) -> Void,
+        unsigned: (Int64) -> Void = { _ in }
     ) throws(AuditError) {
         let verifier = LogVerifier(files: files, trustedKeys: keys, checkpoint: request.previous)
         var next: UInt64 = 0
+        var behind = size
         var isStopped = false
         let report = try verifier.verify(
             progress: progress,
             visit: { line, form in
                 // The end of a segment that is being written may be read twice.
+                if form.sequence == behind {
+                    behind += 1
+                    unsigned(form.time.microseconds)
+                }
                 guard form.sequence == next, next < size else { return nil }
                 next += 1
                 isStopped = !visit(line, form)

@@ -22,7 +22,10 @@ extension AuditCommand {
         var directory: String?
 
         func perform(_ context: Context) async throws {
-            if let directory { return try showFolder(directory, context.console) }
+            if let directory {
+                try LogPlace(path: directory).require(directory)
+                return try showFolder(directory, context.console)
+            }
             let client = try context.client()
             do {
                 let status = try await client.read("sys/audit/status").data ?? .object([])
@@ -100,7 +103,7 @@ extension Console {
         }
         add(Message("Last record", "Dernier"), cell("last_record"))
         add(Message("Segments", "Segments"), cell("segments"))
-        add(Message("Bytes", "Octets"), cell("bytes"))
+        add(Message("Size", "Taille"), status["bytes"]?.integer.map(byteSize))
         add(Message("Epoch", "Époque"), cell("epoch"))
         add(Message("Checkpoint covers", "Couverts par le point de contrôle"), cell("checkpoint_size"))
         add(
@@ -130,10 +133,15 @@ extension Console {
         table([Message("Key", "Clé").text(language), Message("Value", "Valeur").text(language)], rows)
     }
 
+    /// Whether a member that has no words of its own counts bytes.
+    private static func isBytes(_ name: String) -> Bool { name.hasSuffix("_bytes") || name == "growth_per_day" }
+
     private func addRest(_ member: JSONValue.Member, _ rows: inout [[String]], _ prefix: String = "") {
         let name = prefix + member.key
         if let inner = member.value.members {
             for member in inner { addRest(member, &rows, name + ".") }
+        } else if let bytes = member.value.integer, Self.isBytes(member.key) {
+            rows.append([escapedForTerminal(name), byteSize(bytes)])
         } else if member.value != .null {
             rows.append([escapedForTerminal(name), Self.cell(member.value)])
         }

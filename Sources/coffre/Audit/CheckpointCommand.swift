@@ -1,7 +1,6 @@
 import ArgumentParser
 import CoffreAudit
 import CoffreWire
-import Glibc
 
 extension AuditCommand {
     struct Checkpoint: AsyncParsableCommand {
@@ -11,7 +10,8 @@ extension AuditCommand {
                 Whoever keeps it can show later that nothing it covers was changed or cut off:
                 coffre audit verify --checkpoint FILE. The signatures are checked before anything is shown.
 
-                Exit status: 0, 5 when it is not signed by this log, 1 when there is none or it cannot be read.
+                Exit status: 0, 5 when it is not signed by this log, 1 when there is none or it cannot be read, 64 when this \
+                is not the folder of a log.
 
                 EXAMPLES
                   coffre audit checkpoint > 2026-03-31.checkpoint
@@ -39,8 +39,8 @@ extension AuditCommand {
         }
 
         private func show(_ console: Console, _ context: Context) async throws {
+            let keys = try keyFile.map(Input.trustedKeys)
             let recorder = try await LogRecorder(directory, recording, context)
-            let keys = try keyFile.map { try Input.file($0, for: "--trust") }
             let head: SignedHead
             do {
                 head = try SignedHead.newest(directory: directory, trustedKeys: keys)
@@ -61,7 +61,7 @@ extension AuditCommand {
                 )
             }
             // The note itself, byte for byte: it is meant to be kept in a file.
-            _ = writeAll(head.note, to: STDOUT_FILENO)
+            console.write(head.note)
         }
     }
 }

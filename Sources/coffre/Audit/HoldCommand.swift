@@ -21,6 +21,16 @@ extension AuditCommand {
 }
 
 extension AuditCommand.Hold {
+    /// A hold for programs: the same members whichever command prints it.
+    /// - Parameter hold: what the daemon was given or has, `since` and `until`, `connector` or `subject` among it.
+    fileprivate static func document(_ id: JSONValue, _ hold: JSONValue) -> JSONValue {
+        let scope = ["since", "until", "connector", "subject"].compactMap { name in
+            hold[name].map { JSONValue.Member(name, $0) }
+        }
+        let rest = ["reason", "review", "record"].map { JSONValue.Member($0, hold[$0] ?? .null) }
+        return .object([.init("id", id), .init("scope", .object(scope))] + rest)
+    }
+
     struct Set: CoffreCommand {
         static let configuration = CommandConfiguration(
             abstract: "Put a hold in force.",
@@ -60,7 +70,11 @@ extension AuditCommand.Hold {
             if let connector { members.append(.init("connector", .string(connector))) }
             if let subject { members.append(.init("subject", .string(subject))) }
             let answer = try await context.client().write("sys/audit/holds", JSONValue.object(members).encoded())
-            try context.console.show(answer)
+            context.console.warn(answer.warnings)
+            let made = answer.data ?? .object([])
+            guard context.console.format == .json else { return context.console.members(made) }
+            let hold = JSONValue.object(members + [.init("record", made["record"] ?? .null)])
+            context.console.json(AuditCommand.Hold.document(made["id"] ?? .null, hold))
         }
     }
 
@@ -77,7 +91,10 @@ extension AuditCommand.Hold {
         func perform(_ context: Context) async throws {
             let console = context.console
             let holds = try await context.client().read("sys/audit/holds").data?["key_info"] ?? .object([])
-            guard console.format == .table else { return console.json(holds) }
+            guard console.format == .table else {
+                let documents = (holds.members ?? []).map { AuditCommand.Hold.document(.string($0.key), $0.value) }
+                return console.json(.array(documents))
+            }
             let titles = [
                 Message("Hold", "Gel"), Message("Of", "Objet"), Message("Review", "Revue"),
                 Message("Reason", "Motif"),

@@ -42,13 +42,15 @@ struct LogRecorder {
 
     /// Asks the daemon whether `directory` is where its log lies.
     /// - Parameter mayBeRefused: go on when the daemon will not record it: whoever reads the folder verifies it anyway.
-    /// - Throws: ``Failure``, ``ClientError``: the daemon is there and refuses to say.
+    /// - Throws: ``Failure``: it is not the folder of a log. ``Failure``, ``ClientError``: the daemon is there and refuses
+    ///   to say.
     init(
         _ directory: String,
         _ options: RecordingOptions,
         _ context: Context,
         mayBeRefused: Bool = false
     ) async throws {
+        try LogPlace(path: directory).require(directory)
         guard !options.unrecorded else {
             (client, excuse) = (nil, Message("not recorded (--unrecorded)", "non consigné (--unrecorded)"))
             return

@@ -56,9 +56,7 @@ extension AuditCommand {
                 try await recorder.record("query", facts)
                 let meter = ProgressLine(console.language)
                 do throws(AuditError) {
-                    if format == .csv {
-                        console.write(CSV.line(RecordSummary.header.map { $0.text(console.language) }))
-                    }
+                    if format == .csv { console.write(CSV.line(RecordSummary.header)) }
                     let next = try scan ? scanned(console, meter) : paged(console, meter)
                     meter.clear()
                     if let next {

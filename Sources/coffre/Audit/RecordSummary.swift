@@ -2,10 +2,8 @@ import CoffreWire
 
 /// A record in a row: number, time, operation, outcome, who, what.
 enum RecordSummary {
-    static let header = [
-        Message("number", "numéro"), Message("time", "heure"), Message("operation", "opération"),
-        Message("outcome", "issue"), Message("who", "qui"), Message("what", "quoi"),
-    ]
+    /// Names of the columns, for programs: the same in every language.
+    static let header = ["number", "time", "operation", "outcome", "who", "what"]
 
     static func cells(_ record: JSONValue) -> [String] {
         let who = record["who"]

@@ -10,7 +10,8 @@ extension AuditCommand {
             discussion: """
                 A verification of the log of a running daemon is recorded there, with its result and root.
 
-                Exit status: 0 when everything fits together, 5 when something does not, 1 when the folder cannot be read.
+                Exit status: 0 when everything fits together, 5 when something does not, 1 when the folder cannot be read, \
+                64 when it is not the folder of a log, or the keys are not those of a log: that is no verification.
 
                 EXAMPLES
                   coffre audit verify
@@ -52,8 +53,8 @@ extension AuditCommand {
 
         private func verify(_ console: Console, _ context: Context) async throws {
             let meter = ProgressLine(console.language)
+            let keys = try keyFile.map(Input.trustedKeys)
             let recorder = try await LogRecorder(directory, recording, context, mayBeRefused: true)
-            let keys = try keyFile.map { try Input.file($0, for: "--trust") }
             let checkpoint = try checkpointFile.map { try Input.file($0, for: "--checkpoint") }
             let report: VerificationReport
             do {

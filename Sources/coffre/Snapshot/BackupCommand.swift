@@ -40,22 +40,8 @@ extension OperatorCommand {
         func perform(_ context: Context) async throws {
             let console = context.console
             if file == "-" {
-                guard isatty(STDOUT_FILENO) == 0 else {
-                    throw Failure(
-                        "standard output is a terminal: redirect it, or name a file",
-                        "la sortie standard est un terminal : redirigez-la ou nommez un fichier",
-                        .usage
-                    )
-                }
-                _ = try await fetch(context) { bytes in
-                    guard writeAll(Array(bytes), to: STDOUT_FILENO) else {
-                        let reason = String(cString: strerror(errno))
-                        throw Failure(
-                            "standard output cannot be written: \(reason)",
-                            "écriture impossible sur la sortie standard : \(reason)"
-                        )
-                    }
-                }
+                try StandardOutput.refuseTerminal()
+                _ = try await fetch(context) { try StandardOutput.write(Array($0)) }
                 return
             }
             let target = keep == nil ? file : try SnapshotFolder(file).newName()

@@ -21,9 +21,12 @@ struct Console: Sendable {
         hasColours = isatty(STDOUT_FILENO) == 1 && !refused
     }
 
-    /// Bytes as they are. A reader that has gone ends the program quietly, as it would end any filter.
+    /// Bytes as they are. What cannot be written ends the program with a sentence and an exit status.
     func write(_ bytes: [UInt8]) {
-        if !writeAll(bytes, to: STDOUT_FILENO) { exit(errno == EPIPE ? 0 : ExitStatus.error.rawValue) }
+        do throws(Failure) { try StandardOutput.write(bytes) } catch {
+            note(error.message)
+            exit(error.status.rawValue)
+        }
     }
 
     func line(_ text: String) {
@@ -79,6 +82,22 @@ struct Console: Sendable {
         let rows = (value.members ?? []).map { [escapedForTerminal($0.key), Self.cell($0.value)] }
         let header = [Message("Key", "Clé"), Message("Value", "Valeur")].map { $0.text(language) }
         table(header, rows)
+    }
+
+    /// A number of bytes in a unit that people can read: 512 B, 1.4 MiB, 3.0 GiB; in French 1,4 Mio.
+    func byteSize(_ bytes: Int64) -> String {
+        let sign = bytes < 0 ? "-" : ""
+        let bytes = bytes.magnitude
+        let units = [Message("KiB", "Kio"), Message("MiB", "Mio"), Message("GiB", "Gio"), Message("TiB", "Tio")]
+        guard bytes >= 1 << 10 else { return "\(sign)\(bytes) " + Message("B", "o").text(language) }
+        var tenths = bytes / 1024 * 10 + bytes % 1024 * 10 / 1024
+        var unit = 0
+        while tenths >= 10_240, unit < units.count - 1 {
+            tenths /= 1024
+            unit += 1
+        }
+        let point = Message(".", ",").text(language)
+        return "\(sign)\(tenths / 10)\(point)\(tenths % 10) \(units[unit].text(language))"
     }
 
     func bold(_ text: String) -> String { hasColours ? "\u{1b}[1m\(text)\u{1b}[0m" : text }

@@ -10,6 +10,14 @@ struct BundleWriter {
         let shown: UInt64
         /// Records under the checkpoint.
         let size: UInt64
+        /// Of the last record.
+        let lastTime: String
+        /// Whether nothing that is signed is later than the range.
+        let endsAtHead: Bool
+        /// Records of that time that no head covers yet.
+        let unsigned: UInt64
+        /// When the first of them was written, microseconds since 1970.
+        let unsignedSince: Int64?
         /// SHA-256 of `SHA256SUMS`, hex.
         let sums: String
     }
@@ -78,7 +86,16 @@ struct BundleWriter {
             try archive.add("proofs/\(index).tlog-proof", text)
         }
         let sums = try archive.finish()
-        return Written(range: extract.range, shown: extract.shown, size: extract.head.size, sums: sums)
+        return Written(
+            range: extract.range,
+            shown: extract.shown,
+            size: extract.head.size,
+            lastTime: extract.lastTime,
+            endsAtHead: extract.range.upperBound == extract.head.size,
+            unsigned: extract.unsigned,
+            unsignedSince: extract.unsignedSince,
+            sums: sums
+        )
     }
 
     private func addRecords(

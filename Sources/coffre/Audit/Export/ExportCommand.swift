@@ -51,8 +51,16 @@ extension AuditCommand {
         }
 
         func perform(_ context: Context) async throws {
+            guard out != "-" else {
+                throw Failure(
+                    "--out takes a file: a bundle goes out under its name once the log has recorded it",
+                    "--out demande un fichier : le lot reçoit son nom une fois l'export consigné au journal",
+                    .usage
+                )
+            }
             let now = Int64(time(nil))
-            let keys = try keyFile.map { try Input.file($0, for: "--trust") }
+            try LogPlace(path: directory).require(directory)
+            let keys = try keyFile.map(Input.trustedKeys)
             var request = LogExtract.Request(
                 since: conditions.since?.microseconds ?? 0,
                 until: conditions.until?.microseconds ?? (now + 1) * 1_000_000
@@ -74,6 +82,7 @@ extension AuditCommand {
                 let written = try bundle.write(directory, to: partial, ProgressLine(context.console.language))
                 if let client { try await record(written, with: client) }
                 try partial.commit()
+                warn(written, now: now, context.console)
                 show(written, context.console)
             } catch {
                 partial.discard()
@@ -98,6 +107,39 @@ extension AuditCommand {
                     .unavailable
                 )
             }
+        }
+
+        /// Says so when the bundle ends before the time that was asked for. Without `--until` that is now, and what was
+        /// written in the last minute may well wait for its signature.
+        private func warn(_ bundle: BundleWriter.Written, now: Int64, _ console: Console) {
+            let isShort =
+                conditions.until == nil
+                ? bundle.unsignedSince.map { $0 < (now - 60) * 1_000_000 } ?? false
+                : bundle.endsAtHead || bundle.unsigned > 0
+            guard isShort else { return }
+            let reason: Message
+            if bundle.unsigned > 0 {
+                let count = bundle.unsigned
+                reason = Message(
+                    "the newest signed head covers no more; \(count) later records of that time are not signed yet, try again",
+                    "le dernier point de contrôle signé s'arrête là ; \(count) enregistrements suivants de cette période ne "
+                        + "sont pas encore signés, réessayez"
+                )
+            } else if let until = conditions.until, until.microseconds > now * 1_000_000 {
+                reason = Message("--until is still to come", "--until est encore à venir")
+            } else {
+                reason = Message(
+                    "the newest signed head covers no more, and the log holds nothing later",
+                    "le dernier point de contrôle signé s'arrête là, et le journal ne contient rien de plus récent"
+                )
+            }
+            let (last, time) = (bundle.range.upperBound - 1, escapedForTerminal(bundle.lastTime))
+            console.note(
+                Message(
+                    "note: the bundle ends earlier than asked, with record \(last) of \(time): \(reason.english)",
+                    "note : le lot s'arrête plus tôt que demandé, à l'enregistrement \(last) du \(time) : \(reason.french)"
+                )
+            )
         }
 
         private func show(_ bundle: BundleWriter.Written, _ console: Console) {

@@ -8,7 +8,8 @@ usage: python3 verify.py --key log.vkey [--kept CHECKPOINT] [--witness VKEY]... 
 --witness  the public key (NAME+ID+BASE64) of a witness that you trust: its cosignature is checked and shown.
 --tsa-ca   the certificate (PEM) of the authority behind a time stamp in the bundle: openssl checks it.
 
-Exit status: 0 when every bundle proves what it shows, 1 when one does not, 2 when a file cannot be read.
+Exit status: 0 when every bundle proves what it shows, 1 when one does not, 2 when a file cannot be read or the key file
+is not a copy of log.vkey.
 Formats: RFC 6962 section 2.1 (tree), RFC 9162 section 2.1 (proofs), C2SP signed-note, tlog-checkpoint, tlog-proof,
 POSIX ustar.
 """
@@ -134,6 +135,17 @@ def vkeys(data, count=2):
         raise Bad("log.vkey: not a list of C2SP verifier keys")
     check(len(found) == count and data.endswith(b"\n"), "log.vkey: another number of keys")
     return found
+
+
+def own_keys(data):
+    """YOUR copy as the log writes it: mail and editors change the ends of lines, and no key by that."""
+    text = (data + b"\n").replace(b"\r\n", b"\n").rstrip(b"\n") + b"\n"
+    if text.count(b"\n") == 1:
+        name, last = vkeys(text, 1)[0][0].decode("ascii", "backslashreplace"), "/epoch-000000"
+        missing = name[:-len(last)] if name.endswith(last) else name + last
+        raise Bad(f"log.vkey: the key of {missing} is missing, both lines of log.vkey are needed")
+    vkeys(text)
+    return text
 
 
 def is_signed(key, text, signature):
@@ -521,10 +533,15 @@ def main(arguments):
         return 2
     try:
         inputs = {name: open(path, "rb").read(SMALL) for name, path in options.items()}
+        try:
+            trusted = own_keys(inputs["--key"])
+        except Bad as bad:
+            print(f"{options['--key']}: the key file is wrong, no bundle was looked at: {bad}", file=sys.stderr)
+            return 2
         for path in paths:
             with open(path, "rb") as file:
                 try:
-                    facts = verify(file, inputs["--key"], inputs.get("--kept"), witnesses, inputs.get("--tsa-ca"))
+                    facts = verify(file, trusted, inputs.get("--kept"), witnesses, inputs.get("--tsa-ca"))
                     other = heads.setdefault(facts["size"], facts)
                     check(other["root"] == facts["root"],
                           f"FORK: two histories are signed\n{other['note'].decode()}\n{facts['note'].decode()}")

@@ -15,6 +15,7 @@ package enum StorageNamespace: UInt8, Sendable, CaseIterable {
     case mount = 11
     case other = 12
     case transit = 13
+    case connection = 14
 }
 
 /// A place in clear, known above the barrier only.

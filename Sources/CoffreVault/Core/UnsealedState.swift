@@ -15,6 +15,7 @@ final class UnsealedState {
     /// What `sys/remount/status` shows.
     var moves: [String: (from: String, to: String)] = [:]
     let identity: IdentityTable
+    let connections: ConnectionTable
     var policies: [String: Policy]
     let policyHistory: PolicyHistory
     var peerRoles: [String: PeerRole]
@@ -48,6 +49,8 @@ final class UnsealedState {
     var isKeepingUp = false
     /// The minute in which the settings of key rotation were looked at last.
     var rotationChecked: Int64 = 0
+    /// The minute in which unfinished removals of connections were looked for last.
+    var removalsChecked: Int64 = 0
     /// The day, counted from 1970, since which callers' pseudonyms are remembered.
     var dayOfPeople: Int64 = 0
     var reencryptedThrough: RowAddress?
@@ -59,6 +62,7 @@ final class UnsealedState {
         batchKey: AESGCM,
         mounts: MountTable,
         identity: IdentityTable,
+        connections: ConnectionTable,
         policies: [String: Policy],
         policyHistory: PolicyHistory,
         peerRoles: [String: PeerRole]
@@ -67,6 +71,7 @@ final class UnsealedState {
         self.batchKey = batchKey
         self.mounts = mounts
         self.identity = identity
+        self.connections = connections
         self.policies = policies
         self.policyHistory = policyHistory
         self.peerRoles = peerRoles

@@ -95,6 +95,7 @@ extension Vault {
         let path = context.path
         if path.starts(with: "sys/".utf8) { return try systemEndpoint(context, state) }
         if path.starts(with: "identity/".utf8) { return try identityEndpoint(context, state) }
+        if path.starts(with: "connectors/".utf8) { return try connectorsEndpoint(context) }
         if path.starts(with: "cubbyhole/".utf8) || path.elementsEqual("cubbyhole".utf8) {
             return try cubbyholeEndpoint(context)
         }

@@ -71,7 +71,11 @@ extension Vault {
         guard let state = unsealed else { throw VaultError.sealed }
         return try await state.locks.withLock(Array("identity".utf8)) {
             defer { state.forgetCallers() }
-            return try await body()
+            let result = try await body()
+            state.forgetCallers()
+            // Who has left a team loses what it gave, sessions too.
+            await reviewConnectionLeases()
+            return result
         }
     }
 

@@ -11,6 +11,17 @@ struct LeaseRecord: Sendable {
         case revoking
     }
 
+    /// What a login of a connection was made with.
+    struct Grant: Sendable {
+        /// For whom; empty for an administrator in nobody's name.
+        var entity: String
+        var isAdministrator: Bool
+        /// ``EffectiveRights/json``.
+        var rights: JSONValue
+        /// The role of the database that holds the rights.
+        var role: String
+    }
+
     /// `<request path>/<24 base62>`.
     let id: String
     var state: State
@@ -26,6 +37,8 @@ struct LeaseRecord: Sendable {
     let revocationStatements: [String]
     let renewStatements: [String]
     var attempts: Int64 = 0
+    /// Nil for a login of the database engine.
+    var grant: Grant?
 
     func remaining(at now: Timestamp) -> Int64 {
         max(0, (expires.nanoseconds - now.nanoseconds + 999_999_999) / 1_000_000_000)
@@ -39,6 +52,13 @@ struct LeaseRecord: Sendable {
             .init("username", .string(username)), .init("revoke", .strings(revocationStatements)),
             .init("renew", .strings(renewStatements)), .init("attempts", .integer(attempts)),
         ]
+        if let grant {
+            let value: JSONValue = [
+                "entity": .string(grant.entity), "admin": .bool(grant.isAdministrator), "rights": grant.rights,
+                "role": .string(grant.role),
+            ]
+            members.append(.init("grant", value))
+        }
         if let lastRenewal { members.append(.init("renewed", .integer(lastRenewal.nanoseconds))) }
         return SharedSecret(copying: JSONValue.object(members).encoded())
     }
@@ -91,6 +111,16 @@ struct LeaseRecord: Sendable {
         revocationStatements = value["revoke"]?.array?.compactMap(\.string) ?? []
         renewStatements = value["renew"]?.array?.compactMap(\.string) ?? []
         attempts = value["attempts"]?.integer ?? 0
+        if let stored = value["grant"], let entity = stored["entity"]?.string, let rights = stored["rights"],
+            let role = stored["role"]?.string
+        {
+            grant = Grant(
+                entity: entity,
+                isAdministrator: stored["admin"]?.bool ?? false,
+                rights: rights,
+                role: role
+            )
+        }
     }
 }
 

@@ -24,7 +24,7 @@ struct MountTable: Sendable {
     private(set) var mounts: [Mount]
 
     /// What `sys/` and its like may not be covered by.
-    private static let reserved = ["sys/", "auth/", "identity/", "cubbyhole/", "audit/"]
+    private static let reserved = ["sys/", "auth/", "identity/", "cubbyhole/", "audit/", "connectors/"]
 
     init(_ stored: [Mount]) {
         mounts = stored

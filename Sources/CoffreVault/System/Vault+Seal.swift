@@ -228,6 +228,7 @@ extension Vault {
             batchKey: batchKey,
             mounts: MountTable(mounts),
             identity: try loadIdentity(),
+            connections: try loadConnections(),
             policies: try loadPolicies(),
             policyHistory: try loadPolicyHistory(),
             peerRoles: Dictionary(uniqueKeysWithValues: roles.map { ($0.name, $0) })
@@ -251,6 +252,17 @@ extension Vault {
             try finishInterrupted()
         }
         tick()
+    }
+
+    private func loadConnections() throws -> ConnectionTable {
+        let rows = try barrier.entries(
+            in: .connection,
+            parent: ConnectionKey.records,
+            limit: ConnectionTable.mostConnections
+        )
+        return ConnectionTable(
+            try rows.map { id, entry in try Connection(id: String(decoding: id, as: UTF8.self), decoding: entry.value) }
+        )
     }
 
     private func loadIdentity() throws -> IdentityTable {

@@ -9,6 +9,10 @@ extension Vault {
 
     func upkeep(_ state: UnsealedState, _ now: Timestamp) {
         sweepPolicies(state, now)
+        if now.seconds / 60 != state.removalsChecked {
+            state.removalsChecked = now.seconds / 60
+            continueConnectionRemovals(state)
+        }
         guard !state.isKeepingUp else { return }
         let minute = now.seconds / 60
         if now.seconds / 86_400 != state.dayOfPeople {

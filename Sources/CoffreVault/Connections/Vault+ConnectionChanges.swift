@@ -1,0 +1,181 @@
+internal import CoffreAudit
+internal import CoffreCrypto
+internal import CoffreWire
+
+/// Changes of one connection follow each other; what an answer says is durable.
+extension Vault {
+    func inConnectionTurn<R>(_ body: (UnsealedState) async throws -> R) async throws -> R {
+        guard let state = unsealed else { throw VaultError.sealed }
+        return try await state.locks.withLock(Array("connections".utf8)) { try await body(state) }
+    }
+
+    func createConnection(_ name: String, _ what: AuditWhat, _ context: RequestContext) async throws -> Effect {
+        try await inConnectionTurn { state in
+            let input = try readConnection(nil, context)
+            guard let type = input.type else { throw VaultError.badRequest("type names a connector, such as postgresql") }
+            guard !name.hasPrefix("c-") else { throw VaultError.badRequest("a name cannot begin with c-: ids do") }
+            guard state.connections.isNameFree(name) else {
+                throw VaultError.badRequest("there is a connection of that name already")
+            }
+            guard state.connections.connections.count < ConnectionTable.mostConnections else {
+                throw VaultError.badRequest("there are \(ConnectionTable.mostConnections) connections already")
+            }
+            let owner = try owner(input.owner, context, state)
+            var connection = Connection(
+                id: Connection.makeID(),
+                name: name,
+                type: type,
+                owner: owner,
+                at: context.now
+            )
+            guard state.connections[connection.id] == nil else { throw VaultError(.internalError, "internal error") }
+            try apply(input, to: &connection, context, state)
+            try checkFields(connection, isNew: true)
+            let generation = try await store(connection, input.secrets, state)
+            var what = what
+            what.connector = connection.id
+            what.fields = connection.fields.keys.sorted() + input.secrets.keys.sorted()
+            let access = try access(to: connection, context)
+            return Effect(.data(describe(connection, access)), generation: generation, what: what)
+        }
+    }
+
+    func updateConnection(_ name: String, _ what: AuditWhat, _ context: RequestContext) async throws -> Effect {
+        try await inConnectionTurn { state in
+            var (connection, _) = try managedConnection(name, context)
+            let before = connection
+            let input = try readConnection(connection, context)
+            if let type = input.type, type != connection.type {
+                throw VaultError.badRequest("the type of a connection cannot be changed: make another one")
+            }
+            if input.owner != nil { connection.rights.owner = try owner(input.owner, context, state) }
+            try apply(input, to: &connection, context, state)
+            var voided: [String] = []
+            if connection.fields.contains(where: { !Connection.isHarmless($0.key) && before.fields[$0.key] != $0.value })
+                || before.fields.keys.contains(where: { connection.fields[$0] == nil && !Connection.isHarmless($0) })
+            {
+                voided = before.secrets.keys.filter { input.secrets[$0] == nil }.sorted()
+                for field in voided { connection.secrets[field] = nil }
+            }
+            try checkFields(connection, isNew: false)
+            connection.generation += 1
+            connection.updated = context.now
+            let generation = try await store(connection, input.secrets, voiding: voided, state)
+            var what = what
+            what.connector = connection.id
+            what.fields = input.fields.keys.sorted() + input.secrets.keys.sorted()
+            if !voided.isEmpty { what.details.append(("voided", .int(Int64(voided.count)))) }
+            var reply = Reply.data(describe(connection, try access(to: connection, context)))
+            if !voided.isEmpty {
+                reply.warnings = [
+                    "where or as whom this connection connects has changed, which voids its stored secrets: enter "
+                        + voided.joined(separator: ", ") + " again"
+                ]
+            }
+            return Effect(reply, generation: generation, what: what)
+        }
+    }
+
+    private func readConnection(_ known: Connection?, _ context: RequestContext) throws -> ConnectionInput {
+        try withBody(context) { body in
+            try ConnectionInput(body) { type, field in
+                ConnectorFields.isSecret(field, of: known?.type ?? type ?? "")
+            }
+        }
+    }
+
+    /// Whoever creates a connection has it; an administrator may give it to somebody else.
+    private func owner(_ wanted: String?, _ context: RequestContext, _ state: UnsealedState) throws -> String {
+        let caller = context.caller?.entityID ?? ""
+        guard let wanted, !wanted.isEmpty else { return caller }
+        guard let entity = state.identity.entities[wanted] ?? state.identity.entity(named: wanted) else {
+            throw VaultError.badRequest("owner names a person or service of identity/entity")
+        }
+        return entity.id
+    }
+
+    private func apply(
+        _ input: ConnectionInput,
+        to connection: inout Connection,
+        _ context: RequestContext,
+        _ state: UnsealedState
+    ) throws {
+        if let label = input.label { connection.label = label }
+        if let labels = input.labels { connection.labels = labels }
+        if let days = input.rotationDays { connection.rotationDays = days }
+        if let flag = input.needsApproval { connection.needsApproval = flag }
+        if let limit = input.rowLimit { connection.rowLimit = limit }
+        if let accepted = input.accepted { connection.accepted = accepted.sorted() }
+        for (field, text) in input.fields { connection.fields[field] = text.isEmpty ? nil : text }
+        for field in input.secrets.keys { connection.secrets[field] = context.now }
+        switch input.visibility {
+        case .me: connection.rights.audience = nil
+        case .organisation: connection.rights.audience = .organisation
+        case .team:
+            guard let team = input.team,
+                let group = state.identity.groups[team] ?? state.identity.group(named: team)
+            else { throw VaultError.badRequest("visibility team needs team, a group of identity/group") }
+            connection.rights.audience = .group(group.id)
+        case nil: break
+        }
+    }
+
+    private func checkFields(_ connection: Connection, isNew: Bool) throws {
+        let findings = ConnectorFields.check(connection)
+        let refused = findings.filter(\.isRefusal)
+        guard refused.isEmpty else {
+            throw VaultError.badRequest(refused.map(\.sentence).joined(separator: "; "))
+        }
+    }
+
+    func store(
+        _ connection: Connection,
+        _ secrets: [String: SharedSecret],
+        voiding voided: [String] = [],
+        _ state: UnsealedState
+    ) async throws -> UInt64 {
+        var mutations: [BarrierMutation] = [
+            .put(ConnectionKey.record(connection.id), connection.encoded, expect: .any)
+        ]
+        for (field, secret) in secrets.sorted(by: { $0.key < $1.key }) {
+            mutations.append(.put(ConnectionKey.secret(connection.id, field), secret, expect: .any))
+        }
+        for field in voided { mutations.append(.delete(ConnectionKey.secret(connection.id, field), expect: .any)) }
+        let generation = try await commit(mutations)
+        state.connections.put(connection)
+        return generation
+    }
+
+    func setState(
+        _ name: String,
+        _ wanted: Connection.State,
+        _ what: AuditWhat,
+        _ context: RequestContext
+    ) async throws -> Effect {
+        try await inConnectionTurn { state in
+            var (connection, _) = try managedConnection(name, context)
+            guard connection.state == .active || connection.state == .disabled else {
+                throw VaultError.badRequest("this connection was deleted: restore it as another one")
+            }
+            var what = what
+            what.details.append(("state", .text(wanted.rawValue)))
+            guard connection.state != wanted else { return Effect(.noContent, what: what) }
+            connection.state = wanted
+            connection.generation += 1
+            connection.updated = context.now
+            let generation = try await store(connection, [:], state)
+            if wanted == .disabled { try await revokeLeases(of: connection) }
+            return Effect(.noContent, generation: generation, what: what)
+        }
+    }
+
+    /// Everything issued through a connection ends, sessions too.
+    func revokeLeases(of connection: Connection) async throws {
+        let parent = BarrierKey.leaseConnectionParent(connection.leaseConnection)
+        for name in try barrier.names(in: .lease, parent: parent) {
+            let id = String(decoding: name, as: UTF8.self)
+            _ = try await beginRevocation(id)
+            revokeInBackground(id)
+        }
+    }
+}

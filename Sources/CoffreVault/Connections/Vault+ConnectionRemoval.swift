@@ -1,0 +1,160 @@
+internal import CoffreAudit
+internal import CoffreCrypto
+internal import CoffreWire
+
+/// A connection ends on both sides: what it has issued is taken back at the server first, then its secrets are wiped here.
+/// Its configuration stays, so that another connection can be made of it.
+extension Vault {
+    private static let daysOfUse: Int64 = 30
+
+    /// `connectors/connections/<name>/consequences`: who would miss it.
+    func connectionConsequences(_ name: String, _ context: RequestContext) async throws -> Effect {
+        let (connection, _) = try managedConnection(name, context)
+        return Effect(.data(try await consequences(of: connection, context.now)))
+    }
+
+    func consequences(of connection: Connection, _ now: Timestamp) async throws -> JSONValue {
+        let leases = try barrier.names(
+            in: .lease,
+            parent: BarrierKey.leaseConnectionParent(connection.leaseConnection)
+        ).count
+        var query = AuditQuery()
+        query.since = (now.seconds - Self.daysOfUse * 86_400) * 1_000_000
+        query.filter.connector = connection.id
+        query.filter.operation = .leaseIssue
+        query.limit = 1000
+        let page = try await auditPage(query)
+        var users: [String: Int64] = [:]
+        for record in page["records"]?.array ?? [] where record["out"]?["res"]?.string != "denied" {
+            guard let who = record["who"] else { continue }
+            let actor = who["for"]?.string ?? who["sid"]?.string ?? who["unit"]?.string ?? "uid"
+            users[actor, default: 0] += 1
+        }
+        return [
+            "id": .string(connection.id), "leases": .integer(leases), "days": .integer(Self.daysOfUse),
+            "users": .array(
+                users.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.map {
+                    ["subject": .string($0.key), "records": .integer($0.value)]
+                }
+            ), "is_complete": .bool(page["next"] == .null),
+            "secrets": .strings(connection.secrets.keys.sorted()),
+        ]
+    }
+
+    func removeConnection(_ name: String, _ what: AuditWhat, _ context: RequestContext) async throws -> Effect {
+        if GoBool.parse(context.query("dry_run") ?? "false") ?? true {
+            return try await connectionConsequences(name, context)
+        }
+        let (id, generation) = try await inConnectionTurn { state in
+            var (connection, _) = try managedConnection(name, context)
+            guard connection.state != .deleted else { throw VaultError.notFound }
+            connection.state = .removing
+            connection.generation += 1
+            connection.updated = context.now
+            let generation = try await store(connection, [:], state)
+            try await revokeLeases(of: connection)
+            return (connection.id, generation)
+        }
+        var what = what
+        what.connector = id
+        do {
+            try await finishRemoval(id)
+        } catch {
+            var reply = Reply.data(["id": .string(id), "state": "removing"], status: 202)
+            let reason = VaultError(mapping: error).message
+            reply.warnings = [
+                "the connection gives nothing out any more; what it left at the server is still being taken back, "
+                    + "tried again until it works: \(reason)"
+            ]
+            return Effect(reply, generation: generation, what: what)
+        }
+        return Effect(.data(["id": .string(id), "state": "deleted"]), generation: barrier.generation, what: what)
+    }
+
+    /// Takes back what is left, then wipes. Done again by the tick until it works.
+    /// - Throws: ``VaultError`` of the broker or the server.
+    func finishRemoval(_ id: String) async throws {
+        guard let state = unsealed else { throw VaultError.sealed }
+        guard let connection = state.connections[id], connection.state == .removing else { return }
+        let parent = BarrierKey.leaseConnectionParent(connection.leaseConnection)
+        for name in try barrier.names(in: .lease, parent: parent) {
+            let lease = String(decoding: name, as: UTF8.self)
+            _ = try await beginRevocation(lease)
+            try await finishRevocation(lease)
+        }
+        try await retireRoles(of: connection)
+        try await inConnectionTurn { state in
+            guard var connection = state.connections[id], connection.state == .removing else { return }
+            let fields = try barrier.names(in: .connection, parent: ConnectionKey.secrets(id)).map {
+                String(decoding: $0, as: UTF8.self)
+            }
+            connection.state = .deleted
+            connection.secrets = [:]
+            connection.deleted = clock.now()
+            _ = try await store(connection, [:], voiding: fields, state)
+        }
+    }
+
+    /// Once a minute: removals that a crash, or a server that was away, has left unfinished.
+    func continueConnectionRemovals(_ state: UnsealedState) {
+        let waiting = state.connections.all.filter { $0.state == .removing }.map(\.id)
+        guard !waiting.isEmpty else { return }
+        Task {
+            for id in waiting {
+                do { try await self.finishRemoval(id) } catch {
+                    self.journal(
+                        true,
+                        "a connection could not be removed at its server yet and is tried again",
+                        ["connection": id, "reason": VaultError(mapping: error).message]
+                    )
+                }
+            }
+        }
+    }
+
+    /// Makes a new connection of a deleted one: its configuration, not its secrets, and its rights for its owner alone.
+    func restoreConnection(_ name: String, _ what: AuditWhat, _ context: RequestContext) async throws -> Effect {
+        try await inConnectionTurn { state in
+            let found =
+                state.connections[name]
+                ?? state.connections.all.filter { $0.state == .deleted && $0.name == name }
+                .max { ($0.deleted ?? $0.created) < ($1.deleted ?? $1.created) }
+            guard let old = found else { throw VaultError.permissionDenied }
+            let caller = context.caller
+            let isOwner = !old.rights.owner.isEmpty && caller?.entityID == old.rights.owner
+            guard isOwner || caller?.acl.decide(.update, path: context.path).hasSudo ?? false else {
+                throw VaultError.permissionDenied
+            }
+            guard old.state == .deleted else { throw VaultError.badRequest("this connection is not deleted") }
+            guard state.connections.isNameFree(old.name) else {
+                throw VaultError.badRequest("another connection has this name now: rename or delete it first")
+            }
+            var connection = Connection(
+                id: Connection.makeID(),
+                name: old.name,
+                type: old.type,
+                owner: old.rights.owner,
+                at: context.now
+            )
+            connection.label = old.label
+            connection.labels = old.labels
+            connection.fields = old.fields
+            connection.rotationDays = old.rotationDays
+            connection.needsApproval = old.needsApproval
+            connection.rowLimit = old.rowLimit
+            // The cells, so that they need not be entered again; the grants must be given anew.
+            connection.rights.tables = old.rights.tables
+            connection.rights.masked = old.rights.masked
+            connection.rights.isReadOnly = old.rights.isReadOnly
+            let generation = try await store(connection, [:], state)
+            var what = what
+            what.connector = connection.id
+            what.details.append(("from", .text(old.id)))
+            var reply = Reply.data(describe(connection, try access(to: connection, context)))
+            reply.warnings = [
+                "its secrets were wiped: enter them again; it is its owner's alone until permissions are given again"
+            ]
+            return Effect(reply, generation: generation, what: what)
+        }
+    }
+}

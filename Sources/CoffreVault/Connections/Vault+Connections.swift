@@ -1,0 +1,142 @@
+internal import CoffreAudit
+internal import CoffreCrypto
+internal import CoffreWire
+
+extension Vault {
+    /// `connectors/…`: connections to the systems of the catalogue.
+    func connectorsEndpoint(_ context: RequestContext) throws -> Endpoint? {
+        let rest = String(decoding: context.path.dropFirst("connectors/".utf8.count), as: UTF8.self)
+        let parts = rest.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
+        var what = AuditWhat()
+        what.path = "connectors/" + rest
+        guard let kind = parts.first, parts.count <= 3 else { return nil }
+        switch (kind, parts.count) {
+        case ("connections", 1):
+            guard context.verb == .list else { return .unsupported(what, .list) }
+            return .read(.connectionRead, what, .capability(.list)) { vault, context in
+                try vault.listConnections(context)
+            }
+        case ("connections", 2):
+            guard Connection.isValidName(parts[1]) else { return nil }
+            return connectionEndpoint(context, parts[1], what)
+        case ("connections", 3):
+            guard Connection.isValidName(parts[1]) else { return nil }
+            return connectionActionEndpoint(context, parts[1], parts[2], what)
+        default: return nil
+        }
+    }
+
+    private func connectionEndpoint(_ context: RequestContext, _ name: String, _ what: AuditWhat) -> Endpoint? {
+        var what = what
+        let known = unsealed?.connections.find(name)
+        what.connector = known?.id
+        switch context.verb {
+        case .get:
+            return .read(.connectionRead, what, .capability(.read)) { vault, context in
+                let (connection, access) = try vault.visibleConnection(name, context)
+                return Effect(.data(vault.describe(connection, access)))
+            }
+        case .write:
+            guard known != nil else {
+                return .change(.connectorAdd, what, .capability(.create)) { vault, context in
+                    try await vault.createConnection(name, what, context)
+                }
+            }
+            return .change(.connectorUpdate, what, .capability(.update)) { vault, context in
+                try await vault.updateConnection(name, what, context)
+            }
+        case .delete:
+            return .change(.connectorRemove, what, .capability(.delete)) { vault, context in
+                try await vault.removeConnection(name, what, context)
+            }
+        default: return .unsupported(what)
+        }
+    }
+
+    private func connectionActionEndpoint(
+        _ context: RequestContext,
+        _ name: String,
+        _ action: String,
+        _ what: AuditWhat
+    ) -> Endpoint? {
+        var what = what
+        what.connector = unsealed?.connections.find(name)?.id
+        switch (action, context.verb) {
+        case ("permissions", .get):
+            return .read(.connectionRead, what, .capability(.read)) { vault, context in
+                let (connection, access) = try vault.visibleConnection(name, context)
+                return Effect(.data(try vault.describeRights(connection, access)))
+            }
+        case ("permissions", .write):
+            return .change(.connectorUpdate, what, .capability(.update)) { vault, context in
+                try await vault.changeRights(name, what, context)
+            }
+        case ("disable", .write), ("enable", .write):
+            let isOn = action == "enable"
+            return .change(.connectionDisable, what, .capability(.update)) { vault, context in
+                try await vault.setState(name, isOn ? .active : .disabled, what, context)
+            }
+        case ("restore", .write):
+            return .change(.connectionRestore, what, .capability(.update)) { vault, context in
+                try await vault.restoreConnection(name, what, context)
+            }
+        case ("consequences", .get):
+            return .inquiry(.connectionRead, what, .capability(.read)) { vault, context in
+                try await vault.connectionConsequences(name, context)
+            }
+        case ("consequences", _), ("permissions", _), ("disable", _), ("enable", _), ("restore", _): return .unsupported(what)
+        default: return nil
+        }
+    }
+
+    // MARK: reading
+
+    private func listConnections(_ context: RequestContext) throws -> Effect {
+        guard let state = unsealed else { throw VaultError.sealed }
+        var keys: [String] = []
+        var information: [JSONValue.Member] = []
+        for connection in state.connections.all where connection.state != .deleted {
+            let access = try access(to: connection, context)
+            guard access.maySee else { continue }
+            keys.append(connection.name)
+            information.append(
+                .init(
+                    connection.name,
+                    [
+                        "id": .string(connection.id), "label": .string(connection.label),
+                        "level": .string(access.rights.level.rawValue), "state": .string(connection.state.rawValue),
+                        "type": .string(connection.type), "visibility": .string(connection.visibility.rawValue),
+                    ]
+                )
+            )
+        }
+        guard !keys.isEmpty else { throw VaultError.notFound }
+        return Effect(.data(["key_info": .object(information), "keys": .strings(keys)]))
+    }
+
+    /// Everything but the secrets; of those, since when they are stored.
+    func describe(_ connection: Connection, _ access: ConnectionAccess) -> JSONValue {
+        var members: [JSONValue.Member] = [
+            .init("accept", .strings(connection.accepted)), .init("approval", .bool(connection.needsApproval)),
+            .init("created", .string(connection.created.rfc3339)), .init("fields", .object(connection.fields)),
+            .init("generation", .integer(connection.generation)), .init("id", .string(connection.id)),
+            .init("label", .string(connection.label)), .init("labels", .object(connection.labels)),
+            .init("level", .string(access.rights.level.rawValue)), .init("name", .string(connection.name)),
+            .init("owner", .string(connection.rights.owner)),
+            .init("rotation_days", .integer(connection.rotationDays)),
+            .init("row_limit", .integer(connection.rowLimit)), .init("row_limit_is_advisory", .bool(true)),
+            .init(
+                "secrets",
+                .object(
+                    connection.secrets.sorted { $0.key < $1.key }.map {
+                        .init($0.key, ["stored": .bool(true), "since": .string($0.value.rfc3339)])
+                    }
+                )
+            ), .init("state", .string(connection.state.rawValue)), .init("type", .string(connection.type)),
+            .init("updated", .string(connection.updated.rfc3339)),
+            .init("visibility", .string(connection.visibility.rawValue)),
+        ]
+        if let deleted = connection.deleted { members.append(.init("deleted", .string(deleted.rfc3339))) }
+        return .object(members)
+    }
+}

@@ -9,7 +9,8 @@ extension ConnectionRights {
 
     var json: JSONValue {
         [
-            "owner": .string(owner), "audience": audience.map { ConnectionGrant(subject: $0, level: .read).json } ?? .null,
+            "owner": .string(owner),
+            "audience": audience.map { ConnectionGrant(subject: $0, level: .read).json } ?? .null,
             "grants": .array(grants.map(\.json)),
             "tables": .array(tables.map(\.json)),
             "masked": .array(

@@ -20,7 +20,11 @@ final class ConnectionTable {
     func isNameFree(_ name: String) -> Bool { names[name] == nil }
 
     /// Sorted by name; deleted ones last.
-    var all: [Connection] { connections.values.sorted { ($0.deleted == nil ? 0 : 1, $0.name, $0.id) < ($1.deleted == nil ? 0 : 1, $1.name, $1.id) } }
+    var all: [Connection] {
+        connections.values.sorted {
+            ($0.deleted == nil ? 0 : 1, $0.name, $0.id) < ($1.deleted == nil ? 0 : 1, $1.name, $1.id)
+        }
+    }
 
     /// After the change is durable.
     func put(_ connection: Connection) {

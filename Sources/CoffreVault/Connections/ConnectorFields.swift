@@ -6,7 +6,9 @@ enum ConnectorFields {
         let sentence: String
     }
 
-    static func isSecret(_ field: String, of type: String) -> Bool { field.contains("password") || field.contains("key") }
+    static func isSecret(_ field: String, of type: String) -> Bool {
+        field.contains("password") || field.contains("key")
+    }
 
     static func check(_ connection: Connection) -> [Finding] { [] }
 }

@@ -12,7 +12,9 @@ extension Vault {
     func createConnection(_ name: String, _ what: AuditWhat, _ context: RequestContext) async throws -> Effect {
         try await inConnectionTurn { state in
             let input = try readConnection(nil, context)
-            guard let type = input.type else { throw VaultError.badRequest("type names a connector, such as postgresql") }
+            guard let type = input.type else {
+                throw VaultError.badRequest("type names a connector, such as postgresql")
+            }
             guard !name.hasPrefix("c-") else { throw VaultError.badRequest("a name cannot begin with c-: ids do") }
             guard state.connections.isNameFree(name) else {
                 throw VaultError.badRequest("there is a connection of that name already")
@@ -51,7 +53,8 @@ extension Vault {
             if input.owner != nil { connection.rights.owner = try owner(input.owner, context, state) }
             try apply(input, to: &connection, context, state)
             var voided: [String] = []
-            if connection.fields.contains(where: { !Connection.isHarmless($0.key) && before.fields[$0.key] != $0.value })
+            if connection.fields.contains(where: { !Connection.isHarmless($0.key) && before.fields[$0.key] != $0.value }
+            )
                 || before.fields.keys.contains(where: { connection.fields[$0] == nil && !Connection.isHarmless($0) })
             {
                 voided = before.secrets.keys.filter { input.secrets[$0] == nil }.sorted()

@@ -27,9 +27,8 @@ extension Vault {
     }
 
     private func connectionEndpoint(_ context: RequestContext, _ name: String, _ what: AuditWhat) -> Endpoint? {
-        var what = what
         let known = unsealed?.connections.find(name)
-        what.connector = known?.id
+        let what = Self.naming(known, what)
         switch context.verb {
         case .get:
             return .read(.connectionRead, what, .capability(.read)) { vault, context in
@@ -59,8 +58,7 @@ extension Vault {
         _ action: String,
         _ what: AuditWhat
     ) -> Endpoint? {
-        var what = what
-        what.connector = unsealed?.connections.find(name)?.id
+        let what = Self.naming(unsealed?.connections.find(name), what)
         switch (action, context.verb) {
         case ("permissions", .get):
             return .read(.connectionRead, what, .capability(.read)) { vault, context in
@@ -84,9 +82,16 @@ extension Vault {
             return .inquiry(.connectionRead, what, .capability(.read)) { vault, context in
                 try await vault.connectionConsequences(name, context)
             }
-        case ("consequences", _), ("permissions", _), ("disable", _), ("enable", _), ("restore", _): return .unsupported(what)
+        case ("consequences", _), ("permissions", _), ("disable", _), ("enable", _), ("restore", _):
+            return .unsupported(what)
         default: return nil
         }
+    }
+
+    private static func naming(_ connection: Connection?, _ what: AuditWhat) -> AuditWhat {
+        var what = what
+        what.connector = connection?.id
+        return what
     }
 
     // MARK: reading

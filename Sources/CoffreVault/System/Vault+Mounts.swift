@@ -85,7 +85,8 @@ extension Vault {
             .init("max_lease_ttl", .integer(0)),
         ]
         return [
-            ("connectors", "connections to databases and services"), ("cubbyhole", "private storage of each token"), ("identity", "people, teams and services"),
+            ("connectors", "connections to databases and services"), ("cubbyhole", "private storage of each token"),
+            ("identity", "people, teams and services"),
             ("sys", "the vault itself"),
         ].map { name, description in
             let type = name == "sys" ? "system" : name

@@ -32,6 +32,27 @@ struct AuditCommandTests {
         return try RunningProcess.run("/usr/bin/python3", [verifier, "--key", key, bundle])
     }
 
+    // MARK: the folder that is meant
+
+    @Test func withoutAFolderTheLogOfTheDaemonIsMeant() throws {
+        let (daemon, root) = try CoffredProcess.unsealed()
+        let token = try daemon.folder.write("token", root)
+        let folder = try TestFolder()
+        let out = folder.file("b.tar")
+        try eventually("a first head is signed") {
+            FileManager.default.fileExists(atPath: daemon.auditFolder + "/checkpoint")
+        }
+        for command in [["verify"], ["checkpoint"], ["query"], ["export", "--out", out]] {
+            let options = ["--socket", daemon.socket, "--token-file", token]
+            let result = try Self.coffre(["audit"] + command + options)
+            #expect(result.status == 0, "\(command): \(result.output)")
+            if command == ["verify"] { #expect(result.output.contains(daemon.auditFolder)) }
+        }
+        #expect(FileManager.default.fileExists(atPath: out))
+        let elsewhere = try Self.coffre(["audit", "verify", "--socket", folder.file("nobody")])
+        #expect(elsewhere.status != 0 && elsewhere.output.contains("/var/lib/coffre-audit"))
+    }
+
     // MARK: standard output
 
     @Test(

@@ -11,4 +11,6 @@ struct AuditCommand: AsyncParsableCommand {
     )
 
     static let defaultDirectory = "/var/lib/coffre-audit"
+    static let folderHelp: ArgumentHelp =
+        "Audit folder. Default: that of the daemon that answers, else /var/lib/coffre-audit."
 }

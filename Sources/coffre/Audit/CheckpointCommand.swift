@@ -29,12 +29,13 @@ extension AuditCommand {
         )
         var keyFile: String?
         @OptionGroup var recording: RecordingOptions
-        @Argument(help: "Audit folder.", completion: .directory)
-        var directory: String = AuditCommand.defaultDirectory
+        @Argument(help: AuditCommand.folderHelp, completion: .directory)
+        var directory = ""
 
         mutating func run() async throws {
             let console = Console(format: format, language: lang ?? Language.preferred(environmentValue))
             let context = recording.context(console)
+            if directory.isEmpty { directory = await context.auditFolder(asksDaemon: !recording.unrecorded) }
             try await context.reporting { try await show(console, context) }
         }
 

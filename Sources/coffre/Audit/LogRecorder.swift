@@ -106,6 +106,14 @@ struct LogRecorder {
 }
 
 extension Context {
+    /// The folder that is meant when none is named: the daemon's own, as far as one answers and tells.
+    func auditFolder(asksDaemon: Bool) async -> String {
+        guard asksDaemon, let status = try? await client().read("sys/audit/status").data,
+            let directory = status["directory"]?.string, directory.hasPrefix("/")
+        else { return AuditCommand.defaultDirectory }
+        return directory
+    }
+
     /// Does it, and turns what goes wrong into a sentence and an exit status.
     func reporting(_ body: () async throws -> Void) async throws {
         do {

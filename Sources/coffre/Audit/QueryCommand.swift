@@ -40,8 +40,8 @@ extension AuditCommand {
         @Flag(help: "Do not ask the index; verify the log while it is read.")
         var scan = false
         @OptionGroup var recording: RecordingOptions
-        @Argument(help: "Audit folder.", completion: .directory)
-        var directory: String = AuditCommand.defaultDirectory
+        @Argument(help: AuditCommand.folderHelp, completion: .directory)
+        var directory = ""
 
         func validate() throws {
             guard (0...1_000_000_000).contains(limit) else { throw ValidationError("--limit takes 0 to 1000000000") }
@@ -50,6 +50,7 @@ extension AuditCommand {
         mutating func run() async throws {
             let console = Console(format: .table, language: lang ?? Language.preferred(environmentValue))
             let context = recording.context(console)
+            if directory.isEmpty { directory = await context.auditFolder(asksDaemon: !recording.unrecorded) }
             try await context.reporting {
                 let recorder = try await LogRecorder(directory, recording, context)
                 if let excuse = recorder.excuse, !recording.unrecorded { console.note(excuse) }

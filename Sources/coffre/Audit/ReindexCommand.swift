@@ -23,12 +23,13 @@ extension AuditCommand {
         @Option(help: "en or fr. Default: from LC_ALL, LC_MESSAGES or LANG.")
         var lang: Language?
         @OptionGroup var recording: RecordingOptions
-        @Argument(help: "Audit folder.", completion: .directory)
-        var directory: String = AuditCommand.defaultDirectory
+        @Argument(help: AuditCommand.folderHelp, completion: .directory)
+        var directory = ""
 
         mutating func run() async throws {
             let console = Console(format: format, language: lang ?? Language.preferred(environmentValue))
             let context = recording.context(console)
+            if directory.isEmpty { directory = await context.auditFolder(asksDaemon: !recording.unrecorded) }
             try await context.reporting {
                 let recorder = try await LogRecorder(directory, recording, context)
                 let count = try index(console)

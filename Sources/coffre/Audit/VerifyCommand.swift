@@ -38,8 +38,8 @@ extension AuditCommand {
         @Option(help: "Segments that are verified at the same time. Default: as many as there are processors.")
         var jobs: Int = LogVerifier.allJobs
         @OptionGroup var recording: RecordingOptions
-        @Argument(help: "Audit folder.", completion: .directory)
-        var directory: String = AuditCommand.defaultDirectory
+        @Argument(help: AuditCommand.folderHelp, completion: .directory)
+        var directory = ""
 
         func validate() throws {
             guard (1...64).contains(jobs) else { throw ValidationError("--jobs takes 1 to 64") }
@@ -48,6 +48,7 @@ extension AuditCommand {
         mutating func run() async throws {
             let console = Console(format: format, language: lang ?? Language.preferred(environmentValue))
             let context = recording.context(console)
+            if directory.isEmpty { directory = await context.auditFolder(asksDaemon: !recording.unrecorded) }
             try await context.reporting { try await verify(console, context) }
         }
 
@@ -88,10 +89,10 @@ extension AuditCommand {
                 excuse = LogRecorder.refused
             } catch {
                 // What was found is worth more than the record of it.
-                console.show(report, excuse: Message("not recorded", "non consigné"))
+                console.show(report, of: directory, excuse: Message("not recorded", "non consigné"))
                 throw error
             }
-            console.show(report, excuse: excuse)
+            console.show(report, of: directory, excuse: excuse)
             if !report.isValid { throw ExitCode(ExitStatus.auditFailed.rawValue) }
         }
     }
@@ -99,7 +100,7 @@ extension AuditCommand {
 
 extension Console {
     /// - Parameter excuse: why it is not recorded; nil when it is.
-    fileprivate func show(_ report: VerificationReport, excuse: Message?) {
+    fileprivate func show(_ report: VerificationReport, of directory: String, excuse: Message?) {
         guard format == .table else { return json(report.json(isRecorded: excuse == nil)) }
         let text = { (message: Message) in message.text(language) }
         let result =
@@ -110,6 +111,7 @@ extension Console {
             [
                 [text(Message("Result", "Résultat")), result],
                 [text(Message("Log", "Journal")), escapedForTerminal(report.origin)],
+                [text(Message("Folder", "Dossier")), escapedForTerminal(directory)],
                 [text(Message("Records", "Enregistrements")), String(report.records)],
                 [text(Message("Segments", "Segments")), String(report.segments)],
                 [text(Message("Pruned records", "Enregistrements purgés")), String(report.prunedRecords)],

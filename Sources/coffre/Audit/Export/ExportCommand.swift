@@ -43,8 +43,8 @@ extension AuditCommand {
         var force = false
         @Flag(help: "Export although no daemon can record it: from a copy of the log. The bundle says so.")
         var unrecorded = false
-        @Argument(help: "Audit folder.", completion: .directory)
-        var directory: String = AuditCommand.defaultDirectory
+        @Argument(help: AuditCommand.folderHelp, completion: .directory)
+        var directory = ""
 
         func validate() throws {
             guard purpose.utf8.count <= 500 else { throw ValidationError("--purpose takes at most 500 bytes") }
@@ -59,6 +59,7 @@ extension AuditCommand {
                 )
             }
             let now = Int64(time(nil))
+            let directory = directory.isEmpty ? await context.auditFolder(asksDaemon: !unrecorded) : directory
             try LogPlace(path: directory).require(directory)
             let keys = try keyFile.map(Input.trustedKeys)
             var request = LogExtract.Request(

@@ -13,10 +13,20 @@ enum BrokerKey {
 }
 
 extension Vault {
-    /// Has the broker do one job. The job's key is durable before the job leaves, so that an answer that was parked can
-    /// still be read after a restart of either side.
+    /// Has the broker do one job.
     /// - Throws: ``VaultError`` `.brokerUnavailable`, `.upstream`.
     func runJob(_ job: BrokerJob, adminPassword: SharedSecret, loginPassword: SharedSecret? = nil) async throws
+        -> BrokerAnswer
+    {
+        let answer = try await attemptJob(job, adminPassword: adminPassword, loginPassword: loginPassword)
+        if case .failed(let failure) = answer { throw Self.error(failure) }
+        return answer
+    }
+
+    /// Has the broker do one job, and tells its failure as an answer. The job's key is durable before the job leaves, so that an answer that was parked can
+    /// still be read after a restart of either side.
+    /// - Throws: ``VaultError`` `.brokerUnavailable`.
+    func attemptJob(_ job: BrokerJob, adminPassword: SharedSecret, loginPassword: SharedSecret? = nil) async throws
         -> BrokerAnswer
     {
         let id = BrokerJobID(high: Self.randomWord(), low: Self.randomWord())
@@ -51,10 +61,7 @@ extension Vault {
         }
         await broker.acknowledge(id)
         _ = try await commit([.delete(BrokerKey.row(id), expect: .any)])
-        if case .failed(let failure) = answer {
-            counters.failedJobs &+= 1
-            throw Self.error(failure)
-        }
+        if case .failed = answer { counters.failedJobs &+= 1 }
         return answer
     }
 

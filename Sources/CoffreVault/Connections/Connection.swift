@@ -37,6 +37,8 @@ struct Connection: Sendable {
     var accepted: [String] = []
     /// Another person has to agree to each use.
     var needsApproval = false
+    /// Roles of the database that were made for its rights, sorted.
+    var roles: [String] = []
     /// Shown, and not enforced: the database has no such limit for a login.
     var rowLimit: Int64 = 0
     /// Days after which its passwords are changed, 1 to 365.
@@ -113,7 +115,7 @@ extension Connection {
                     secrets.sorted { $0.key < $1.key }.map { .init($0.key, .integer($0.value.nanoseconds)) }
                 )
             ), .init("rights", rights.json), .init("accepted", .strings(accepted)),
-            .init("approval", .bool(needsApproval)), .init("rows", .integer(rowLimit)),
+            .init("approval", .bool(needsApproval)), .init("roles", .strings(roles)), .init("rows", .integer(rowLimit)),
             .init("days", .integer(rotationDays)), .init("created", .integer(created.nanoseconds)),
             .init("updated", .integer(updated.nanoseconds)), .init("generation", .integer(generation)),
             .init("rights_version", .integer(rightsVersion)),
@@ -141,6 +143,7 @@ extension Connection {
         }
         accepted = value["accepted"]?.array?.compactMap(\.string) ?? []
         needsApproval = value["approval"]?.bool ?? false
+        roles = value["roles"]?.array?.compactMap(\.string) ?? []
         rowLimit = value["rows"]?.integer ?? 0
         rotationDays = value["days"]?.integer ?? 30
         updated = Timestamp(nanoseconds: value["updated"]?.integer ?? created)

@@ -33,12 +33,17 @@ extension Vault {
             guard state.connections[connection.id] == nil else { throw VaultError(.internalError, "internal error") }
             try apply(input, to: &connection, context, state)
             try checkFields(connection, isNew: true)
+            let report = try await tried(connection, input)
             let generation = try await store(connection, input.secrets, state)
             var what = what
             what.connector = connection.id
             what.fields = connection.fields.keys.sorted() + input.secrets.keys.sorted()
             let access = try access(to: connection, context)
-            return Effect(.data(describe(connection, access)), generation: generation, what: what)
+            var description = describe(connection, access)
+            if let report, case .object(let members) = description {
+                description = .object(members + [.init("test", report)])
+            }
+            return Effect(.data(description), generation: generation, what: what)
         }
     }
 
@@ -59,6 +64,7 @@ extension Vault {
             {
                 voided = before.secrets.keys.filter { input.secrets[$0] == nil }.sorted()
                 for field in voided { connection.secrets[field] = nil }
+                try refuseWhileLeased(before)
             }
             try checkFields(connection, isNew: false)
             connection.generation += 1
@@ -76,6 +82,30 @@ extension Vault {
                 ]
             }
             return Effect(reply, generation: generation, what: what)
+        }
+    }
+
+    /// Tries a connection before it is stored, when it is of a kind that can be tried.
+    /// - Throws: ``VaultError`` `.badRequest` with the reason when it does not work: nothing is stored then.
+    private func tried(_ connection: Connection, _ input: ConnectionInput) async throws -> JSONValue? {
+        guard input.verifies, connection.type == Self.postgresType else { return nil }
+        let report = try await test(connection, secrets: input.secrets, nil)
+        for part in [report, report["administration"] ?? .null] where part["works"] == .bool(false) {
+            let reason = part["failure"]?["en"]?.string ?? ""
+            let whose = part["works"] == report["works"] ? "" : " (administration account)"
+            throw VaultError.badRequest("the connection was tried and does not work\(whose): \(reason)")
+        }
+        return report
+    }
+
+    /// Logins that live need the account that made them, where it is.
+    private func refuseWhileLeased(_ connection: Connection) throws {
+        let parent = BarrierKey.leaseConnectionParent(connection.leaseConnection)
+        let live = try barrier.names(in: .lease, parent: parent).count
+        guard live == 0 else {
+            throw VaultError.badRequest(
+                "\(live) leases still need this connection as it is: disable it, which ends them, and try again"
+            )
         }
     }
 

@@ -157,7 +157,4 @@ extension Vault {
             return Effect(reply, generation: generation, what: what)
         }
     }
-
-    /// Drops the roles that held its rights at the server.
-    func retireRoles(of connection: Connection) async throws {}
 }

@@ -72,7 +72,7 @@ extension Vault {
         return ended
     }
 
-    private func isCovered(_ lease: LeaseRecord, _ connection: Connection, _ state: UnsealedState) -> Bool {
+    func isCovered(_ lease: LeaseRecord, _ connection: Connection, _ state: UnsealedState) -> Bool {
         guard connection.state == .active, let grant = lease.grant, let was = EffectiveRights(json: grant.rights) else {
             return false
         }

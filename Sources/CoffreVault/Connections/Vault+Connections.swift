@@ -22,6 +22,10 @@ extension Vault {
         case ("connections", 3):
             guard Connection.isValidName(parts[1]) else { return nil }
             return connectionActionEndpoint(context, parts[1], parts[2], what)
+        case ("creds", 2):
+            guard Connection.isValidName(parts[1]) else { return nil }
+            guard context.verb == .get else { return .unsupported(what, .read) }
+            return connectionCredentialsEndpoint(context, parts[1], what)
         default: return nil
         }
     }
@@ -78,11 +82,15 @@ extension Vault {
             return .change(.connectionRestore, what, .capability(.update)) { vault, context in
                 try await vault.restoreConnection(name, what, context)
             }
+        case ("test", .write):
+            return .inquiry(.connectionTest, what, .capability(.update)) { vault, context in
+                try await vault.testConnection(name, what, context)
+            }
         case ("consequences", .get):
             return .inquiry(.connectionRead, what, .capability(.read)) { vault, context in
                 try await vault.connectionConsequences(name, context)
             }
-        case ("consequences", _), ("permissions", _), ("disable", _), ("enable", _), ("restore", _):
+        case ("consequences", _), ("test", _), ("permissions", _), ("disable", _), ("enable", _), ("restore", _):
             return .unsupported(what)
         default: return nil
         }

@@ -23,6 +23,12 @@ struct DatabaseTarget: Sendable {
         rootCertificate = configuration.rootCertificate.map { Array($0.utf8) }
     }
 
+    init(_ target: PostgresTarget, user: String, rootCertificate: [UInt8]?) {
+        self.target = target
+        self.user = user
+        self.rootCertificate = rootCertificate
+    }
+
     /// Same server, same database: what is stored for one is good for the other.
     func isSamePlace(as other: DatabaseTarget) -> Bool {
         target.host.utf8.elementsEqual(other.target.host.utf8) && target.port == other.target.port
@@ -40,7 +46,8 @@ struct DatabaseTarget: Sendable {
         as other: String? = nil,
         login: String? = nil,
         statements: [String] = [],
-        validUntil: Int64? = nil
+        validUntil: Int64? = nil,
+        task: DatabaseTask? = nil
     ) -> BrokerJob {
         BrokerJob(
             kind: kind,
@@ -54,6 +61,7 @@ struct DatabaseTarget: Sendable {
             login: login,
             statements: statements,
             validUntil: validUntil,
+            task: task,
             publicKey: []
         )
     }
@@ -77,6 +85,7 @@ extension Vault {
     }
 
     func revokeLogin(_ lease: LeaseRecord) async throws {
+        if lease.connection.hasPrefix(Connection.leasePrefix) { return try await revokeConnectionLogin(lease) }
         let (target, password) = try leaseTarget(lease)
         let statements = lease.revocationStatements.map {
             NewLogin.expand($0, lease.username, lease.expires, password: nil)
@@ -86,6 +95,7 @@ extension Vault {
     }
 
     func renewLogin(_ lease: LeaseRecord) async throws {
+        if lease.connection.hasPrefix(Connection.leasePrefix) { return try await renewConnectionLogin(lease) }
         let (target, password) = try leaseTarget(lease)
         let statements = lease.renewStatements.map {
             NewLogin.expand($0, lease.username, lease.expires, password: nil)

@@ -38,6 +38,26 @@ public struct PostgresTarget: Sendable, Equatable {
         try self.init(try Self.urlSettings(text.dropFirst(scheme.utf8.count)))
     }
 
+    /// The same from single fields, with the same checks.
+    /// - Parameters:
+    ///   - port: nil for 5432.
+    ///   - mode: `verify-full`, `require` or `disable`; nil for the first.
+    ///   - minimumTLS: `TLSv1.3` or `TLSv1.2`; nil for the first.
+    /// - Throws: ``PostgresTargetError``.
+    public init(
+        host: String,
+        port: String?,
+        database: String,
+        mode: String?,
+        minimumTLS: String? = nil
+    ) throws(PostgresTargetError) {
+        var settings = ["host": host, "dbname": database]
+        settings["port"] = port
+        settings["sslmode"] = mode
+        settings["ssl_min_protocol_version"] = minimumTLS
+        try self.init(settings)
+    }
+
     private init(_ settings: [String: String]) throws(PostgresTargetError) {
         var settings = settings
         if let user = settings.removeValue(forKey: "user"), user != "{{username}}" {

@@ -1,0 +1,204 @@
+internal import CoffreAudit
+internal import CoffreCrypto
+internal import CoffreWire
+
+/// `connectors/creds/<name>`: a login for minutes, with the rights of the person who asks.
+///
+/// The order is that of `database/creds`: lease row `preparing`, the job, `active`, outcome record, answer.
+extension Vault {
+    func connectionCredentialsEndpoint(_ context: RequestContext, _ name: String, _ what: AuditWhat) -> Endpoint {
+        var what = what
+        what.connector = unsealed?.connections.find(name)?.id
+        let leaseID = context.pathText + "/" + Random.base62(24)
+        what.lease = leaseID
+        let facts = what
+        return .change(.leaseIssue, facts, .capability(.read)) { vault, context in
+            try await vault.issueConnectionLogin(leaseID, name, facts, context)
+        }
+    }
+
+    private func issueConnectionLogin(
+        _ leaseID: String,
+        _ name: String,
+        _ what: AuditWhat,
+        _ context: RequestContext
+    ) async throws -> Effect {
+        guard let state = unsealed, let caller = context.caller else { throw VaultError.sealed }
+        guard caller.subject != .required else {
+            throw VaultError(.permissionDenied, "this service acts for a person only, whom X-Coffre-Subject must name")
+        }
+        let (connection, access) = try visibleConnection(name, context)
+        guard connection.state == .active else {
+            throw VaultError.badRequest("this connection is \(connection.state.rawValue): nothing is handed out")
+        }
+        let isAdministrator = access.isAdministrator && access.rights.cells.isEmpty
+        let rights = isAdministrator ? connection.rights.ofAdministrator : access.rights
+        guard !rights.cells.isEmpty else {
+            throw VaultError(
+                .permissionDenied,
+                "no table of this connection is open to you: its owner gives rights with coffre connection permissions"
+            )
+        }
+        let (target, password) = try postgres(connection, administrator: true)
+        try checkLeaseCount(of: caller)
+        let ttl = try requestedTTL(context)
+        let login = try NewLogin(
+            username: Self.makeUsername(role: connection.name),
+            password: Random.secretBase62(32),
+            expires: context.now.adding(seconds: ttl)
+        )
+        let role = Self.groupRole(connection, rights)
+        var lease = LeaseRecord(
+            id: leaseID,
+            issued: context.now,
+            expires: login.expires,
+            latest: context.now.adding(seconds: configuration.maximumLeaseTTL),
+            owner: caller.owner,
+            connection: connection.leaseConnection,
+            username: login.username,
+            revocationStatements: [],
+            renewStatements: []
+        )
+        lease.grant = LeaseRecord.Grant(
+            entity: access.entity,
+            isAdministrator: isAdministrator,
+            rights: rights.json,
+            role: role
+        )
+        let plan = try await grantPlan(connection, rights, target, password)
+        try await note(role, of: connection.id)
+        _ = try await commit(storing(lease))
+        do {
+            try await provision(login, plan, target, password)
+            lease.state = .active
+            let active = lease
+            let generation = try await state.locks.withLock(Array("lease/\(leaseID)".utf8)) {
+                // Revoked, sealed, or with fewer rights meanwhile: nothing becomes active.
+                guard unsealed === state, try self.lease(leaseID)?.state == .preparing,
+                    let now = state.connections[connection.id], isCovered(active, now, state),
+                    try caller.token.map({ try tokenEntry($0.hash, state) != nil }) ?? true
+                else { throw VaultError.permissionDenied }
+                return try await commit([
+                    .put(.lease(leaseID), active.encoded, expect: .any),
+                    .delete(.unfinishedLease(leaseID), expect: .any),
+                ])
+            }
+            state.leases.schedule(.lease(leaseID), at: lease.expires)
+            var reply = Reply.data(answer(login, connection, rights))
+            reply.leaseID = leaseID
+            reply.isRenewable = true
+            reply.leaseDuration = lease.remaining(at: clock.now())
+            var what = what
+            what.connector = connection.id
+            what.version = Int(connection.rightsVersion)
+            what.details += [
+                ("level", .text(rights.level.rawValue)), ("role", .text(role)),
+                ("tables", .int(Int64(rights.cells.count))),
+            ]
+            return Effect(reply, generation: generation, what: what)
+        } catch {
+            revokeInBackground(leaseID)
+            throw error
+        }
+    }
+
+    /// Before a role is made it is known of: whatever happens, it can be found again and dropped.
+    private func note(_ role: String, of id: String) async throws {
+        guard unsealed?.connections[id]?.roles.contains(role) == false else { return }
+        try await inConnectionTurn { state in
+            guard var connection = state.connections[id], connection.state == .active,
+                !connection.roles.contains(role)
+            else { return }
+            connection.roles = (connection.roles + [role]).sorted()
+            _ = try await store(connection, [:], state)
+        }
+    }
+
+    private func checkLeaseCount(of caller: Caller) throws {
+        let most = configuration.leasesPerOwner
+        guard try barrier.names(in: .lease, parent: BarrierKey.leaseOwnerParent(caller.owner)).count < most else {
+            throw VaultError(
+                .rateLimited,
+                "there are \(most) leases of this caller already: revoke some, or use those that there are"
+            )
+        }
+    }
+
+    /// `?ttl=`, within the vault's limits.
+    private func requestedTTL(_ context: RequestContext) throws -> Int64 {
+        guard let text = context.query("ttl") else { return configuration.defaultLeaseTTL }
+        guard let seconds = GoDuration.seconds(text), seconds > 0 else {
+            throw VaultError.badRequest("ttl is a duration such as 15m")
+        }
+        return min(seconds, configuration.maximumLeaseTTL)
+    }
+
+    private func provision(
+        _ login: NewLogin,
+        _ plan: GrantPlan,
+        _ target: DatabaseTarget,
+        _ password: SharedSecret
+    ) async throws {
+        let provision: GrantProvision
+        do throws(BrokerWireError) {
+            provision = try GrantProvision(plan: plan, verifier: login.verifier)
+        } catch {
+            throw VaultError(.internalError, "internal error", cause: error)
+        }
+        let job = target.job(
+            .provision,
+            login: login.username,
+            validUntil: login.expires.seconds,
+            task: .provision(provision)
+        )
+        let answer = try await runJob(job, adminPassword: password, loginPassword: login.password)
+        if case .differs(let differences) = answer { throw Self.refusal(differences) }
+    }
+
+    private func answer(_ login: NewLogin, _ connection: Connection, _ rights: EffectiveRights) -> ResponseBody {
+        let members: [JSONValue.Member] = ["database", "host", "port", "ssl_mode"].compactMap { name in
+            connection.fields[name].map { .init(name, .string($0)) }
+        }
+        var body = ResponseBody(Array(JSONValue.object(members).encoded().dropLast()))
+        body.append(text: (members.isEmpty ? "" : ",") + #""password":"#)
+        body.append(login.password.asJSONText)
+        body.append(text: #","rights":"#)
+        body.append(rights.json.encoded())
+        body.append(text: #","username":"\#(login.username)"}"#)
+        return body
+    }
+
+    // MARK: the end of a login
+
+    private func connection(of lease: LeaseRecord) throws -> Connection {
+        guard let state = unsealed else { throw VaultError.sealed }
+        let id = String(lease.connection.dropFirst(Connection.leasePrefix.utf8.count))
+        guard let connection = state.connections[id] else {
+            throw VaultError(.upstream, "the connection that this lease needs is missing")
+        }
+        return connection
+    }
+
+    func revokeConnectionLogin(_ lease: LeaseRecord) async throws {
+        let (target, password) = try postgres(try connection(of: lease), administrator: true)
+        _ = try await runJob(target.job(.revoke, login: lease.username), adminPassword: password)
+    }
+
+    func renewConnectionLogin(_ lease: LeaseRecord) async throws {
+        guard let state = unsealed else { throw VaultError.sealed }
+        let connection = try connection(of: lease)
+        guard isCovered(lease, connection, state) else { throw VaultError.permissionDenied }
+        let (target, password) = try postgres(connection, administrator: true)
+        let job = target.job(.renew, login: lease.username, validUntil: lease.expires.seconds)
+        _ = try await runJob(job, adminPassword: password)
+    }
+
+    /// Drops the roles that held its rights at the server, as far as leases tell of them.
+    func retireRoles(of connection: Connection) async throws {
+        guard connection.type == Self.postgresType, connection.secrets["admin_password"] != nil else { return }
+        let (target, password) = try postgres(connection, administrator: true)
+        for role in connection.roles {
+            _ = try await runJob(target.job(.retire, task: .retire(group: role)), adminPassword: password)
+        }
+    }
+}

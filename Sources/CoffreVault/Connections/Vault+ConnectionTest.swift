@@ -1,0 +1,94 @@
+internal import CoffreAudit
+internal import CoffreCrypto
+internal import CoffreWire
+
+/// `connectors/connections/<name>/test`: does it work, how fast, over which TLS, and what is there?
+extension Vault {
+    func testConnection(_ name: String, _ what: AuditWhat, _ context: RequestContext) async throws -> Effect {
+        let (connection, access) = try visibleConnection(name, context)
+        guard connection.state == .active || connection.state == .disabled else {
+            throw VaultError.badRequest("this connection was deleted")
+        }
+        let report = try await test(connection, secrets: [:], access)
+        var what = what
+        what.connector = connection.id
+        what.details.append(("works", .flag(report["works"] == .bool(true))))
+        return Effect(.data(report), what: what)
+    }
+
+    /// The report that a person is shown; a connection that does not work is a report too.
+    /// - Parameter secrets: what was entered and is not stored yet.
+    func test(
+        _ connection: Connection,
+        secrets: [String: SharedSecret],
+        _ access: ConnectionAccess?
+    ) async throws -> JSONValue {
+        let (target, password) = try postgres(connection, administrator: false, secrets: secrets)
+        // The tables that the caller may read; their numbers of rows tell something.
+        let cells = access.map { $0.isAdministrator ? connection.rights.ofAdministrator.cells : $0.rights.cells } ?? [:]
+        let tables = Array(cells.keys.sorted().prefix(DatabaseQuestion.maximumCounts))
+        let job = target.job(.inspect, task: .inspect(try Self.question(counts: tables)))
+        let answer = try await attemptJob(job, adminPassword: password)
+        guard case .inspected(let found) = answer else {
+            guard case .failed(let failure) = answer else {
+                throw VaultError(.upstream, "the broker answered something else than was asked")
+            }
+            return ["works": .bool(false), "failure": ConnectionFailure(failure).json]
+        }
+        var members: [JSONValue.Member] = [
+            .init("works", .bool(true)), .init("connect_us", .integer(found.connectMicroseconds)),
+            .init("latency_us", .integer(found.roundTripMicroseconds)),
+            .init("tls", (found.serverTLSVersion ?? found.tlsVersion).map { .string($0) } ?? .null),
+            .init("server_version", found.serverVersion.map { .string($0) } ?? .null),
+            .init("tables", .integer(found.tables)),
+            .init(
+                "schemas",
+                .array(found.schemas.map { ["name": .string($0.name), "tables": .integer($0.tables)] })
+            ), .init("rows", .array(zip(tables, found.counts).map { Self.rows(of: $0, $1) })),
+        ]
+        if found.isSuperuser {
+            members.append(
+                .init("warning", "this account is a superuser: use one that may only do what the connection is for")
+            )
+        }
+        if let end = found.validUntil {
+            members.append(.init("password_valid_until", .string(Timestamp(seconds: end).rfc3339)))
+        }
+        guard connection.fields["admin_username"] != nil else { return .object(members) }
+        members.append(.init("administration", try await testAdministration(connection, secrets)))
+        return .object(members)
+    }
+
+    private func testAdministration(
+        _ connection: Connection,
+        _ secrets: [String: SharedSecret]
+    ) async throws -> JSONValue {
+        let (target, password) = try postgres(connection, administrator: true, secrets: secrets)
+        let job = target.job(.inspect, task: .inspect(try Self.question()))
+        switch try await attemptJob(job, adminPassword: password) {
+        case .inspected(let found):
+            let may = found.isSuperuser || found.mayCreateRoles
+            guard may else {
+                return ["works": .bool(false), "failure": ConnectionFailure(BrokerFailure(.rights)).json]
+            }
+            return ["works": .bool(true)]
+        case .failed(let failure): return ["works": .bool(false), "failure": ConnectionFailure(failure).json]
+        default: throw VaultError(.upstream, "the broker answered something else than was asked")
+        }
+    }
+
+    private static func rows(of table: TableName, _ count: DatabaseInspection.RowCount) -> JSONValue {
+        let (number, how): (UInt64?, String)
+        switch count {
+        case .exact(let rows): (number, how) = (rows, "exact")
+        case .estimate(let rows): (number, how) = (rows, "estimate")
+        case .denied: (number, how) = (nil, "denied")
+        case .missing: (number, how) = (nil, "missing")
+        case .unknown: (number, how) = (nil, "not counted")
+        }
+        return [
+            "schema": .string(table.schema.text), "table": .string(table.name.text),
+            "rows": number.map { .integer($0) } ?? .null, "how": .string(how),
+        ]
+    }
+}

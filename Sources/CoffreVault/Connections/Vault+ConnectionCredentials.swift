@@ -2,6 +2,17 @@ internal import CoffreAudit
 internal import CoffreCrypto
 internal import CoffreWire
 
+/// What a caller is about to get through a connection.
+struct ConnectionOrder: Sendable {
+    let connection: Connection
+    let rights: EffectiveRights
+    /// Of the person or service; empty for an administrator in nobody's name.
+    let entity: String
+    let isAdministrator: Bool
+    /// Seconds.
+    let ttl: Int64
+}
+
 /// `connectors/creds/<name>`: a login for minutes, with the rights of the person who asks.
 ///
 /// The order is that of `database/creds`: lease row `preparing`, the job, `active`, outcome record, answer.
@@ -23,7 +34,15 @@ extension Vault {
         _ what: AuditWhat,
         _ context: RequestContext
     ) async throws -> Effect {
-        guard let state = unsealed, let caller = context.caller else { throw VaultError.sealed }
+        let order = try connectionOrder(name, ttl: try requestedTTL(context), context)
+        guard !order.connection.needsApproval else { return try await requestApproval(order, what, context) }
+        return try await handOut(order, leaseID, what, context)
+    }
+
+    /// What would be handed out to this caller now.
+    /// - Throws: ``VaultError`` when that is nothing.
+    func connectionOrder(_ name: String, ttl: Int64, _ context: RequestContext) throws -> ConnectionOrder {
+        guard let caller = context.caller else { throw VaultError.permissionDenied }
         guard caller.subject != .required else {
             throw VaultError(.permissionDenied, "this service acts for a person only, whom X-Coffre-Subject must name")
         }
@@ -39,13 +58,29 @@ extension Vault {
                 "no table of this connection is open to you: its owner gives rights with coffre connection permissions"
             )
         }
+        return ConnectionOrder(
+            connection: connection,
+            rights: rights,
+            entity: access.entity,
+            isAdministrator: isAdministrator,
+            ttl: ttl
+        )
+    }
+
+    func handOut(
+        _ order: ConnectionOrder,
+        _ leaseID: String,
+        _ what: AuditWhat,
+        _ context: RequestContext
+    ) async throws -> Effect {
+        guard let state = unsealed, let caller = context.caller else { throw VaultError.sealed }
+        let (connection, rights) = (order.connection, order.rights)
         let (target, password) = try postgres(connection, administrator: true)
         try checkLeaseCount(of: caller)
-        let ttl = try requestedTTL(context)
         let login = try NewLogin(
             username: Self.makeUsername(role: connection.name),
             password: Random.secretBase62(32),
-            expires: context.now.adding(seconds: ttl)
+            expires: context.now.adding(seconds: order.ttl)
         )
         let role = Self.groupRole(connection, rights)
         var lease = LeaseRecord(
@@ -60,8 +95,8 @@ extension Vault {
             renewStatements: []
         )
         lease.grant = LeaseRecord.Grant(
-            entity: access.entity,
-            isAdministrator: isAdministrator,
+            entity: order.entity,
+            isAdministrator: order.isAdministrator,
             rights: rights.json,
             role: role
         )

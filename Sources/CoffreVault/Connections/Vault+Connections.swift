@@ -22,6 +22,7 @@ extension Vault {
         case ("connections", 3):
             guard Connection.isValidName(parts[1]) else { return nil }
             return connectionActionEndpoint(context, parts[1], parts[2], what)
+        case ("approvals", _): return approvalsEndpoint(context, parts, what)
         case ("creds", 2):
             guard Connection.isValidName(parts[1]) else { return nil }
             guard context.verb == .get else { return .unsupported(what, .read) }

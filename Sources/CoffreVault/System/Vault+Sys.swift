@@ -56,6 +56,7 @@ extension Vault {
             return toolEndpoint(parts[1], Array(parts[2...]), what, .sysRead)
         }
         if let found = keyEndpoint(context, rest) { return found }
+        if rest.hasPrefix("control-group/") { return try controlGroupEndpoint(context, String(rest.dropFirst(14))) }
         if rest == "internal/specs/openapi" { return openAPIEndpoint(context) }
         if rest == "metrics" { return metricsEndpoint(context) }
         if rest == "storage/snapshot" { return snapshotEndpoint(context, what) }

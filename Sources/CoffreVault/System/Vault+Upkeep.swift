@@ -12,6 +12,7 @@ extension Vault {
         if now.seconds / 60 != state.removalsChecked {
             state.removalsChecked = now.seconds / 60
             continueConnectionRemovals(state)
+            forgetApprovals(now)
         }
         guard !state.isKeepingUp else { return }
         let minute = now.seconds / 60

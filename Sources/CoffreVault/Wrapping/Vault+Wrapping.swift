@@ -64,7 +64,7 @@ extension Vault {
     }
 
     /// The rows of opening a token: the answer goes, a trace stays. Exactly one reader finds the version that it expects.
-    private func opening(_ hash: Digest, _ record: WrapRecord, _ version: UInt64, at now: Timestamp)
+    func opening(_ hash: Digest, _ record: WrapRecord, _ version: UInt64, at now: Timestamp)
         -> [BarrierMutation]
     {
         var opened = record
@@ -122,6 +122,10 @@ extension Vault {
             }
         }
         let details = facts
+        if let accessor = record.approval {
+            guard action == "unwrap" else { return .unsupported(facts) }
+            return approvedEndpoint(accessor, hash, row.version, record, facts, access)
+        }
         return .change(action == "unwrap" ? .unwrap : .wrap, facts, access) { vault, context in
             try await vault.open(hash, rewraps: action == "rewrap", details, context)
         }

@@ -16,6 +16,8 @@ struct WrapRecord: Sendable {
     let wrappedAccessor: String
     /// When it was opened; until its time is over the record stays, so that a second reader is noticed.
     var opened: Timestamp?
+    /// Accessor of the approval that the answer waits for: nothing is stored behind the token then.
+    var approval: String?
 
     var encoded: SharedSecret {
         var members: [JSONValue.Member] = [
@@ -24,17 +26,19 @@ struct WrapRecord: Sendable {
             .init("status", .integer(status)), .init("wrapped", .string(wrappedAccessor)),
         ]
         if let opened { members.append(.init("opened", .integer(opened.nanoseconds))) }
+        if let approval { members.append(.init("approval", .string(approval))) }
         return SharedSecret(copying: JSONValue.object(members).encoded())
     }
 
     init(
+        accessor: String = Random.base62(24),
         created: Timestamp,
         ttl: Int64,
         path: String,
         status: Int,
         wrappedAccessor: String
     ) {
-        accessor = Random.base62(24)
+        self.accessor = accessor
         self.created = created
         expires = created.adding(seconds: ttl)
         self.ttl = ttl
@@ -57,6 +61,7 @@ struct WrapRecord: Sendable {
         self.path = path
         self.status = Int(clamping: status)
         wrappedAccessor = value["wrapped"]?.string ?? ""
+        approval = value["approval"]?.string
         opened = value["opened"]?.integer.map { Timestamp(nanoseconds: $0) }
     }
 }

@@ -17,12 +17,6 @@ extension Vault {
                 "connections of the type \(connection.type) cannot be used yet: their secrets are kept"
             )
         }
-        func field(_ name: String) throws -> String {
-            guard let text = connection.fields[name], !text.isEmpty else {
-                throw VaultError.badRequest("the field \(name) of this connection is empty")
-            }
-            return text
-        }
         let (user, secret) = administrator ? ("admin_username", "admin_password") : ("username", "password")
         guard !administrator || connection.fields[user] != nil else {
             throw VaultError.badRequest(
@@ -36,6 +30,9 @@ extension Vault {
         guard let password = try secrets[secret] ?? (isStored ? barrier.get(key)?.value : nil) else {
             throw VaultError.badRequest("the secret \(secret) of this connection is not stored: enter it")
         }
+        guard let account = connection.fields[user], !account.isEmpty else {
+            throw VaultError.badRequest("the field \(user) of this connection is empty")
+        }
         do throws(PostgresTargetError) {
             let target = try PostgresTarget(
                 host: connection.fields["host"] ?? "",
@@ -45,7 +42,7 @@ extension Vault {
                 minimumTLS: connection.fields["ssl_min_protocol_version"]
             )
             let certificate = connection.fields["ca_certificate"].map { Array($0.utf8) }
-            return (DatabaseTarget(target, user: try field(user), rootCertificate: certificate), password)
+            return (DatabaseTarget(target, user: account, rootCertificate: certificate), password)
         } catch {
             throw VaultError.badRequest(error.message.replacing(" in connection_url", with: ""))
         }
@@ -54,12 +51,7 @@ extension Vault {
     /// The role of the database that holds these rights: the same rights, the same role.
     static func groupRole(_ connection: Connection, _ rights: EffectiveRights) -> String {
         let text = connection.id + "\n" + String(decoding: rights.json.encoded(), as: UTF8.self)
-        let digest = Digest.sha256(Array(text.utf8)).bytes.prefix(12)
-        return GrantPlan.groupPrefix
-            + digest.map { byte in
-                let text = String(byte, radix: 16)
-                return text.utf8.count == 1 ? "0" + text : text
-            }.joined()
+        return GrantPlan.groupPrefix + Hex.encode(Array(SHA256.hash(Array(text.utf8)).bytes.prefix(12)))
     }
 
     /// The rights as the broker takes them. Where columns are masked in a table of which all are allowed, the server is

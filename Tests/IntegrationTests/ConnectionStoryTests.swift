@@ -1,0 +1,283 @@
+import CoffreTestSupport
+import Foundation
+import Testing
+
+/// The product guide's PostgreSQL story with a real server: each cell of its matrix is tried by SQL, through a login that
+/// Coffre issued.
+@Suite(.serialized)
+struct ConnectionStoryTests {
+    private static let tables = ["clients", "factures", "paiements", "salaires", "produits", "commandes"]
+    private static let path = "connectors/connections/production"
+
+    /// The server of the stage with the guide's tables, hardened as the matrix needs it.
+    private static func prepare(_ stage: DatabaseStage) throws {
+        try stage.server.sql(
+            """
+            DROP TABLE clients;
+            REVOKE ALL ON DATABASE postgres FROM PUBLIC; REVOKE ALL ON DATABASE template1 FROM PUBLIC;
+            REVOKE ALL ON SCHEMA public FROM PUBLIC;
+            """
+        )
+        for table in tables {
+            try stage.server.sql(
+                "CREATE TABLE \(table) (id int PRIMARY KEY, nom text, montant int); INSERT INTO \(table) VALUES (1, 'x', 100)"
+            )
+        }
+        try stage.server.sql("CREATE ROLE app LOGIN PASSWORD 'app-pass'; GRANT CONNECT ON DATABASE postgres TO app")
+        try stage.server.sql("GRANT USAGE ON SCHEMA public TO app; GRANT SELECT ON ALL TABLES IN SCHEMA public TO app")
+    }
+
+    private static func fields(_ stage: DatabaseStage) -> [String: Any] {
+        [
+            "host": "127.0.0.1", "port": "\(stage.server.port)", "database": "postgres", "ssl_mode": "disable",
+            "username": "app", "password": "app-pass", "admin_username": stage.server.user,
+            "admin_password": stage.server.password,
+        ]
+    }
+
+    private static func rules(_ levels: [String: String]) -> [[String: String]] {
+        levels.sorted { $0.key < $1.key }.map { ["table": $0.key, "level": $0.value] }
+    }
+
+    /// The guide's page "Permissions granulaires".
+    private static var grants: [[String: Any]] {
+        [
+            [
+                "group": "finance", "level": "read-write",
+                "tables": rules([
+                    "clients": "read-write", "factures": "read-write", "paiements": "read-write",
+                    "salaires": "read-write", "produits": "read", "commandes": "read-write",
+                ]),
+            ],
+            [
+                "group": "commercial", "level": "read-write",
+                "tables": rules([
+                    "clients": "read", "factures": "read", "paiements": "none", "salaires": "none",
+                    "produits": "read-write", "commandes": "read-write",
+                ]),
+            ], ["entity": "ahmed", "level": "none"],
+        ]
+    }
+
+    private struct Login {
+        let user: String
+        let password: String
+        let lease: String
+    }
+
+    private static func issue(_ people: ConnectionStage, _ person: String) throws -> Login {
+        let answer = try people.ask("GET", "connectors/creds/production", as: person)
+        return Login(
+            user: try #require(answer.data["username"] as? String),
+            password: try #require(answer.data["password"] as? String),
+            lease: try #require(answer.json["lease_id"] as? String)
+        )
+    }
+
+    private static func does(_ sql: String, _ stage: DatabaseStage, _ login: Login) -> Bool {
+        (try? stage.server.sql(sql, as: (login.user, login.password))) != nil
+    }
+
+    /// `read-write`, `read` or `none`, found by trying.
+    private static func level(of table: String, _ stage: DatabaseStage, _ login: Login) -> String {
+        let id = Int.random(in: 1000..<1_000_000_000)
+        let writes = does("INSERT INTO \(table) VALUES (\(id), 'n', 1)", stage, login)
+        let changes = does("UPDATE \(table) SET montant = 2 WHERE id = \(id)", stage, login)
+        let deletes = does("DELETE FROM \(table) WHERE id = \(id)", stage, login)
+        let reads = does("SELECT * FROM \(table)", stage, login)
+        guard writes == changes, changes == deletes else { return "mixed" }
+        return writes && reads ? "read-write" : reads ? "read" : writes ? "write" : "none"
+    }
+
+    @Test func theStoryOfTheGuide() throws {
+        let stage = try DatabaseStage()
+        try Self.prepare(stage)
+        let people = try ConnectionStage(
+            stage.vault,
+            stage.root,
+            people: [
+                "sarah": [], "nadia": ["finance"], "amine": ["commercial"], "ahmed": ["commercial"], "zoe": [],
+            ]
+        )
+        // Made: tried first, then stored.
+        var wrong = Self.fields(stage)
+        wrong["password"] = "not-it"
+        let refused = try people.ask(
+            "POST",
+            Self.path,
+            ["type": "postgresql", "fields": wrong],
+            as: "sarah",
+            expect: [400]
+        )
+        #expect(refused.text.contains("does not accept the user name or password"), "\(refused.text)")
+        let made = try people.ask(
+            "POST",
+            Self.path,
+            ["type": "postgresql", "label": "Base de Données Production", "fields": Self.fields(stage)],
+            as: "sarah"
+        )
+        let id = try #require(made.data["id"] as? String)
+        #expect((made.data["test"] as? [String: Any])?["works"] as? Bool == true)
+        try people.ask(
+            "POST",
+            Self.path + "/permissions",
+            [
+                "tables": Self.rules(Dictionary(uniqueKeysWithValues: Self.tables.map { ($0, "read-write") })),
+                "grants": Self.grants,
+            ],
+            as: "sarah"
+        )
+        // Tested, as the guide shows it.
+        let test = try people.ask("POST", Self.path + "/test", [:], as: "nadia").data
+        #expect(test["works"] as? Bool == true && (test["latency_us"] as? Int ?? 0) > 0)
+        let rows = try #require(test["rows"] as? [[String: Any]])
+        #expect(rows.count == 6 && rows.allSatisfy { $0["rows"] as? Int == 1 && $0["how"] as? String == "exact" })
+
+        // The matrix: six tables, two teams, one person.
+        for person in ["nadia", "amine"] {
+            let login = try Self.issue(people, person)
+            let wanted: [String: String] =
+                person == "nadia"
+                ? [
+                    "clients": "read-write", "factures": "read-write", "paiements": "read-write",
+                    "salaires": "read-write", "produits": "read", "commandes": "read-write",
+                ]
+                : [
+                    "clients": "read", "factures": "read", "paiements": "none", "salaires": "none",
+                    "produits": "read-write", "commandes": "read-write",
+                ]
+            for table in Self.tables {
+                #expect(Self.level(of: table, stage, login) == wanted[table], "\(person) on \(table)")
+            }
+            #expect(!Self.does("CREATE TABLE public.evil (x int)", stage, login))
+            #expect(!Self.does("CREATE TEMP TABLE evil (x int)", stage, login))
+        }
+        #expect(try people.status("GET", "connectors/creds/production", as: "ahmed") == 403)
+        #expect(try people.status("GET", "connectors/creds/production", as: "zoe") == 403)
+
+        // Rights shrink: wider leases die, sessions too, within five seconds.
+        let amine = try Self.issue(people, "amine")
+        let nadia = try Self.issue(people, "nadia")
+        let changed = try people.ask(
+            "POST",
+            Self.path + "/permissions",
+            ["grants": Array(Self.grants.prefix(1)) + [["group": "commercial", "level": "read"]]],
+            as: "sarah"
+        )
+        #expect(changed.data["leases_ended"] as? Int == 2)
+        try eventually(within: 5, "the wider login is gone") { !Self.does("SELECT 1", stage, amine) }
+        #expect(Self.does("SELECT * FROM salaires", stage, nadia))
+        // Out of the team.
+        try people.setTeam("finance", [])
+        try eventually(within: 5, "who left the team has nothing") { !Self.does("SELECT 1", stage, nadia) }
+        try people.setTeam("finance", ["nadia"])
+
+        // Masked for everybody, in a table of which all is allowed.
+        try people.ask(
+            "POST",
+            Self.path + "/permissions",
+            ["masked": [["table": "salaires", "columns": ["montant"]]]],
+            as: "sarah"
+        )
+        let masked = try Self.issue(people, "nadia")
+        #expect(Self.does("SELECT id, nom FROM salaires", stage, masked))
+        #expect(!Self.does("SELECT montant FROM salaires", stage, masked))
+        #expect(!Self.does("UPDATE salaires SET montant = 0", stage, masked))
+
+        // The database was opened wider: no login any more, and the reason names it.
+        try stage.server.sql(
+            "GRANT SELECT ON clients TO PUBLIC; CREATE TABLE autre (x int); GRANT SELECT ON autre TO PUBLIC"
+        )
+        let wider = try people.ask("GET", "connectors/creds/production", as: "nadia", expect: [502, 500, 400])
+        #expect(wider.text.contains("public.autre"), "\(wider.text)")
+        try stage.server.sql("REVOKE SELECT ON clients FROM PUBLIC; DROP TABLE autre")
+
+        // Ended on both sides, and made again of what is left.
+        let dry = try people.ask("GET", Self.path + "/consequences", as: "sarah").data
+        #expect(dry["leases"] as? Int == 1 && (dry["users"] as? [Any])?.isEmpty == false, "\(dry)")
+        let ended = try people.ask("DELETE", Self.path, as: "sarah")
+        #expect(ended.data["state"] as? String == "deleted", "\(ended.text)")
+        #expect(!Self.does("SELECT 1", stage, masked))
+        #expect(try stage.logins().isEmpty, "logins and roles are gone at the server")
+        let again = try people.ask("POST", Self.path + "/restore", [:], as: "sarah")
+        #expect(again.data["id"] as? String != id)
+        #expect(try people.status("GET", "connectors/creds/production", as: "sarah") == 400)
+        #expect(try stage.vault.stop() == 0)
+        try stage.vault.verifyLog()
+    }
+
+    @Test func aUseThatNeedsApprovalWaitsForAnotherPerson() throws {
+        let stage = try DatabaseStage()
+        try Self.prepare(stage)
+        let people = try ConnectionStage(
+            stage.vault,
+            stage.root,
+            people: ["sarah": [], "omar": [], "nadia": ["finance"], "amine": []]
+        )
+        try people.ask(
+            "POST",
+            Self.path,
+            ["type": "postgresql", "fields": Self.fields(stage), "approval": true],
+            as: "sarah"
+        )
+        try people.ask(
+            "POST",
+            Self.path + "/permissions",
+            [
+                "tables": Self.rules(["clients": "read"]),
+                "grants": [["group": "finance", "level": "read"], ["entity": "omar", "level": "owner"]],
+            ],
+            as: "sarah"
+        )
+        func request(_ person: String) throws -> (token: String, accessor: String) {
+            let wrap = try people.ask("GET", "connectors/creds/production", as: person).json["wrap_info"]
+            let information = try #require(wrap as? [String: Any])
+            return (try #require(information["token"] as? String), try #require(information["accessor"] as? String))
+        }
+        func open(_ token: String, as person: String) throws -> UnixHTTP.Answer {
+            try people.ask("POST", "sys/wrapping/unwrap", ["token": token], as: person, expect: [200, 400, 403])
+        }
+        try people.ask(
+            "PUT",
+            "sys/policies/acl/people",
+            [
+                "policy": ConnectionStage.policy
+                    + #" path "sys/wrapping/unwrap" { capabilities = ["update"] } path "sys/control-group/*" { capabilities = ["update"] }"#
+            ],
+            expect: [200, 204]
+        )
+        let first = try request("nadia")
+        #expect(try open(first.token, as: "nadia").text.contains("needs further approval"))
+        // Nobody agrees to what he asked for himself, and not just anybody does.
+        #expect(try people.status("POST", "connectors/approvals/\(first.accessor)/approve", [:], as: "nadia") == 403)
+        #expect(try people.status("POST", "connectors/approvals/\(first.accessor)/approve", [:], as: "amine") == 403)
+        let listed = try people.ask("LIST", "connectors/approvals", as: "omar")
+        #expect(listed.data["keys"] as? [String] == [first.accessor])
+        try people.ask("POST", "sys/control-group/authorize", ["accessor": first.accessor], as: "omar")
+        let state = try people.ask("POST", "sys/control-group/request", ["accessor": first.accessor], as: "nadia")
+        #expect(state.data["approved"] as? Bool == true)
+        // A stolen token opens nothing for somebody else.
+        #expect(try open(first.token, as: "amine").status == 403)
+        let opened = try open(first.token, as: "nadia")
+        let user = try #require(opened.data["username"] as? String, "\(opened.text)")
+        let password = try #require(opened.data["password"] as? String)
+        let login = Login(user: user, password: password, lease: opened.json["lease_id"] as? String ?? "")
+        #expect(Self.level(of: "clients", stage, login) == "read")
+        #expect(try open(first.token, as: "nadia").status == 400, "once")
+
+        // Denied, and void once the rights have changed.
+        let second = try request("nadia")
+        try people.ask("POST", "connectors/approvals/\(second.accessor)/deny", ["reason": "not today"], as: "sarah")
+        #expect(try open(second.token, as: "nadia").status == 403)
+        let third = try request("nadia")
+        try people.ask("POST", "connectors/approvals/\(third.accessor)/approve", [:], as: "sarah")
+        try people.ask("POST", Self.path + "/permissions", ["read_only": true], as: "sarah")
+        #expect(try open(third.token, as: "nadia").text.contains("asked for again"))
+        #expect(try stage.vault.stop() == 0)
+        let operations = try stage.vault.records().compactMap { ($0["what"] as? [String: Any])?["op"] as? String }
+        for operation in ["approval.request", "approval.grant", "approval.deny", "lease.issue"] {
+            #expect(operations.contains(operation), "\(operation)")
+        }
+        try stage.vault.verifyLog()
+    }
+}

@@ -37,6 +37,7 @@ struct Connection: Sendable {
     var accepted: [String] = []
     /// Another person has to agree to each use.
     var needsApproval = false
+    var rotation = ConnectionRotation()
     /// Roles of the database that were made for its rights, sorted.
     var roles: [String] = []
     /// Shown, and not enforced: the database has no such limit for a login.
@@ -97,6 +98,9 @@ enum ConnectionKey {
 
     static func secret(_ id: String, _ field: String) -> BarrierKey { key(secrets(id), field) }
 
+    /// A password that may be the one in force already.
+    static func pending(_ id: String, _ field: String) -> BarrierKey { key(Array("pending/\(id)".utf8), field) }
+
     private static func key(_ parent: [UInt8], _ name: String) -> BarrierKey {
         BarrierKey(namespace: .connection, parent: parent, name: Array(name.utf8))
     }
@@ -115,7 +119,8 @@ extension Connection {
                     secrets.sorted { $0.key < $1.key }.map { .init($0.key, .integer($0.value.nanoseconds)) }
                 )
             ), .init("rights", rights.json), .init("accepted", .strings(accepted)),
-            .init("approval", .bool(needsApproval)), .init("roles", .strings(roles)), .init("rows", .integer(rowLimit)),
+            .init("approval", .bool(needsApproval)), .init("roles", .strings(roles)),
+            .init("rotation", rotation.json), .init("rows", .integer(rowLimit)),
             .init("days", .integer(rotationDays)), .init("created", .integer(created.nanoseconds)),
             .init("updated", .integer(updated.nanoseconds)), .init("generation", .integer(generation)),
             .init("rights_version", .integer(rightsVersion)),
@@ -143,6 +148,7 @@ extension Connection {
         }
         accepted = value["accepted"]?.array?.compactMap(\.string) ?? []
         needsApproval = value["approval"]?.bool ?? false
+        rotation = value["rotation"].map { ConnectionRotation(json: $0) } ?? ConnectionRotation()
         roles = value["roles"]?.array?.compactMap(\.string) ?? []
         rowLimit = value["rows"]?.integer ?? 0
         rotationDays = value["days"]?.integer ?? 30

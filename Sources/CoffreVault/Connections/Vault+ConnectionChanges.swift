@@ -48,6 +48,11 @@ extension Vault {
     }
 
     func updateConnection(_ name: String, _ what: AuditWhat, _ context: RequestContext) async throws -> Effect {
+        let id = try managedConnection(name, context).0.id
+        return try await inRotationTurn(id) { try await updateInTurn(name, what, context) }
+    }
+
+    private func updateInTurn(_ name: String, _ what: AuditWhat, _ context: RequestContext) async throws -> Effect {
         try await inConnectionTurn { state in
             var (connection, _) = try managedConnection(name, context)
             let before = connection
@@ -167,15 +172,24 @@ extension Vault {
         voiding voided: [String] = [],
         _ state: UnsealedState
     ) async throws -> UInt64 {
-        var mutations: [BarrierMutation] = [
-            .put(ConnectionKey.record(connection.id), connection.encoded, expect: .any)
-        ]
+        var connection = connection
+        let old = connection.rotation.due
+        if !secrets.isEmpty || !voided.isEmpty || connection.state != state.connections[connection.id]?.state {
+            connection.rotation.due = nextRotation(connection)
+        }
+        var mutations = rescheduling(&connection, old)
+        mutations.append(.put(ConnectionKey.record(connection.id), connection.encoded, expect: .any))
         for (field, secret) in secrets.sorted(by: { $0.key < $1.key }) {
             mutations.append(.put(ConnectionKey.secret(connection.id, field), secret, expect: .any))
+            mutations.append(.delete(ConnectionKey.pending(connection.id, field), expect: .any))
         }
-        for field in voided { mutations.append(.delete(ConnectionKey.secret(connection.id, field), expect: .any)) }
+        for field in voided {
+            mutations.append(.delete(ConnectionKey.secret(connection.id, field), expect: .any))
+            mutations.append(.delete(ConnectionKey.pending(connection.id, field), expect: .any))
+        }
         let generation = try await commit(mutations)
         state.connections.put(connection)
+        if let due = connection.rotation.due { state.leases.schedule(Self.rotationItem(connection.id), at: due) }
         return generation
     }
 

@@ -22,6 +22,11 @@ extension Vault {
         case ("connections", 3):
             guard Connection.isValidName(parts[1]) else { return nil }
             return connectionActionEndpoint(context, parts[1], parts[2], what)
+        case ("rotations", 1):
+            guard context.verb == .get else { return .unsupported(what, .read) }
+            return .read(.connectionRead, what, .capability(.read)) { vault, context in
+                try vault.rotationsOverview(context)
+            }
         case ("approvals", _): return approvalsEndpoint(context, parts, what)
         case ("creds", 2):
             guard Connection.isValidName(parts[1]) else { return nil }
@@ -87,11 +92,20 @@ extension Vault {
             return .inquiry(.connectionTest, what, .capability(.update)) { vault, context in
                 try await vault.testConnection(name, what, context)
             }
+        case ("rotate", .write):
+            return .change(.rotationStart, what, .capability(.update)) { vault, context in
+                try await vault.rotateConnection(name, what, context)
+            }
+        case ("reconcile", .write):
+            return .change(.connectorUpdate, what, .capability(.update)) { vault, context in
+                try await vault.reconcileConnection(name, what, context)
+            }
         case ("consequences", .get):
             return .inquiry(.connectionRead, what, .capability(.read)) { vault, context in
                 try await vault.connectionConsequences(name, context)
             }
-        case ("consequences", _), ("test", _), ("permissions", _), ("disable", _), ("enable", _), ("restore", _):
+        case ("consequences", _), ("test", _), ("rotate", _), ("reconcile", _), ("permissions", _), ("disable", _),
+            ("enable", _), ("restore", _):
             return .unsupported(what)
         default: return nil
         }

@@ -49,6 +49,9 @@ final class UnsealedState {
     var isKeepingUp = false
     /// The minute in which the settings of key rotation were looked at last.
     var rotationChecked: Int64 = 0
+    /// Seconds since 1970.
+    var nextReconciliation: Int64 = 0
+    var isReconciling = false
     /// The minute in which unfinished removals of connections were looked for last.
     var removalsChecked: Int64 = 0
     /// The day, counted from 1970, since which callers' pseudonyms are remembered.

@@ -187,7 +187,7 @@ extension Vault {
         return generation
     }
 
-    private func setPassword(
+    func setPassword(
         of user: String,
         to password: SharedSecret,
         _ statements: [String],
@@ -205,7 +205,7 @@ extension Vault {
         _ = try await runJob(job, adminPassword: administrator, loginPassword: password)
     }
 
-    private func worksAs(_ user: String, _ password: SharedSecret, _ target: DatabaseTarget) async -> Bool {
+    func worksAs(_ user: String, _ password: SharedSecret, _ target: DatabaseTarget) async -> Bool {
         do {
             _ = try await runJob(target.job(.verify, as: user), adminPassword: password)
             return true
@@ -216,6 +216,7 @@ extension Vault {
 
     /// A due rotation of the schedule, between records of its own.
     func rotateWhenDue(_ id: String, _ now: Timestamp) {
+        if id.hasPrefix(Connection.leasePrefix) { return rotateConnectionWhenDue(id, now) }
         let parts = id.split(separator: "/", maxSplits: 1).map(String.init)
         guard let state = unsealed, parts.count == 2, let mount = state.mounts.mount(id: parts[0]) else { return }
         let place = DatabasePlace(mount: mount)

@@ -241,6 +241,7 @@ extension Vault {
         state.storedCursor = (cursor ?? nil) ?? clock.now().seconds / 60 - 1
         state.leases.loadedThrough = state.storedCursor - 1
         state.nextScrub = clock.now().seconds + 60
+        state.nextReconciliation = clock.now().seconds + 5
         unsealed = state
         sealEpoch &+= 1
         unsealProgress = nil

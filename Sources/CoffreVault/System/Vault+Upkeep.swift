@@ -13,6 +13,7 @@ extension Vault {
             state.removalsChecked = now.seconds / 60
             continueConnectionRemovals(state)
             forgetApprovals(now)
+            reconcileWhenDue(state, now)
         }
         guard !state.isKeepingUp else { return }
         let minute = now.seconds / 60

@@ -1,0 +1,138 @@
+internal import CoffreAudit
+internal import CoffreCrypto
+internal import CoffreWire
+
+/// Once an hour, and soon after each opening: what is at the servers is held against the leases.
+///
+/// Only what carries a role of our own connection is ours: another vault may use the same server.
+extension Vault {
+    private static let period: Int64 = 3600
+
+    func reconcileWhenDue(_ state: UnsealedState, _ now: Timestamp) {
+        guard now.seconds >= state.nextReconciliation, !state.isReconciling else { return }
+        state.nextReconciliation = now.seconds + Self.period
+        let ids = state.connections.all.filter {
+            $0.state == .active && $0.type == Self.postgresType && !$0.roles.isEmpty
+        }.map(\.id)
+        guard !ids.isEmpty else { return }
+        state.isReconciling = true
+        Task {
+            for id in ids where self.unsealed === state {
+                do { try await self.reconcile(id) } catch {
+                    self.journal(
+                        true,
+                        "a connection could not be held against its server",
+                        ["connection": id, "reason": VaultError(mapping: error).message]
+                    )
+                }
+            }
+            state.isReconciling = false
+        }
+    }
+
+    /// What was found and mended.
+    struct Reconciliation: Sendable {
+        /// Logins of ours without a lease.
+        var orphans: [String] = []
+        /// Leases whose login is gone.
+        var lost: [String] = []
+        /// Roles that hold rights for nobody any more.
+        var idleRoles: [String] = []
+
+        var json: JSONValue {
+            [
+                "idle_roles_dropped": .strings(idleRoles), "leases_without_login": .strings(lost),
+                "logins_without_lease": .strings(orphans),
+            ]
+        }
+    }
+
+    /// `connectors/connections/<name>/reconcile`.
+    func reconcileConnection(_ name: String, _ what: AuditWhat, _ context: RequestContext) async throws -> Effect {
+        let (connection, _) = try managedConnection(name, context)
+        var what = what
+        what.connector = connection.id
+        return Effect(.data(try await reconcile(connection.id).json), generation: barrier.generation, what: what)
+    }
+
+    @discardableResult
+    func reconcile(_ id: String) async throws -> Reconciliation {
+        guard let connection = unsealed?.connections[id] else { throw VaultError.notFound }
+        let (target, password) = try postgres(connection, administrator: true)
+        let before = clock.now()
+        let roles = try await rolesAtServer(target, password)
+        // Leases after the server was asked: a login that was made meanwhile has one.
+        var leases: [String: LeaseRecord] = [:]
+        let parent = BarrierKey.leaseConnectionParent(connection.leaseConnection)
+        for name in try barrier.names(in: .lease, parent: parent) {
+            if let lease = try lease(String(decoding: name, as: UTF8.self)) { leases[lease.username] = lease }
+        }
+        var found = Reconciliation()
+        let ours = Set(connection.roles)
+        for role in roles where role.isLogin && role.memberOf.contains(where: ours.contains) {
+            guard leases[role.name] == nil else { continue }
+            found.orphans.append(role.name)
+            let what = AuditWhat(connector: id, details: [("login", .text(role.name)), ("orphan", .flag(true))])
+            try await recorded(.leaseRevoke, what) {
+                _ = try await runJob(target.job(.revoke, login: role.name), adminPassword: password)
+            }
+        }
+        let names = Set(roles.map(\.name))
+        for (username, lease) in leases
+        where lease.state == .active && lease.issued < before && !names.contains(username) {
+            found.lost.append(lease.id)
+            try await revokeRecorded(lease.id)
+        }
+        let needed = Set(leases.values.compactMap { $0.grant?.role })
+        let idle = roles.filter {
+            !$0.isLogin && ours.contains($0.name) && !needed.contains($0.name) && $0.members == 0
+        }
+        for role in idle.map(\.name) + ours.filter({ !names.contains($0) && !needed.contains($0) }) {
+            if names.contains(role) {
+                _ = try await runJob(target.job(.retire, task: .retire(group: role)), adminPassword: password)
+                found.idleRoles.append(role)
+            }
+            try await forget(role, of: id)
+        }
+        if !found.orphans.isEmpty || !found.lost.isEmpty {
+            journal(
+                true,
+                "logins and leases of a connection differed and were mended",
+                [
+                    "connection": connection.name, "logins_without_lease": "\(found.orphans.count)",
+                    "leases_without_login": "\(found.lost.count)",
+                ]
+            )
+        }
+        return found
+    }
+
+    private func rolesAtServer(
+        _ target: DatabaseTarget,
+        _ password: SharedSecret
+    ) async throws -> [DatabaseRoles.Role] {
+        var all: [DatabaseRoles.Role] = []
+        var after: String?
+        while true {
+            let answer = try await runJob(target.job(.audit, task: .audit(after: after)), adminPassword: password)
+            guard case .audited(let page) = answer else {
+                throw VaultError(.upstream, "the broker answered something else than was asked")
+            }
+            all += page.roles
+            guard page.isTruncated, let last = page.roles.last, all.count < 200_000 else { return all }
+            after = last.name
+        }
+    }
+
+    /// A role that a lease has taken up again meanwhile is kept.
+    private func forget(_ role: String, of id: String) async throws {
+        try await inConnectionTurn { state in
+            guard var connection = state.connections[id], connection.roles.contains(role) else { return }
+            let parent = BarrierKey.leaseConnectionParent(connection.leaseConnection)
+            for name in try barrier.names(in: .lease, parent: parent)
+            where try lease(String(decoding: name, as: UTF8.self))?.grant?.role == role { return }
+            connection.roles.removeAll { $0 == role }
+            _ = try await store(connection, [:], state)
+        }
+    }
+}

@@ -1,0 +1,215 @@
+internal import CoffreAudit
+internal import CoffreCrypto
+internal import CoffreWire
+
+/// Stored passwords are changed before they are old: the new one is durable before the server hears of it, proven by a
+/// login before it counts, and then takes the place of the old one. One at a time per connection.
+extension Vault {
+    /// Rotations that run at the same time; the others wait for a moment.
+    private static let concurrentRotations = 4
+
+    /// Connections are rotated and changed in turn.
+    func inRotationTurn<R>(_ id: String, _ body: () async throws -> R) async throws -> R {
+        guard let state = unsealed else { throw VaultError.sealed }
+        return try await state.locks.withLock(Array("rotation/\(id)".utf8)) { try await body() }
+    }
+
+    static func rotationItem(_ id: String) -> LeaseSchedule.Item { .rotation(Connection.leasePrefix + id) }
+
+    /// The secrets of a connection that can be rotated, the administrator's last: it sets the others.
+    func rotated(_ connection: Connection) -> [String] {
+        guard connection.type == Self.postgresType, connection.state == .active else { return [] }
+        return ConnectionRotation.accounts.filter { secret, account in
+            connection.secrets[secret] != nil && connection.fields[account] != nil
+        }.map(\.key).sorted(by: >)
+    }
+
+    /// Sets the due date anew from what is stored.
+    /// - Returns: the rows that go with it.
+    func rescheduling(_ connection: inout Connection, _ old: Timestamp?) -> [BarrierMutation] {
+        let item = Self.rotationItem(connection.id)
+        var mutations: [BarrierMutation] = []
+        if let old { mutations.append(.delete(item.key(at: old), expect: .any)) }
+        guard let due = connection.rotation.due else { return mutations }
+        mutations.append(.put(item.key(at: due), LeaseSchedule.marker, expect: .any))
+        return mutations
+    }
+
+    /// When the oldest secret is due; nil when there is none.
+    func nextRotation(_ connection: Connection) -> Timestamp? {
+        rotated(connection).compactMap { connection.secrets[$0] }.min().map {
+            ConnectionRotation.due(after: $0, days: connection.rotationDays)
+        }
+    }
+
+    func rotateConnection(_ name: String, _ what: AuditWhat, _ context: RequestContext) async throws -> Effect {
+        let (connection, _) = try managedConnection(name, context)
+        guard !rotated(connection).isEmpty else {
+            throw VaultError.badRequest("this connection has no password that can be rotated")
+        }
+        var what = what
+        what.connector = connection.id
+        let generation = try await rotateAll(connection.id)
+        return Effect(.noContent, generation: generation, what: what)
+    }
+
+    /// - Throws: ``VaultError``; what was done is kept, and the next attempt goes on with the same new password.
+    func rotateAll(_ id: String) async throws -> UInt64 {
+        try await inRotationTurn(id) {
+            guard let connection = unsealed?.connections[id] else { throw VaultError.notFound }
+            var generation = barrier.generation ?? 0
+            for secret in rotated(connection) { generation = try await rotateSecret(id, secret) }
+            return generation
+        }
+    }
+
+    private func rotateSecret(_ id: String, _ secret: String) async throws -> UInt64 {
+        guard let connection = unsealed?.connections[id], let account = ConnectionRotation.accounts[secret],
+            let user = connection.fields[account]
+        else { throw VaultError.notFound }
+        // The administration account sets it, itself too; without one the account sets its own.
+        let hasAdministrator = connection.secrets["admin_password"] != nil && connection.fields["admin_username"] != nil
+        let (target, password) = try postgres(connection, administrator: hasAdministrator)
+        let key = ConnectionKey.pending(id, secret)
+        let pending: SharedSecret
+        if let known = try barrier.get(key)?.value {
+            pending = known
+        } else {
+            pending = Random.secretBase62(32)
+            _ = try await commit([.put(key, pending, expect: .any)])
+        }
+        do {
+            try await setPassword(of: user, to: pending, [], target, password)
+        } catch {
+            guard await worksAs(user, pending, target) else {
+                let old = try barrier.get(ConnectionKey.secret(id, secret))?.value
+                let isSure = if let old { await worksAs(user, old, target) } else { false }
+                try await failed(id, secret, isSure: isSure, VaultError(mapping: error).message)
+                throw error
+            }
+        }
+        return try await promote(id, secret, pending)
+    }
+
+    private func promote(_ id: String, _ secret: String, _ pending: SharedSecret) async throws -> UInt64 {
+        try await inConnectionTurn { state in
+            guard var connection = state.connections[id], let set = connection.secrets[secret] else {
+                throw VaultError(.upstream, "the connection changed while its password was rotated")
+            }
+            let now = clock.now()
+            let old = connection.rotation.due
+            connection.rotation.replaced(secret, set: set, days: connection.rotationDays, at: now)
+            connection.secrets[secret] = now
+            connection.rotation.last = now
+            connection.rotation.attempts = 0
+            connection.rotation.failure = nil
+            connection.rotation.unsure.removeAll { $0 == secret }
+            connection.rotation.due = nextRotation(connection)
+            let mutations =
+                rescheduling(&connection, old) + [
+                    .put(ConnectionKey.record(id), connection.encoded, expect: .any),
+                    .put(ConnectionKey.secret(id, secret), pending, expect: .any),
+                    .delete(ConnectionKey.pending(id, secret), expect: .any),
+                ]
+            let generation = try await commit(mutations)
+            state.connections.put(connection)
+            if let due = connection.rotation.due { state.leases.schedule(Self.rotationItem(id), at: due) }
+            return generation
+        }
+    }
+
+    /// Tried again after 10, 20, 40 … 3600 seconds: an account that locks after failures is not kept locked.
+    private func failed(_ id: String, _ secret: String, isSure: Bool, _ reason: String) async throws {
+        try await inConnectionTurn { state in
+            guard var connection = state.connections[id] else { return }
+            let old = connection.rotation.due
+            connection.rotation.attempts += 1
+            connection.rotation.failure = reason
+            if isSure {
+                connection.rotation.unsure.removeAll { $0 == secret }
+            } else if !connection.rotation.unsure.contains(secret) {
+                connection.rotation.unsure.append(secret)
+            }
+            let delay = min(3600, Int64(10) << min(connection.rotation.attempts - 1, 9))
+            connection.rotation.due = clock.now().adding(seconds: delay)
+            let mutations =
+                rescheduling(&connection, old) + [.put(ConnectionKey.record(id), connection.encoded, expect: .any)]
+            _ = try await commit(mutations)
+            state.connections.put(connection)
+            if let due = connection.rotation.due { state.leases.schedule(Self.rotationItem(id), at: due) }
+        }
+    }
+
+    /// A due rotation of the schedule, between records of its own.
+    func rotateConnectionWhenDue(_ item: String, _ now: Timestamp) {
+        let id = String(item.dropFirst(Connection.leasePrefix.utf8.count))
+        guard let state = unsealed, let connection = state.connections[id], let due = connection.rotation.due else {
+            return
+        }
+        guard due <= now else { return state.leases.schedule(.rotation(item), at: due) }
+        guard state.runningRotations.count < Self.concurrentRotations else {
+            return state.leases.push(.rotation(item), at: now.adding(seconds: 1))
+        }
+        guard state.runningRotations.insert(item).inserted else { return }
+        Task {
+            do {
+                try await self.recorded(.rotationStart, AuditWhat(connector: id)) { _ = try await self.rotateAll(id) }
+            } catch {
+                self.journal(
+                    true,
+                    "passwords of a connection could not be rotated and are tried again",
+                    ["connection": connection.name, "reason": VaultError(mapping: error).message]
+                )
+                // A failure before the attempt was written down: the schedule knows nothing of it.
+                if self.unsealed?.connections[id]?.rotation.due ?? now <= now {
+                    state.leases.push(.rotation(item), at: self.clock.now().adding(seconds: 60))
+                }
+            }
+            state.runningRotations.remove(item)
+        }
+    }
+
+    // MARK: overview
+
+    /// `connectors/rotations`: age, due date and last result of every stored password, and how many credential-days of the
+    /// last 30 days were within their limit.
+    func rotationsOverview(_ context: RequestContext) throws -> Effect {
+        guard let state = unsealed else { throw VaultError.sealed }
+        var rows: [JSONValue] = []
+        var (within, all): (Int64, Int64) = (0, 0)
+        for connection in state.connections.all where connection.state == .active || connection.state == .disabled {
+            guard try access(to: connection, context).maySee else { continue }
+            for (secret, set) in connection.secrets.sorted(by: { $0.key < $1.key }) {
+                let isRotated = rotated(connection).contains(secret)
+                let days = connection.rotation.compliance(
+                    secret,
+                    set: set,
+                    days: connection.rotationDays,
+                    since: connection.created,
+                    at: context.now
+                )
+                (within, all) = (within + days.within, all + days.all)
+                rows.append([
+                    "age_days": .integer((context.now.seconds - set.seconds) / 86_400),
+                    "automatic": .bool(isRotated), "connection": .string(connection.name),
+                    "due": .string(set.adding(seconds: connection.rotationDays * 86_400).rfc3339),
+                    "failure": connection.rotation.failure.map { .string($0) } ?? .null,
+                    "is_unsure": .bool(connection.rotation.unsure.contains(secret)),
+                    "next_attempt": isRotated
+                        ? connection.rotation.due.map { .string($0.rfc3339) } ?? .null : .null,
+                    "secret": .string(secret), "since": .string(set.rfc3339),
+                ])
+            }
+        }
+        return Effect(
+            .data([
+                "compliance": [
+                    "credential_days": .integer(all / 86_400), "days": .integer(30),
+                    "percent": all == 0
+                        ? .null : .number(String(within * 1000 / all / 10) + "." + String(within * 1000 / all % 10)),
+                    "within_limit": .integer(within / 86_400),
+                ], "rotations": .array(rows),
+            ])
+        )
+    }
+}

@@ -17,6 +17,7 @@ package struct PostgresJobs: Sendable {
             case .revoke: return try revoke(view)
             case .renew: return try renew(view)
             case .setPassword: return try setPassword(view)
+            case .provision, .retire, .inspect, .audit: throw BrokerFailure(.malformed)
             }
         } catch {
             return .failed(error)

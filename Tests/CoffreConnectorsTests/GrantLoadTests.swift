@@ -127,6 +127,7 @@ extension GrantTests {
             let login = GrantStage.freshLogin()
             let begin = ContinuousClock.now
             #expect(try slow.provision(Self.plan(stage), login).failure?.code == .timeout)
+            #expect(try slow.perform(.inspect(DatabaseQuestion())).failure?.code == .timeout)
             #expect(ContinuousClock.now - begin < .seconds(12))
             proxy.stop()
             #expect(try stage.revoke(login).isDone)
@@ -138,6 +139,7 @@ extension GrantTests {
             stage.port = listener.port
             stage.connectTimeout = 1
             #expect(try stage.provision(Self.plan(stage), GrantStage.freshLogin()).failure?.code == .timeout)
+            #expect(try stage.perform(.audit(after: nil)).failure?.code == .timeout)
         }
 
         @Test func revocationEndsSessionsThatWriteWhileItRuns() throws {

@@ -7,7 +7,9 @@ extension PostgresJobs {
         switch view.job.task {
         case .provision(let provision): return try self.provision(provision, view)
         case .retire(let group): return try retire(group, view)
-        case .inspect, .audit, nil: throw BrokerFailure(.malformed)
+        case .inspect(let question): return try inspect(question, view)
+        case .audit(let after): return try audit(after: after, view)
+        case nil: throw BrokerFailure(.malformed)
         }
     }
 

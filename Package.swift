@@ -145,7 +145,7 @@ let package = Package(
                 ["CoffreAPI", "CoffreVault", "CoffreAudit", "CoffreCrypto", "CoffreHost", nioCore, nioPosix]
             ),
             ("CoffreClientTests", ["CoffreClient", "CoffreWire", "CoffreAudit"]),
-            ("CoffreConnectorsTests", ["CoffreConnectors", "CoffreWire", "CoffreCrypto", "CoffreHost"]),
+            ("CoffreConnectorsTests", ["CoffreConnectors", "CoffreVault", "CoffreWire", "CoffreCrypto", "CoffreHost"]),
             ("PackageTests", []),
             ("IntegrationTests", ["CoffreWire", "CoffreCrypto", "CoffreVault", "CoffreAudit"]),
         ].map { (name: String, dependencies: [Target.Dependency]) in

@@ -254,6 +254,9 @@ final class BrokerServer: Sendable {
         switch answer {
         case .done: "done"
         case .replied(let reply): "replied \(reply.status)"
+        case .differs(let differences): "differs \(differences.total)"
+        case .inspected: "inspected"
+        case .audited(let roles): "audited \(roles.roles.count)"
         case .failed(let failure): failure.sqlState.map { "\(failure.code) \($0)" } ?? "\(failure.code)"
         }
     }

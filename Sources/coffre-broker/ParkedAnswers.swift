@@ -9,7 +9,7 @@ final class ParkedAnswers: Sendable {
     /// Most answers; the oldest go first.
     static let maximumCount = 10_000
     /// Largest file, in bytes.
-    private static let maximumBytes = 4096
+    private static let maximumBytes = BrokerAnswer.maximumSealedBytes
 
     struct Failure: Error {
         let message: String

@@ -4,12 +4,6 @@ import CoffreWire
 import Foundation
 import Testing
 
-/// One server for all tests here: starting one takes seconds.
-private enum Servers {
-    static let plain = Result { try PostgresServer() }
-    static let encrypted = Result { try PostgresServer(tls: true) }
-}
-
 @Suite(.enabled(if: PostgresServer.isInstalled, "PostgreSQL 15 is not installed"), .serialized)
 struct PostgresJobsTests {
     private let server: PostgresServer

@@ -38,7 +38,7 @@ package final class PostgresServer: Sendable {
             "listen_addresses=127.0.0.1,127.0.0.2", "port=\(port)", "unix_socket_directories=", "fsync=off",
             "log_statement=all",
             "log_connections=on", "log_parameter_max_length=-1", "log_parameter_max_length_on_error=-1",
-            "max_connections=40", "shared_buffers=16MB",
+            "max_connections=100", "shared_buffers=16MB",
         ]
         if tls {
             authority = try Self.makeCertificates(in: folder, data: data)

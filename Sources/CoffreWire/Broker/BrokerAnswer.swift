@@ -1,64 +1,3 @@
-/// Why a job failed, coarse on purpose: the caller must not learn more about a network than that.
-public struct BrokerFailure: Error, Sendable, Equatable {
-    /// The closed list of causes.
-    public enum Code: UInt8, Sendable, CaseIterable {
-        /// The host has no address.
-        case dns = 1
-        /// Nothing listens there, or the way is blocked.
-        case refused = 2
-        /// The broker's configuration does not allow this address.
-        case egressDenied = 3
-        /// No TLS, or a certificate that does not verify.
-        case tls = 4
-        /// The server does not accept login or password.
-        case authentication = 5
-        /// The login lacks a right.
-        case rights = 6
-        /// The time allowed was not enough; what was begun may have happened.
-        case timeout = 7
-        /// The server refuses a statement.
-        case statement = 8
-        /// The server, or the broker, cannot take work now; what was begun may have happened.
-        case unavailable = 9
-        /// The job itself is not valid.
-        case malformed = 10
-        /// The server answered what cannot be used: too long, or not in its protocol.
-        case reply = 11
-    }
-
-    /// The cause.
-    public let code: Code
-    /// The server's SQLSTATE (five of `0-9A-Z`), where it gave one; nil otherwise.
-    public let sqlState: String?
-
-    /// A failure; an `sqlState` that is not five of `0-9A-Z` is left out.
-    public init(_ code: Code, sqlState: String? = nil) {
-        self.code = code
-        self.sqlState = sqlState.flatMap { Self.isState(Array($0.utf8)) ? $0 : nil }
-    }
-
-    static func isState(_ bytes: some Collection<UInt8>) -> Bool {
-        bytes.count == 5 && bytes.allSatisfy { (48...57).contains($0) || (65...90).contains($0) }
-    }
-
-    /// A sentence for people; holds no name, address or text of the server.
-    public var sentence: String {
-        switch code {
-        case .dns: "the server's name has no address"
-        case .refused: "nothing answers at the server's address"
-        case .egressDenied: "the broker may not connect there: add the address to allow in its configuration"
-        case .tls: "the server offers no TLS that can be trusted: check sslmode and the root certificate"
-        case .authentication: "the server does not accept the user name or password"
-        case .rights: "the login lacks a right for this: grant it, or use another login"
-        case .timeout: "the server did not answer in time"
-        case .statement: "the server refuses a statement: check the statements of the role"
-        case .unavailable: "the server or the broker cannot take work now: try again later"
-        case .malformed: "the job is not valid"
-        case .reply: "the server's answer is too long, or not in the protocol that is expected of it"
-        }
-    }
-}
-
 /// What became of a job. Holds no secret, but is sealed all the same while it is parked.
 public enum BrokerAnswer: Sendable, Equatable {
     /// Done. `serverVersion` and `tlsVersion` are short printable ASCII of the server's making: untrusted.
@@ -67,11 +6,20 @@ public enum BrokerAnswer: Sendable, Equatable {
     case failed(BrokerFailure)
     /// A web server has answered.
     case replied(BrokerReply)
+    /// A provision was refused, as the login could do other than its plan says.
+    case differs(GrantDifferences)
+    /// What a look at a server found.
+    case inspected(DatabaseInspection)
+    /// Coffre's roles of a server.
+    case audited(DatabaseRoles)
 
     private enum Tag {
         static let done: UInt8 = 1
         static let failed: UInt8 = 2
         static let replied: UInt8 = 3
+        static let differs: UInt8 = 4
+        static let inspected: UInt8 = 5
+        static let audited: UInt8 = 6
         static let serverVersion: UInt8 = 1
         static let tlsVersion: UInt8 = 2
         static let sessionsEnded: UInt8 = 3
@@ -79,6 +27,8 @@ public enum BrokerAnswer: Sendable, Equatable {
 
     /// Longest version text, in bytes.
     public static let maximumVersionBytes = 64
+    /// Longest sealed answer that can be kept, in bytes.
+    public static let maximumSealedBytes = 65_536
 
     /// The encoded answer. Versions are cut to 64 printable ASCII characters, the count to 32 bits.
     public func encode() -> [UInt8] {
@@ -87,7 +37,7 @@ public enum BrokerAnswer: Sendable, Equatable {
             var bytes = [Tag.done]
             for (tag, text) in [(Tag.serverVersion, serverVersion), (Tag.tlsVersion, tlsVersion)] {
                 guard let text else { continue }
-                let clean = text.utf8.filter { (0x20...0x7e).contains($0) }.prefix(Self.maximumVersionBytes)
+                let clean = Self.cutVersion(text)
                 bytes += [tag] + UInt32(clean.count).bigEndianBytes + clean
             }
             let count = UInt32(clamping: sessionsEnded)
@@ -95,7 +45,22 @@ public enum BrokerAnswer: Sendable, Equatable {
         case .failed(let failure):
             return [Tag.failed, failure.code.rawValue] + Array((failure.sqlState ?? "").utf8)
         case .replied(let reply): return [Tag.replied] + reply.encode()
+        case .differs(let differences): return [Tag.differs] + differences.encode()
+        case .inspected(let inspection): return [Tag.inspected] + inspection.encode()
+        case .audited(let roles): return [Tag.audited] + roles.encode()
         }
+    }
+
+    static func cutVersion(_ text: String) -> [UInt8] {
+        Array(text.utf8.filter { (0x20...0x7e).contains($0) }.prefix(maximumVersionBytes))
+    }
+
+    static func version(_ reader: inout BrokerFieldReader, _ tag: UInt8) throws(BrokerWireError) -> String? {
+        let text = try reader.optionalText(tag, atMost: maximumVersionBytes)
+        guard text?.utf8.allSatisfy({ (0x20...0x7e).contains($0) }) != false else {
+            throw BrokerWireError(.invalidField, "a version is not printable ASCII")
+        }
+        return text
     }
 
     /// Reads an encoded answer, which is untrusted input.
@@ -106,13 +71,8 @@ public enum BrokerAnswer: Sendable, Equatable {
         switch outcome {
         case Tag.done:
             var reader = BrokerFieldReader(rest)
-            let serverVersion = try reader.optionalText(Tag.serverVersion, atMost: Self.maximumVersionBytes)
-            let tlsVersion = try reader.optionalText(Tag.tlsVersion, atMost: Self.maximumVersionBytes)
-            for text in [serverVersion, tlsVersion] {
-                guard text?.utf8.allSatisfy({ (0x20...0x7e).contains($0) }) != false else {
-                    throw BrokerWireError(.invalidField, "a version is not printable ASCII")
-                }
-            }
+            let serverVersion = try Self.version(&reader, Tag.serverVersion)
+            let tlsVersion = try Self.version(&reader, Tag.tlsVersion)
             let sessions = try reader.number(Tag.sessionsEnded, bytes: 4)
             try reader.finish()
             self = .done(serverVersion: serverVersion, tlsVersion: tlsVersion, sessionsEnded: Int(sessions))
@@ -128,6 +88,9 @@ public enum BrokerAnswer: Sendable, Equatable {
                 BrokerFailure(code, sqlState: state.isEmpty ? nil : String(decoding: state, as: UTF8.self))
             )
         case Tag.replied: self = .replied(try BrokerReply(decoding: rest))
+        case Tag.differs: self = .differs(try GrantDifferences(decoding: rest))
+        case Tag.inspected: self = .inspected(try DatabaseInspection(decoding: rest))
+        case Tag.audited: self = .audited(try DatabaseRoles(decoding: rest))
         default: throw BrokerWireError(.invalidField, "unknown outcome of a job")
         }
     }
@@ -157,7 +120,7 @@ public enum BrokerAnswer: Sendable, Equatable {
             switch body.first {
             case 0: self = .plain(try BrokerAnswer(decoding: rest))
             case 1:
-                guard (Self.boxOverheadBytes...4096).contains(rest.count) else {
+                guard (Self.boxOverheadBytes...BrokerAnswer.maximumSealedBytes).contains(rest.count) else {
                     throw BrokerWireError(.wrongLength, "a sealed answer has the wrong length")
                 }
                 self = .sealed(Array(rest))

@@ -16,6 +16,7 @@ extension BrokerJob {
         static let statementTimeout: UInt8 = 14
         static let adminPassword: UInt8 = 15
         static let loginPassword: UInt8 = 16
+        static let task: UInt8 = 17
     }
 
     /// Length of the encoded body, in bytes.
@@ -29,13 +30,15 @@ extension BrokerJob {
         size += (rootCertificate.map { 5 + $0.count } ?? 0) + (login.map { 5 + $0.utf8.count } ?? 0)
         size += 5 + encodedStatementBytes + (validUntil == nil ? 0 : 5 + 8)
         size += 5 + publicKey.count + 5 + 4 + 5 + 4
+        size += task.map { 5 + $0.encode().count } ?? 0
         return size + 5 + adminPasswordBytes + (loginPasswordBytes.map { 5 + $0 } ?? 0)
     }
 
     /// Writes the body of a job frame.
     /// - Parameters:
     ///   - adminPassword: the administrator's password, at most 4096 bytes, without NUL.
-    ///   - loginPassword: the new login's password: required for `.create`, refused otherwise.
+    ///   - loginPassword: the new login's password: required for `.create`, `.setPassword` and `.provision`, refused
+    ///     otherwise.
     ///   - target: at least ``encodedSize(adminPasswordBytes:loginPasswordBytes:)`` bytes; the caller wipes it.
     /// - Returns: the number of bytes written.
     /// - Throws: ``BrokerWireError`` as ``validate()`` does, or `.tooLong` when the target is too small.
@@ -71,6 +74,7 @@ extension BrokerJob {
         writer.append(Tag.statementTimeout, statementTimeoutSeconds.bigEndianBytes)
         writer.append(Tag.adminPassword, adminPassword)
         if let loginPassword { writer.append(Tag.loginPassword, loginPassword) }
+        if let task { writer.append(Tag.task, task.encode()) }
         return writer.count
     }
 
@@ -79,7 +83,7 @@ extension BrokerJob {
         loginPassword: UnsafeRawBufferPointer?,
         kind: Kind
     ) throws(BrokerWireError) {
-        guard (loginPassword != nil) == (kind == .create || kind == .setPassword) else {
+        guard (loginPassword != nil) == kind.hasLoginPassword else {
             throw BrokerWireError(.invalidField, "a creation carries the new login's password, other jobs none")
         }
         guard adminPassword.count <= Limit.password, loginPassword?.count ?? 0 <= Limit.password else {
@@ -97,7 +101,7 @@ public struct BrokerJobView {
     public let job: BrokerJob
     /// The administrator's password.
     public let adminPassword: UnsafeRawBufferPointer
-    /// The new login's password, for `.create`.
+    /// The new login's password, for `.create`, `.setPassword` and `.provision`.
     public let loginPassword: UnsafeRawBufferPointer?
 
     /// Reads the body of a job frame. What decodes encodes to the same bytes again.
@@ -126,6 +130,10 @@ public struct BrokerJobView {
         let statementTimeout = UInt32(try reader.number(Tag.statementTimeout, bytes: 4))
         adminPassword = try reader.required(Tag.adminPassword, atMost: Limit.password)
         loginPassword = try reader.optional(Tag.loginPassword, atMost: Limit.password)
+        var task: DatabaseTask?
+        if let field = try reader.optional(Tag.task, atMost: Limit.task) {
+            task = try DatabaseTask(decoding: field, kind: kind)
+        }
         try reader.finish()
         job = BrokerJob(
             kind: kind,
@@ -139,6 +147,7 @@ public struct BrokerJobView {
             login: login,
             statements: statements,
             validUntil: validUntil.map { Int64(bitPattern: $0) },
+            task: task,
             publicKey: Array(publicKey),
             connectTimeoutSeconds: connectTimeout,
             statementTimeoutSeconds: statementTimeout

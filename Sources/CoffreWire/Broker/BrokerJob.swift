@@ -15,6 +15,28 @@ public struct BrokerJob: Sendable, Equatable {
         case renew = 4
         /// Run the statements, which give a login that is there another password, then prove it by using it.
         case setPassword = 5
+        /// Bring a group role to a plan and make a login that is a member of it: the task is a ``GrantProvision``.
+        case provision = 6
+        /// Drop a group role.
+        case retire = 7
+        /// Look at the server. The answer is not kept: whoever asks can ask again.
+        case inspect = 8
+        /// List Coffre's roles of the server. The answer is not kept.
+        case audit = 9
+
+        /// Whether the job is about one login.
+        var hasLogin: Bool {
+            switch self {
+            case .create, .revoke, .renew, .setPassword, .provision: true
+            case .verify, .retire, .inspect, .audit: false
+            }
+        }
+
+        /// Whether the job carries the password of its login, to prove it.
+        var hasLoginPassword: Bool { self == .create || self == .setPassword || self == .provision }
+
+        /// Whether the job has a ``DatabaseTask``.
+        var hasTask: Bool { rawValue >= Kind.provision.rawValue }
     }
 
     /// How the connection is protected.
@@ -53,6 +75,8 @@ public struct BrokerJob: Sendable, Equatable {
         public static let password = 4096
         /// A time-out, in seconds.
         public static let timeoutSeconds: UInt32 = 600
+        /// An encoded task: the largest plan, and a verifier.
+        public static let task = GrantPlan.Limit.encoded + 512
     }
 
     /// What to do.
@@ -71,12 +95,15 @@ public struct BrokerJob: Sendable, Equatable {
     public var minimumTLS: MinimumTLS
     /// PEM certificates to trust instead of the system's.
     public var rootCertificate: [UInt8]?
-    /// The login that the job is about; nil for `.verify` only.
+    /// The login that the job is about; nil for `.verify`, `.retire`, `.inspect` and `.audit`.
     public var login: String?
     /// What to run, placeholders already filled in; empty means the broker's own way (`.revoke`, `.renew`).
     public var statements: [String]
-    /// The end of the login's life in seconds since 1970, for `.create` and `.renew`: set after the statements.
+    /// The end of the login's life in seconds since 1970, for `.create` and `.renew` (set after the statements), and for
+    /// `.provision`, which needs one.
     public var validUntil: Int64?
+    /// What to do beyond connecting, for `.provision`, `.retire`, `.inspect` and `.audit`.
+    public var task: DatabaseTask?
     /// X25519 public key, exactly 32 bytes, that a parked answer is sealed to.
     public var publicKey: [UInt8]
     /// Seconds for resolving, connecting and logging in, 1–600.
@@ -98,6 +125,7 @@ public struct BrokerJob: Sendable, Equatable {
         login: String? = nil,
         statements: [String] = [],
         validUntil: Int64? = nil,
+        task: DatabaseTask? = nil,
         publicKey: [UInt8],
         connectTimeoutSeconds: UInt32 = 10,
         statementTimeoutSeconds: UInt32 = 30
@@ -113,6 +141,7 @@ public struct BrokerJob: Sendable, Equatable {
         self.login = login
         self.statements = statements
         self.validUntil = validUntil
+        self.task = task
         self.publicKey = publicKey
         self.connectTimeoutSeconds = connectTimeoutSeconds
         self.statementTimeoutSeconds = statementTimeoutSeconds
@@ -128,8 +157,8 @@ public struct BrokerJob: Sendable, Equatable {
         }
         try BrokerText.check(database, 1...Limit.identifier)
         try BrokerText.check(user, 1...Limit.identifier)
-        guard (login == nil) == (kind == .verify) else {
-            throw BrokerWireError(.invalidField, "every job but a verification names a login")
+        guard (login != nil) == kind.hasLogin else {
+            throw BrokerWireError(.invalidField, "a job about a login names it, another names none")
         }
         if let login { try BrokerText.check(login, 1...Limit.identifier) }
         guard port != 0 else { throw BrokerWireError(.invalidField, "a port is 1 to 65535") }
@@ -143,8 +172,8 @@ public struct BrokerJob: Sendable, Equatable {
             throw BrokerWireError(.tooLong, "the statements are above 512 KiB")
         }
         switch kind {
-        case .verify:
-            guard statements.isEmpty else { throw BrokerWireError(.invalidField, "a verification has no statements") }
+        case .verify, .provision, .retire, .inspect, .audit:
+            guard statements.isEmpty else { throw BrokerWireError(.invalidField, "this kind of job has no statements") }
         case .create, .setPassword:
             guard !statements.isEmpty else {
                 throw BrokerWireError(.invalidField, "a creation and a new password need statements")
@@ -155,13 +184,26 @@ public struct BrokerJob: Sendable, Equatable {
                 throw BrokerWireError(.invalidField, "a renewal has statements, a new end or both")
             }
         }
-        guard kind == .create || kind == .renew || validUntil == nil else {
+        guard kind == .create || kind == .renew || kind == .provision || validUntil == nil else {
             throw BrokerWireError(.invalidField, "only a creation or a renewal sets an end")
         }
+        try validateTask()
         for seconds in [connectTimeoutSeconds, statementTimeoutSeconds] {
             guard (1...Limit.timeoutSeconds).contains(seconds) else {
                 throw BrokerWireError(.invalidField, "a time-out is 1 to 600 seconds")
             }
+        }
+    }
+
+    private func validateTask() throws(BrokerWireError) {
+        guard task?.kind == (kind.hasTask ? kind : nil) else {
+            throw BrokerWireError(.invalidField, "the task of a job is of its kind")
+        }
+        try task?.validate()
+        guard kind == .provision else { return }
+        try GrantPlan.check(login: login ?? "")
+        guard let validUntil, (1...253_402_300_799).contains(validUntil) else {
+            throw BrokerWireError(.invalidField, "a provision sets an end between 1970 and 9999")
         }
     }
 

@@ -29,7 +29,7 @@ public enum BrokerWork {
 
     /// Whom a parked answer is sealed to; nil when the answer is not kept.
     public var publicKey: [UInt8]? {
-        guard case .database(let view) = self else { return nil }
+        guard case .database(let view) = self, view.job.kind != .inspect, view.job.kind != .audit else { return nil }
         return view.job.publicKey
     }
 }

@@ -21,6 +21,8 @@ final class PostgresConnection {
 
     private let connection: OpaquePointer
     private let statementTimeout: Duration
+    /// When the last statement must be done, whatever each of them may take; nil for no such limit.
+    var end: ContinuousClock.Instant?
 
     /// Connects and logs in.
     /// - Parameter password: lent for the call; libpq keeps a copy of its own until the connection ends.
@@ -142,6 +144,14 @@ final class PostgresConnection {
         var firstColumn: [String?] = []
         /// The last command tag, such as `COMMIT`.
         var tag = ""
+        /// All columns of all rows, when they were asked for.
+        var rows: [[String?]] = []
+    }
+
+    /// How much of a result is taken, rows and bytes; nil where only the first column of few rows counts.
+    struct Room {
+        var rows: Int
+        var bytes: Int
     }
 
     /// Runs `text`, which may hold several statements, and returns when all of them are done.
@@ -149,28 +159,41 @@ final class PostgresConnection {
     @discardableResult
     func run(_ text: String) throws(BrokerFailure) -> Outcome {
         guard PQsendQuery(connection, text) == 1 else { throw BrokerFailure(.unavailable) }
-        return try collect()
+        return try collect(nil)
     }
 
     /// Runs one statement with `parameters` for `$1`…, as text.
     @discardableResult
     func run(_ text: String, _ parameters: [String]) throws(BrokerFailure) -> Outcome {
-        let copies = parameters.map { strdup($0) }
+        try send(text, parameters)
+        return try collect(nil)
+    }
+
+    /// Runs one statement with `parameters` for `$1`…, and returns all of its rows.
+    /// - Throws: ``BrokerFailure``, `.reply` when there is more than `room` allows.
+    func rows(_ text: String, _ parameters: [String?] = [], room: Room) throws(BrokerFailure) -> [[String?]] {
+        try send(text, parameters)
+        return try collect(room).rows
+    }
+
+    private func send(_ text: String, _ parameters: [String?]) throws(BrokerFailure) {
+        let copies = parameters.map { $0.map { strdup($0) } ?? nil }
         defer { copies.forEach { free($0) } }
         let values = copies.map { $0.map { UnsafePointer($0) } }
         guard PQsendQueryParams(connection, text, Int32(values.count), nil, values, nil, nil, 0) == 1 else {
             throw BrokerFailure(.unavailable)
         }
-        return try collect()
     }
 
-    private func collect() throws(BrokerFailure) -> Outcome {
-        let deadline = ContinuousClock.now + statementTimeout
+    private func collect(_ room: Room?) throws(BrokerFailure) -> Outcome {
+        let latest = ContinuousClock.now + statementTimeout
+        let deadline = end.map { min($0, latest) } ?? latest
         // A hostile server may send rows without end: take them one by one and keep few.
         PQsetSingleRowMode(connection)
         var outcome = Outcome()
         var failure: BrokerFailure?
         var rows = 0
+        var bytes = 0
         while true {
             try flush(deadline)
             while PQisBusy(connection) == 1 {
@@ -182,8 +205,15 @@ final class PostgresConnection {
             switch PQresultStatus(result) {
             case PGRES_SINGLE_TUPLE:
                 rows += 1
-                guard rows <= 100_000 else { throw BrokerFailure(.statement) }
-                if outcome.firstColumn.count < 64 { outcome.firstColumn.append(Self.firstValue(result)) }
+                guard let room else {
+                    guard rows <= 100_000 else { throw BrokerFailure(.statement) }
+                    if outcome.firstColumn.count < 64 { outcome.firstColumn.append(Self.value(result, 0)) }
+                    continue
+                }
+                let row = (0..<PQnfields(result)).map { Self.value(result, $0) }
+                bytes += row.reduce(0) { $0 + ($1?.utf8.count ?? 0) }
+                guard rows <= room.rows, bytes <= room.bytes else { throw BrokerFailure(.reply) }
+                outcome.rows.append(row)
             case PGRES_COMMAND_OK, PGRES_TUPLES_OK: outcome.tag = String(cString: PQcmdStatus(result))
             case PGRES_EMPTY_QUERY: break
             case PGRES_COPY_IN, PGRES_COPY_OUT, PGRES_COPY_BOTH: throw BrokerFailure(.statement)
@@ -207,12 +237,12 @@ final class PostgresConnection {
         }
     }
 
-    private static func firstValue(_ result: OpaquePointer?) -> String? {
-        guard PQnfields(result) > 0, PQntuples(result) > 0, PQgetisnull(result, 0, 0) == 0,
-            let value = PQgetvalue(result, 0, 0)
+    private static func value(_ result: OpaquePointer?, _ column: Int32) -> String? {
+        guard PQnfields(result) > column, PQntuples(result) > 0, PQgetisnull(result, 0, column) == 0,
+            let value = PQgetvalue(result, 0, column)
         else { return nil }
         return String(
-            decoding: UnsafeRawBufferPointer(start: value, count: Int(PQgetlength(result, 0, 0))),
+            decoding: UnsafeRawBufferPointer(start: value, count: Int(PQgetlength(result, 0, column))),
             as: UTF8.self
         )
     }

@@ -17,6 +17,7 @@ package struct PostgresJobs: Sendable {
             case .revoke: return try revoke(view)
             case .renew: return try renew(view)
             case .setPassword: return try setPassword(view)
+            case .provision, .retire, .inspect, .audit: return try perform(task: view)
             }
         } catch {
             return .failed(error)
@@ -58,14 +59,18 @@ package struct PostgresJobs: Sendable {
         }
     }
 
-    /// Logs in as the new login and out again.
-    private func prove(
+    /// Logs in as the new login, runs `question`, and out again.
+    /// - Returns: the first column of what it answers.
+    @discardableResult
+    func prove(
         _ login: String,
         _ password: UnsafeRawBufferPointer,
-        _ view: BrokerJobView
-    ) throws(BrokerFailure) {
+        _ view: BrokerJobView,
+        _ question: String = "SELECT 1",
+        _ parameters: [String] = []
+    ) throws(BrokerFailure) -> [String?] {
         do throws(BrokerFailure) {
-            try connect(as: login, password: password, view).run("SELECT 1")
+            return try connect(as: login, password: password, view).run(question, parameters).firstColumn
         } catch {
             // Not to be taken for the administrator's own login: the statements made no login that works.
             guard error.code == .authentication || error.code == .rights else { throw error }
@@ -73,7 +78,7 @@ package struct PostgresJobs: Sendable {
         }
     }
 
-    private func dropAfterFailure(_ login: String, _ view: BrokerJobView) throws(BrokerFailure) {
+    func dropAfterFailure(_ login: String, _ view: BrokerJobView) throws(BrokerFailure) {
         let login = PostgresLogin(login, try administrator(view))
         if try login.exists() { try login.remove() }
     }
@@ -125,7 +130,7 @@ package struct PostgresJobs: Sendable {
         guard tag == "COMMIT" else { throw BrokerFailure(.statement) }
     }
 
-    private func done(_ connection: PostgresConnection, sessionsEnded: Int = 0) -> BrokerAnswer {
+    func done(_ connection: PostgresConnection, sessionsEnded: Int = 0) -> BrokerAnswer {
         .done(
             serverVersion: connection.serverVersion,
             tlsVersion: connection.tlsVersion,
@@ -133,11 +138,11 @@ package struct PostgresJobs: Sendable {
         )
     }
 
-    private func administrator(_ view: BrokerJobView) throws(BrokerFailure) -> PostgresConnection {
+    func administrator(_ view: BrokerJobView) throws(BrokerFailure) -> PostgresConnection {
         try connect(as: view.job.user, password: view.adminPassword, view)
     }
 
-    private func connect(
+    func connect(
         as user: String,
         password: UnsafeRawBufferPointer,
         _ view: BrokerJobView

@@ -23,8 +23,20 @@ struct ConnectionStoryTests {
                 "CREATE TABLE \(table) (id int PRIMARY KEY, nom text, montant int); INSERT INTO \(table) VALUES (1, 'x', 100)"
             )
         }
+        // Somebody whose password Coffre does not know.
+        try stage.server.sql("CREATE ROLE dba SUPERUSER LOGIN PASSWORD 'dba-pass'")
         try stage.server.sql("CREATE ROLE app LOGIN PASSWORD 'app-pass'; GRANT CONNECT ON DATABASE postgres TO app")
         try stage.server.sql("GRANT USAGE ON SCHEMA public TO app; GRANT SELECT ON ALL TABLES IN SCHEMA public TO app")
+    }
+
+    @discardableResult
+    private static func asDBA(_ stage: DatabaseStage, _ sql: String) throws -> String {
+        try stage.server.sql(sql, as: ("dba", "dba-pass"))
+    }
+
+    private static func roles(_ stage: DatabaseStage) throws -> [String] {
+        try asDBA(stage, "SELECT rolname FROM pg_roles WHERE rolname LIKE 'coffre\\_%' ORDER BY 1")
+            .split(separator: "\n").map(String.init)
     }
 
     private static func fields(_ stage: DatabaseStage) -> [String: Any] {
@@ -192,13 +204,31 @@ struct ConnectionStoryTests {
         #expect(wider.text.contains("public.autre"), "\(wider.text)")
         try stage.server.sql("REVOKE SELECT ON clients FROM PUBLIC; DROP TABLE autre")
 
+        // The stored passwords are changed: what was entered is worth nothing any more.
+        try people.ask("POST", Self.path + "/rotate", [:], as: "sarah", expect: [204])
+        #expect((try? stage.server.sql("SELECT 1", as: ("app", "app-pass"))) == nil)
+        #expect(try people.ask("POST", Self.path + "/test", [:], as: "sarah").data["works"] as? Bool == true)
+        let rotations = try people.ask("GET", "connectors/rotations", as: "sarah").data
+        #expect((rotations["rotations"] as? [Any])?.count == 2, "\(rotations)")
+
+        // What nobody has a lease for goes, and a lease without its login too.
+        let lost = try Self.issue(people, "nadia")
+        let role = try #require(try Self.roles(stage).first { $0.hasPrefix("coffre_g_") })
+        try Self.asDBA(stage, "CREATE ROLE coffre_production_orphan LOGIN; GRANT \(role) TO coffre_production_orphan")
+        try Self.asDBA(stage, "CREATE ROLE coffre_other_vault LOGIN; DROP ROLE \(lost.user)")
+        let mended = try people.ask("POST", Self.path + "/reconcile", [:], as: "sarah").data
+        #expect(mended["logins_without_lease"] as? [String] == ["coffre_production_orphan"], "\(mended)")
+        #expect((mended["leases_without_login"] as? [String])?.count == 1)
+        #expect(try Self.roles(stage).contains("coffre_other_vault"), "somebody else's login is left alone")
+        try Self.asDBA(stage, "DROP ROLE coffre_other_vault")
+
         // Ended on both sides, and made again of what is left.
         let dry = try people.ask("GET", Self.path + "/consequences", as: "sarah").data
         #expect(dry["leases"] as? Int == 1 && (dry["users"] as? [Any])?.isEmpty == false, "\(dry)")
         let ended = try people.ask("DELETE", Self.path, as: "sarah")
         #expect(ended.data["state"] as? String == "deleted", "\(ended.text)")
         #expect(!Self.does("SELECT 1", stage, masked))
-        #expect(try stage.logins().isEmpty, "logins and roles are gone at the server")
+        #expect(try Self.roles(stage).isEmpty, "logins and roles are gone at the server")
         let again = try people.ask("POST", Self.path + "/restore", [:], as: "sarah")
         #expect(again.data["id"] as? String != id)
         #expect(try people.status("GET", "connectors/creds/production", as: "sarah") == 400)

@@ -34,7 +34,8 @@ struct Coffre: AsyncParsableCommand {
         version: "0.1.0",
         subcommands: [
             StatusCommand.self, OperatorCommand.self, KVCommand.self, ReadCommand.self, WriteCommand.self,
-            ListCommand.self, DeleteCommand.self, ConnectionCommand.self, LeaseCommand.self, TokenCommand.self,
+            ListCommand.self, DeleteCommand.self, ConnectionCommand.self, RotationCommand.self, ApprovalCommand.self,
+            LeaseCommand.self, TokenCommand.self,
             PolicyCommand.self,
             AuditCommand.self, RunCommand.self,
         ]

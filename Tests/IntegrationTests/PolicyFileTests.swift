@@ -17,8 +17,8 @@ struct PolicyFileTests {
         let files = try FileManager.default.contentsOfDirectory(atPath: CoffredProcess.packageFolder + "/policies")
         #expect(
             Set(files) == [
-                "administrator-without-secrets.hcl", "backup.hcl", "compliance-officer.hcl", "connector-operator.hcl",
-                "service-reader.hcl",
+                "administrator-without-secrets.hcl", "backup.hcl", "compliance-officer.hcl", "connection-user.hcl",
+                "connector-operator.hcl", "service-reader.hcl",
             ]
         )
     }
@@ -111,6 +111,21 @@ struct PolicyFileTests {
                 """
         ),
         Case(
+            file: "connection-user",
+            allowed: """
+                LIST connectors/connections
+                GET connectors/rotations
+                LIST connectors/approvals
+                """,
+            refused: """
+                GET connectors/creds/production
+                GET secret/data/services/x
+                GET database/creds/app
+                PUT sys/policies/acl/made
+                POST auth/token/create
+                """
+        ),
+        Case(
             file: "service-reader",
             allowed: """
                 GET secret/data/services/x
@@ -140,7 +155,9 @@ struct PolicyFileTests {
             let answer = try vault.request(method, path, token: token, body: Self.body(method, path))
             #expect(answer.status != 403, "\(given.file): \(method) \(path): \(answer.text)")
             // The one thing that has nothing behind it here is the login.
-            #expect(answer.status < 300 || path.hasPrefix("database/creds"), "\(method) \(path): \(answer.text)")
+            // And no connection is there to be listed.
+            let isEmpty = path.hasPrefix("database/creds") || method == "LIST" && path.hasPrefix("connectors/")
+            #expect(answer.status < 300 || isEmpty, "\(method) \(path): \(answer.text)")
         }
         for (method, path) in Self.requests(given.refused) {
             let answer = try vault.request(method, path, token: token, body: Self.body(method, path))

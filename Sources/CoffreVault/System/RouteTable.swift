@@ -134,6 +134,24 @@ struct Route: Sendable {
         GET,POST,DELETE identity/group-alias/id/{id} : Such a name
         POST identity/lookup/entity : Find a person or service
         POST identity/lookup/group : Find a team
+        LIST connectors/connections : List the connections that you may use
+        GET,POST,DELETE connectors/connections/{name} : A connection to a database or service
+        GET connectors/connections/{name}/consequences : Who would miss it
+        POST connectors/connections/{name}/disable : Let nobody use it
+        POST connectors/connections/{name}/enable : Let it be used again
+        GET,POST connectors/connections/{name}/permissions : Who may do what with it
+        POST connectors/connections/{name}/reconcile : Hold its server against its leases
+        POST connectors/connections/{name}/restore : Make a new one of a deleted one
+        POST connectors/connections/{name}/rotate : Change its stored passwords now
+        POST connectors/connections/{name}/test : Try it
+        GET connectors/creds/{name} : A login with your rights
+        GET connectors/rotations : Age and due date of stored passwords
+        LIST connectors/approvals : Uses that wait for a second person
+        GET connectors/approvals/{accessor} : Such a use
+        POST connectors/approvals/{accessor}/approve : Agree to it
+        POST connectors/approvals/{accessor}/deny : Refuse it
+        POST sys/control-group/authorize : As approve
+        POST sys/control-group/request : Whether it was decided
         LIST cubbyhole/ : List what the token keeps for itself
         GET,LIST,POST,DELETE cubbyhole/{path} : What the token keeps for itself
         """

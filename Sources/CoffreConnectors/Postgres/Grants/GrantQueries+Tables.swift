@@ -14,7 +14,7 @@ extension GrantQueries {
             WITH RECURSIVE \(plan),
             \(asked),
             me AS (SELECT oid FROM pg_roles WHERE rolname = $2::text),
-            open AS MATERIALIZED (
+            opened AS MATERIALIZED (
                 SELECT c.oid AS rel, format('%I.%I', n.nspname, c.relname) AS object
                 FROM me, pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
                 WHERE c.relkind IN ('r', 'v', 'm', 'f', 'p') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
@@ -52,7 +52,7 @@ extension GrantQueries {
     private static func found(_ verbs: String) -> String {
         """
         SELECT 'table', v.verb || ' ON ' || o.object, format('REVOKE %s ON TABLE %s FROM PUBLIC', v.verb, o.object)
-        FROM me, open o CROSS JOIN (VALUES \(verbs)) AS v(verb)
+        FROM me, opened o CROSS JOIN (VALUES \(verbs)) AS v(verb)
         WHERE has_table_privilege(me.oid, o.rel, v.verb)
             AND NOT EXISTS (SELECT 1 FROM asked k WHERE k.rel = o.rel AND k.verb = v.verb AND k.columns = 'true'::jsonb)
         UNION ALL

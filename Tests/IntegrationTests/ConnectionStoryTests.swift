@@ -7,10 +7,10 @@ import Testing
 @Suite(.serialized)
 struct ConnectionStoryTests {
     private static let tables = ["clients", "factures", "paiements", "salaires", "produits", "commandes"]
-    private static let path = "connectors/connections/production"
+    static let path = "connectors/connections/production"
 
     /// The server of the stage with the guide's tables, hardened as the matrix needs it.
-    private static func prepare(_ stage: DatabaseStage) throws {
+    static func prepare(_ stage: DatabaseStage) throws {
         try stage.server.sql(
             """
             DROP TABLE clients;
@@ -30,16 +30,16 @@ struct ConnectionStoryTests {
     }
 
     @discardableResult
-    private static func asDBA(_ stage: DatabaseStage, _ sql: String) throws -> String {
+    static func asDBA(_ stage: DatabaseStage, _ sql: String) throws -> String {
         try stage.server.sql(sql, as: ("dba", "dba-pass"))
     }
 
-    private static func roles(_ stage: DatabaseStage) throws -> [String] {
+    static func roles(_ stage: DatabaseStage) throws -> [String] {
         try asDBA(stage, "SELECT rolname FROM pg_roles WHERE rolname LIKE 'coffre\\_%' ORDER BY 1")
             .split(separator: "\n").map(String.init)
     }
 
-    private static func fields(_ stage: DatabaseStage) -> [String: Any] {
+    static func fields(_ stage: DatabaseStage) -> [String: Any] {
         [
             "host": "127.0.0.1", "port": "\(stage.server.port)", "database": "postgres", "ssl_mode": "disable",
             "username": "app", "password": "app-pass", "admin_username": stage.server.user,
@@ -47,7 +47,7 @@ struct ConnectionStoryTests {
         ]
     }
 
-    private static func rules(_ levels: [String: String]) -> [[String: String]] {
+    static func rules(_ levels: [String: String]) -> [[String: String]] {
         levels.sorted { $0.key < $1.key }.map { ["table": $0.key, "level": $0.value] }
     }
 
@@ -71,13 +71,13 @@ struct ConnectionStoryTests {
         ]
     }
 
-    private struct Login {
+    struct Login {
         let user: String
         let password: String
         let lease: String
     }
 
-    private static func issue(_ people: ConnectionStage, _ person: String) throws -> Login {
+    static func issue(_ people: ConnectionStage, _ person: String) throws -> Login {
         let answer = try people.ask("GET", "connectors/creds/production", as: person)
         return Login(
             user: try #require(answer.data["username"] as? String),
@@ -86,7 +86,7 @@ struct ConnectionStoryTests {
         )
     }
 
-    private static func does(_ sql: String, _ stage: DatabaseStage, _ login: Login) -> Bool {
+    static func does(_ sql: String, _ stage: DatabaseStage, _ login: Login) -> Bool {
         (try? stage.server.sql(sql, as: (login.user, login.password))) != nil
     }
 

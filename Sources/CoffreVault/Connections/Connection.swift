@@ -99,7 +99,9 @@ enum ConnectionKey {
     static func secret(_ id: String, _ field: String) -> BarrierKey { key(secrets(id), field) }
 
     /// A password that may be the one in force already.
-    static func pending(_ id: String, _ field: String) -> BarrierKey { key(Array("pending/\(id)".utf8), field) }
+    static func pending(_ id: String, _ field: String) -> BarrierKey { key(pending(id), field) }
+
+    static func pending(_ id: String) -> [UInt8] { Array("pending/\(id)".utf8) }
 
     private static func key(_ parent: [UInt8], _ name: String) -> BarrierKey {
         BarrierKey(namespace: .connection, parent: parent, name: Array(name.utf8))

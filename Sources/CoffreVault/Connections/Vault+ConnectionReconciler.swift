@@ -11,14 +11,15 @@ extension Vault {
     func reconcileWhenDue(_ state: UnsealedState, _ now: Timestamp) {
         guard now.seconds >= state.nextReconciliation, !state.isReconciling else { return }
         state.nextReconciliation = now.seconds + Self.period
-        let ids = state.connections.all.filter {
-            $0.state == .active && $0.type == Self.postgresType && !$0.roles.isEmpty
-        }.map(\.id)
+        let ids = state.connections.all.filter { $0.state == .active && $0.type == Self.postgresType }.map(\.id)
         guard !ids.isEmpty else { return }
         state.isReconciling = true
         Task {
             for id in ids where self.unsealed === state {
-                do { try await self.reconcile(id) } catch {
+                do {
+                    try await self.settleRotation(of: id)
+                    if self.unsealed?.connections[id]?.roles.isEmpty == false { try await self.reconcile(id) }
+                } catch {
                     self.journal(
                         true,
                         "a connection could not be held against its server",

@@ -58,8 +58,48 @@ extension Vault {
         try await inRotationTurn(id) {
             guard let connection = unsealed?.connections[id] else { throw VaultError.notFound }
             var generation = barrier.generation ?? 0
+            // What an earlier attempt has left open, the administrator's first: it is needed for the others.
+            try await settleSecrets(of: connection)
             for secret in rotated(connection) { generation = try await rotateSecret(id, secret) }
             return generation
+        }
+    }
+
+    private func settleSecrets(of connection: Connection) async throws {
+        for secret in rotated(connection).reversed() { try await settle(connection.id, secret) }
+    }
+
+    /// Settles what a restart, or a broker that went away, has left open in a connection.
+    /// - Throws: ``VaultError``.
+    func settleRotation(of id: String) async throws {
+        let parent = ConnectionKey.pending(id)
+        guard try !barrier.names(in: .connection, parent: parent).isEmpty else { return }
+        try await inRotationTurn(id) {
+            guard let connection = unsealed?.connections[id] else { return }
+            try await settleSecrets(of: connection)
+        }
+    }
+
+    /// A rotation that was cut off: finds out whether the new password is in force already.
+    private func settle(_ id: String, _ secret: String) async throws {
+        guard let connection = unsealed?.connections[id],
+            let pending = try barrier.get(ConnectionKey.pending(id, secret))?.value,
+            let account = ConnectionRotation.accounts[secret], let user = connection.fields[account]
+        else { return }
+        let (target, old) = try postgres(connection, administrator: secret == "admin_password")
+        if await worksAs(user, pending, target) {
+            _ = try await promote(id, secret, pending)
+        } else if await worksAs(user, old, target) {
+            try await inConnectionTurn { state in
+                guard var connection = state.connections[id] else { return }
+                connection.rotation.unsure.removeAll { $0 == secret }
+                _ = try await store(connection, [:], state)
+            }
+        } else {
+            let reason =
+                "whether the password of \(user) was changed is unsure: neither the old nor the new one works now"
+            try await failed(id, secret, isSure: false, reason)
+            throw VaultError(.upstream, reason)
         }
     }
 

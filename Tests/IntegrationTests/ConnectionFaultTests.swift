@@ -1,0 +1,216 @@
+import CoffreTestSupport
+import CoffreWire
+import Foundation
+import Glibc
+import Testing
+
+/// Connections when things go wrong: either daemon killed at each frame between them, and places where no credential may
+/// go.
+@Suite(.serialized)
+struct ConnectionFaultTests {
+    private typealias Story = ConnectionStoryTests
+
+    /// Where somebody dies, seen from the line between the daemons.
+    private enum Point: CaseIterable {
+        case jobAboutToLeave
+        case jobWithTheBroker
+        case answerAboutToArrive
+        case answerArrived
+        case acknowledged
+    }
+
+    /// Lets frames pass, and calls `kill` once at `point` of the job that counts as number `nth`.
+    private func kill(at point: Point, nth: Int = 1, on stage: DatabaseStage, _ kill: @escaping @Sendable () -> Void) {
+        let jobs = Counter()
+        let once = Once()
+        stage.gate.watch { kind, direction, frame in
+            if kind == .job, direction == .toBroker { jobs.add() }
+            guard jobs.count == nth else { return [frame] }
+            switch (point, kind, direction) {
+            case (.jobAboutToLeave, .job, .toBroker), (.answerAboutToArrive, .answer, .toVault):
+                guard once.isFirst else { return [frame] }
+                kill()
+                return []
+            case (.jobWithTheBroker, .job, .toBroker), (.answerArrived, .answer, .toVault):
+                if once.isFirst { Thread.detachNewThread(kill) }
+                return [frame]
+            case (.acknowledged, .ack, .toBroker):
+                if once.isFirst { kill() }
+                return [frame]
+            default: return [frame]
+            }
+        }
+    }
+
+    private static func staged() throws -> (DatabaseStage, ConnectionStage) {
+        let stage = try DatabaseStage()
+        try Story.prepare(stage)
+        let people = try ConnectionStage(stage.vault, stage.root, people: ["sarah": [], "nadia": ["finance"]])
+        try people.ask("POST", Story.path, ["type": "postgresql", "fields": Story.fields(stage)], as: "sarah")
+        try people.ask(
+            "POST",
+            Story.path + "/permissions",
+            ["tables": Story.rules(["clients": "read"]), "grants": [["group": "finance", "level": "read"]]],
+            as: "sarah"
+        )
+        return (stage, people)
+    }
+
+    /// Logins at the server that belong to no lease.
+    private static func orphans(_ stage: DatabaseStage, _ people: ConnectionStage) throws -> Int {
+        let logins = try Story.asDBA(
+            stage,
+            "SELECT count(*) FROM pg_roles WHERE rolcanlogin AND rolname LIKE 'coffre\\_production\\_%'"
+        )
+        let leases = try people.ask("GET", Story.path + "/consequences", as: "sarah").data["leases"] as? Int ?? 0
+        return (Int(logins) ?? 0) - leases
+    }
+
+    @Test func aDaemonKilledWhileItIssuesLeavesNoOrphan() throws {
+        let (stage, people) = try Self.staged()
+        for point in Point.allCases {
+            kill(at: point, on: stage) { try? stage.vault.kill() }
+            let answer = try? people.status("GET", "connectors/creds/production", as: "nadia")
+            #expect(answer != 200, "\(point)")
+            try eventually("coffred is dead at \(point)") { !stage.vault.isRunning }
+            try stage.recover()
+            try eventually(within: 30, "no orphan after \(point)") { try Self.orphans(stage, people) <= 0 }
+        }
+        let login = try Story.issue(people, "nadia")
+        #expect(Story.does("SELECT * FROM clients", stage, login))
+        try stage.vault.verifyLog()
+    }
+
+    /// Whoever dies whenever: afterwards the stored password is the one in force, or the vault says that it is unsure and
+    /// the next rotation settles it.
+    @Test(arguments: [true, false])
+    func aRotationThatIsCutOffGoesOn(killsVault: Bool) throws {
+        let (stage, people) = try Self.staged()
+        for nth in [1, 2] {
+            for point in Point.allCases {
+                kill(at: point, nth: nth, on: stage) {
+                    if killsVault { try? stage.vault.kill() } else { stage.killBroker() }
+                }
+                _ = try? people.status("POST", Story.path + "/rotate", [:], as: "sarah")
+                if killsVault { try eventually("coffred is dead at \(point)") { !stage.vault.isRunning } }
+                try stage.recover()
+                let where_ = "job \(nth), \(point)"
+                try eventually(within: 60, "it rotates again after \(where_)") {
+                    // The broker may die a moment later than it was seen.
+                    try stage.recover()
+                    return try people.status("POST", Story.path + "/rotate", [:], as: "sarah") == 204
+                }
+                let test = try people.ask("POST", Story.path + "/test", [:], as: "sarah").data
+                #expect(test["works"] as? Bool == true, "\(where_): \(test)")
+                #expect((test["administration"] as? [String: Any])?["works"] as? Bool == true, "\(where_)")
+            }
+        }
+        let overview = try people.ask("GET", "connectors/rotations", as: "sarah").data
+        let rows = try #require(overview["rotations"] as? [[String: Any]])
+        #expect(rows.allSatisfy { $0["is_unsure"] as? Bool == false && $0["failure"] is NSNull }, "\(rows)")
+        #expect(Story.does("SELECT 1", stage, try Story.issue(people, "nadia")))
+        try stage.vault.verifyLog()
+    }
+
+    @Test func noCredentialGoesWhereItMayNot() throws {
+        let (stage, people) = try Self.staged()
+        let canary = "egress-canary-77"
+        for (host, words) in [
+            ("169.254.169.254", ["may not connect there"]), ("fe80::1", ["may not connect there"]),
+            ("::ffff:169.254.169.254", ["may not connect there"]), ("10.0.0.1", ["may not connect there"]),
+            ("/run/coffre", ["Unix socket", "host"]), ("@abstract", ["Unix socket", "host"]),
+            ("db,evil.example.com", ["more than one host", "host"]),
+            ("db passfile=/etc/passwd", ["host"]), ("db service=x", ["host"]),
+            ("nowhere.invalid", ["no address"]),
+        ] {
+            var fields = Story.fields(stage)
+            fields["host"] = host
+            fields["password"] = canary
+            let answer = try people.ask(
+                "POST",
+                "connectors/connections/elsewhere",
+                ["type": "postgresql", "fields": fields],
+                as: "sarah",
+                expect: [400, 502, 503]
+            )
+            #expect(words.contains { answer.text.contains($0) }, "\(host): \(answer.text)")
+            #expect(!answer.text.contains(canary))
+        }
+        // A server that was trusted once does not pass its secret on: the host changes, the secret is void.
+        let moved = try people.ask("POST", Story.path, ["fields": ["host": "127.0.0.2"]], as: "sarah")
+        #expect((moved.data["secrets"] as? [String: Any])?.isEmpty == true)
+        let test = try people.ask("POST", Story.path + "/test", [:], as: "sarah", expect: [400])
+        #expect(test.text.contains("enter it"))
+    }
+
+    /// Accepts, and says nothing, or one byte now and then.
+    @Test(arguments: [0, 1])
+    func aServerThatNeverAnswersHoldsNobodyUp(bytesASecond: Int) throws {
+        let (stage, people) = try Self.staged()
+        let listener = try SilentServer(bytesASecond: bytesASecond)
+        var fields = Story.fields(stage)
+        fields["port"] = "\(listener.port)"
+        let begin = ContinuousClock.now
+        let body: [String: Any] = ["type": "postgresql", "fields": fields]
+        let text = try CoffredProcess.json(body)
+        let (vault, token) = (stage.vault, people.tokens["sarah"])
+        Thread.detachNewThread {
+            _ = try? vault.request("POST", "connectors/connections/slow", token: token, body: text)
+        }
+        // Others go on meanwhile.
+        try people.ask("POST", Story.path + "/test", [:], as: "sarah")
+        #expect(ContinuousClock.now - begin < .seconds(8))
+        let status = try people.status("POST", "connectors/connections/slow2", body, as: "sarah")
+        #expect(status == 400)
+        #expect(ContinuousClock.now - begin < .seconds(45))
+    }
+}
+
+private final class Counter: @unchecked Sendable {  // `value` is touched under `lock` only.
+    private let lock = NSLock()
+    private var value = 0
+
+    var count: Int { lock.withLock { value } }
+    func add() { lock.withLock { value += 1 } }
+}
+
+/// A TCP server that accepts everything and gives nothing, or a byte at a time.
+private final class SilentServer: @unchecked Sendable {  // Set up once; its thread ends with the process.
+    let port: UInt16
+    private let descriptor: Int32
+
+    init(bytesASecond: Int) throws {
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+        let size = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let bound = withUnsafePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(descriptor, $0, size) }
+        }
+        guard bound == 0, listen(descriptor, 16) == 0 else {
+            throw RunningProcess.Failure(description: "no silent server: \(errno)")
+        }
+        var length = size
+        _ = withUnsafeMutablePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { getsockname(descriptor, $0, &length) }
+        }
+        self.descriptor = descriptor
+        port = UInt16(bigEndian: address.sin_port)
+        let listener = descriptor
+        Thread.detachNewThread {
+            var clients: [Int32] = []
+            while true {
+                var request = pollfd(fd: listener, events: Int16(POLLIN), revents: 0)
+                if poll(&request, 1, 1000) > 0 {
+                    let client = accept(listener, nil, nil)
+                    guard client >= 0 else { return }
+                    clients.append(client)
+                }
+                if bytesASecond > 0 { for client in clients { _ = send(client, "S", 1, Int32(MSG_NOSIGNAL)) } }
+            }
+        }
+    }
+
+    deinit { shutdown(descriptor, Int32(SHUT_RDWR)) }
+}

@@ -17,6 +17,7 @@ struct Coffre: AsyncParsableCommand {
               coffre kv get --field password secret/app/db
               coffre run --env PGPASSWORD=database/creds/reports#password \\
                          --env PGUSER=database/creds/reports#username -- psql -h db
+              coffre connector show postgresql
               coffre audit verify /var/lib/coffre-audit
 
             EXIT STATUS
@@ -35,7 +36,7 @@ struct Coffre: AsyncParsableCommand {
         subcommands: [
             StatusCommand.self, OperatorCommand.self, KVCommand.self, ReadCommand.self, WriteCommand.self,
             ListCommand.self, DeleteCommand.self, LeaseCommand.self, TokenCommand.self, PolicyCommand.self,
-            AuditCommand.self, RunCommand.self,
+            ConnectorCommand.self, AuditCommand.self, RunCommand.self,
         ]
     )
 

@@ -48,9 +48,12 @@ let package = Package(
         .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
         .systemLibrary(name: "CPostgres", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         .target(name: "CCoffreShims"),
+        // The data file of the catalogue, inside the programs.
+        .target(name: "CCoffreCatalogue", exclude: ["catalogue.json"]),
 
         // Values and codecs that cross a process boundary.
         .target(name: "CoffreWire", swiftSettings: library),
+        .target(name: "CoffreCatalogue", dependencies: ["CoffreWire", "CCoffreCatalogue"], swiftSettings: library),
         .target(
             name: "CoffreCrypto",
             dependencies: ["COpenSSL", "CSodium", "CCoffreShims"],
@@ -64,7 +67,7 @@ let package = Package(
         ),
         .target(
             name: "CoffreVault",
-            dependencies: ["CoffreWire", "CoffreCrypto", "CoffreStorage", "CoffreAudit"],
+            dependencies: ["CoffreCatalogue", "CoffreWire", "CoffreCrypto", "CoffreStorage", "CoffreAudit"],
             swiftSettings: library
         ),
         .target(name: "CoffreHost", dependencies: ["CSystemd", "CCoffreShims", logging, toml], swiftSettings: library),
@@ -106,7 +109,10 @@ let package = Package(
         ),
         .executableTarget(
             name: "coffre",
-            dependencies: ["CoffreClient", "CoffreAudit", "CoffreStorage", "CoffreCrypto", "CoffreWire", arguments],
+            dependencies: [
+                "CoffreClient", "CoffreCatalogue", "CoffreAudit", "CoffreStorage", "CoffreCrypto", "CoffreWire",
+                arguments,
+            ],
             exclude: ["coffre.1"],
             // What lies in every proof bundle.
             resources: ["README.txt", "LISEZMOI.txt", "verify.py"].map { .embedInCode("Audit/Export/Bundle/\($0)") },
@@ -132,6 +138,7 @@ let package = Package(
     ]
         + [
             ("CoffreWireTests", ["CoffreWire", "CoffreCrypto"]),
+            ("CoffreCatalogueTests", ["CoffreCatalogue", "CoffreWire"]),
             ("CoffreCryptoTests", ["CoffreCrypto"]),
             ("CoffreStorageTests", ["CoffreStorage", "CoffreCrypto"]),
             ("CoffreAuditTests", ["CoffreAudit", "CoffreStorage", "CoffreCrypto", "CCoffreShims", "CZstd"]),

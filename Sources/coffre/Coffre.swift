@@ -17,6 +17,7 @@ struct Coffre: AsyncParsableCommand {
               coffre kv get --field password secret/app/db
               coffre run --env PGPASSWORD=database/creds/reports#password \\
                          --env PGUSER=database/creds/reports#username -- psql -h db
+              coffre connector show postgresql
               coffre audit verify /var/lib/coffre-audit
 
             EXIT STATUS
@@ -34,9 +35,8 @@ struct Coffre: AsyncParsableCommand {
         version: "0.1.0",
         subcommands: [
             StatusCommand.self, OperatorCommand.self, KVCommand.self, ReadCommand.self, WriteCommand.self,
-            ListCommand.self, DeleteCommand.self, ConnectionCommand.self, RotationCommand.self, ApprovalCommand.self,
-            LeaseCommand.self, TokenCommand.self,
-            PolicyCommand.self,
+            ListCommand.self, DeleteCommand.self, ConnectorCommand.self, ConnectionCommand.self,
+            RotationCommand.self, ApprovalCommand.self, LeaseCommand.self, TokenCommand.self, PolicyCommand.self,
             AuditCommand.self, RunCommand.self,
         ]
     )

@@ -50,7 +50,10 @@ struct HostileBodyTests {
             ("transit/keys/ed", #"{"type":"ed25519"}"#), ("secret/data/sample", #"{"data":{"a":1}}"#),
             ("one/sample", #"{"a":1}"#), ("auth/token/roles/sample", "{}"), ("identity/entity/name/sample", "{}"),
             ("identity/group/name/sample", "{}"),
-            ("connectors/connections/sample", #"{"type":"postgresql","verify":false,"fields":{"host":"h"}}"#),
+            (
+                "connectors/connections/sample",
+                #"{"type":"postgresql","verify":false,"fields":{"host":"h","port":"5432","database":"d","username":"u","password":"p","ssl_mode":"verify-full"}}"#
+            ),
         ] { _ = try vault.request("POST", path, token: root, body: body) }
         let paths =
             try vault.request("GET", "sys/internal/specs/openapi", token: root).json["paths"]

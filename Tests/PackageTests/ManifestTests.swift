@@ -6,7 +6,9 @@ struct ManifestTests {
     /// What each target may list. One that is not here may not exist.
     private static let mayList: [String: Set<String>] = [
         "COpenSSL": [], "CSodium": [], "CSQLite": [], "CSystemd": [], "CZstd": [], "CPostgres": [], "CCoffreShims": [],
+        "CCoffreCatalogue": [],
         "CoffreWire": [],
+        "CoffreCatalogue": ["CoffreWire", "CCoffreCatalogue"],
         "CoffreCrypto": ["COpenSSL", "CSodium", "CCoffreShims"],
         "CoffreStorage": ["CSQLite", "CCoffreShims"],
         "CoffreAudit": ["CoffreCrypto", "CoffreStorage", "CCoffreShims", "CZstd"],
@@ -27,11 +29,15 @@ struct ManifestTests {
             "CoffreConnectors", "CoffreCrypto", "CoffreWire", "CoffreHost", "Logging", "ServiceLifecycle",
             "UnixSignals", "ArgumentParser", "TOMLKit",
         ],
-        "coffre": ["CoffreClient", "CoffreAudit", "CoffreStorage", "CoffreCrypto", "CoffreWire", "ArgumentParser"],
+        "coffre": [
+            "CoffreClient", "CoffreCatalogue", "CoffreAudit", "CoffreStorage", "CoffreCrypto", "CoffreWire",
+            "ArgumentParser",
+        ],
     ]
 
     /// Who alone may list what: the doors to the outside.
     private static let doors: [String: Set<String>] = [
+        "CCoffreCatalogue": ["CoffreCatalogue"],
         "COpenSSL": ["CoffreCrypto"],
         "CSodium": ["CoffreCrypto"],
         "CSQLite": ["CoffreStorage"],

@@ -11,7 +11,7 @@ extension Vault {
 
     func createConnection(_ name: String, _ what: AuditWhat, _ context: RequestContext) async throws -> Effect {
         try await inConnectionTurn { state in
-            let input = try readConnection(nil, context)
+            let (input, doubts) = try readConnection(nil, context)
             guard let type = input.type else {
                 throw VaultError.badRequest("type names a connector, such as postgresql")
             }
@@ -32,7 +32,6 @@ extension Vault {
             )
             guard state.connections[connection.id] == nil else { throw VaultError(.internalError, "internal error") }
             try apply(input, to: &connection, context, state)
-            try checkFields(connection, isNew: true)
             let report = try await tried(connection, input)
             let generation = try await store(connection, input.secrets, state)
             var what = what
@@ -43,7 +42,9 @@ extension Vault {
             if let report, case .object(let members) = description {
                 description = .object(members + [.init("test", report)])
             }
-            return Effect(.data(description), generation: generation, what: what)
+            var reply = Reply.data(description)
+            reply.warnings = doubts
+            return Effect(reply, generation: generation, what: what)
         }
     }
 
@@ -56,7 +57,7 @@ extension Vault {
         try await inConnectionTurn { state in
             var (connection, _) = try managedConnection(name, context)
             let before = connection
-            let input = try readConnection(connection, context)
+            let (input, doubts) = try readConnection(connection, context)
             if let type = input.type, type != connection.type {
                 throw VaultError.badRequest("the type of a connection cannot be changed: make another one")
             }
@@ -71,7 +72,6 @@ extension Vault {
                 for field in voided { connection.secrets[field] = nil }
                 try refuseWhileLeased(before)
             }
-            try checkFields(connection, isNew: false)
             connection.generation += 1
             connection.updated = context.now
             let generation = try await store(connection, input.secrets, voiding: voided, state)
@@ -80,8 +80,9 @@ extension Vault {
             what.fields = input.fields.keys.sorted() + input.secrets.keys.sorted()
             if !voided.isEmpty { what.details.append(("voided", .int(Int64(voided.count)))) }
             var reply = Reply.data(describe(connection, try access(to: connection, context)))
+            reply.warnings = doubts
             if !voided.isEmpty {
-                reply.warnings = [
+                reply.warnings += [
                     "where or as whom this connection connects has changed, which voids its stored secrets: enter "
                         + voided.joined(separator: ", ") + " again"
                 ]
@@ -114,10 +115,26 @@ extension Vault {
         }
     }
 
-    private func readConnection(_ known: Connection?, _ context: RequestContext) throws -> ConnectionInput {
+    /// - Returns: what was sent, and what the catalogue finds doubtful about it.
+    private func readConnection(
+        _ known: Connection?,
+        _ context: RequestContext
+    ) throws -> (input: ConnectionInput, doubts: [String]) {
         try withBody(context) { body in
-            try ConnectionInput(body) { type, field in
+            let input = try ConnectionInput(body) { type, field in
                 ConnectorFields.isSecret(field, of: known?.type ?? type ?? "")
+            }
+            guard let type = known?.type ?? input.type else {
+                throw VaultError.badRequest("type names a connector, such as postgresql")
+            }
+            let unknown = Self.unrecognized(body, ConnectionInput.known)
+            if let fields = body?["fields"] {
+                return (input, unknown + (try ConnectorFields.check(fields, of: type, isWhole: known == nil)))
+            }
+            guard known == nil else { return (input, unknown) }
+            let nothing = Array("{}".utf8)
+            return try nothing.withUnsafeBytes {
+                (input, unknown + (try ConnectorFields.check(try JSONView($0), of: type, isWhole: true)))
             }
         }
     }
@@ -155,14 +172,6 @@ extension Vault {
             else { throw VaultError.badRequest("visibility team needs team, a group of identity/group") }
             connection.rights.audience = .group(group.id)
         case nil: break
-        }
-    }
-
-    private func checkFields(_ connection: Connection, isNew: Bool) throws {
-        let findings = ConnectorFields.check(connection)
-        let refused = findings.filter(\.isRefusal)
-        guard refused.isEmpty else {
-            throw VaultError.badRequest(refused.map(\.sentence).joined(separator: "; "))
         }
     }
 

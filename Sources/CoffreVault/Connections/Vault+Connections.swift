@@ -22,6 +22,8 @@ extension Vault {
         case ("connections", 3):
             guard Connection.isValidName(parts[1]) else { return nil }
             return connectionActionEndpoint(context, parts[1], parts[2], what)
+        case ("catalogue", 1): return catalogueEndpoint(context, nil, what)
+        case ("catalogue", 2): return catalogueEndpoint(context, parts[1], what)
         case ("rotations", 1):
             guard context.verb == .get else { return .unsupported(what, .read) }
             return .read(.connectionRead, what, .capability(.read)) { vault, context in

@@ -134,6 +134,8 @@ struct Route: Sendable {
         GET,POST,DELETE identity/group-alias/id/{id} : Such a name
         POST identity/lookup/entity : Find a person or service
         POST identity/lookup/group : Find a team
+        GET,LIST connectors/catalogue : Every system that a connection can be made to
+        GET connectors/catalogue/{type} : The form of one, as JSON Schema
         LIST connectors/connections : List the connections that you may use
         GET,POST,DELETE connectors/connections/{name} : A connection to a database or service
         GET connectors/connections/{name}/consequences : Who would miss it

@@ -1,0 +1,92 @@
+import CoffreWire
+
+extension ConnectorOAuth {
+    /// - Throws: ``CatalogueError``.
+    init(reading value: JSONValue, at place: String) throws(CatalogueError) {
+        let reader = try MemberReader(
+            value,
+            at: place,
+            [
+                "authorization_url", "token_url", "revocation_url", "device_url", "request_token_url",
+                "signature_method", "pkce", "client_authentication", "scope_separator", "scopes", "parameters",
+                "access_token_seconds", "refresh_idle_seconds", "grant_seconds", "refresh_rotates",
+                "refresh_grace_seconds", "learns", "quirks",
+            ]
+        )
+        authorizationURL = try Self.address("authorization_url", reader)
+        tokenURL = try Self.address("token_url", reader) ?? ""
+        revocationURL = try Self.address("revocation_url", reader)
+        deviceURL = try Self.address("device_url", reader)
+        requestTokenURL = try Self.address("request_token_url", reader)
+        signatureMethod = try reader.textOrNull("signature_method")
+        pkce = try reader.word("pkce", PKCE.self)
+        clientAuthentication =
+            reader.value("client_authentication") == .null
+            ? nil : try reader.word("client_authentication", ClientAuthentication.self)
+        scopeSeparator = try reader.text("scope_separator")
+        scopes = try reader.texts("scopes")
+        parameters = try Self.parameters(reader)
+        accessTokenSeconds = try reader.secondsOrNull("access_token_seconds")
+        refreshIdleSeconds = try reader.secondsOrNull("refresh_idle_seconds")
+        grantSeconds = try reader.secondsOrNull("grant_seconds")
+        refreshRotates = try reader.boolOrNull("refresh_rotates")
+        refreshGraceSeconds = try reader.secondsOrNull("refresh_grace_seconds")
+        learns = try Self.learns(reader)
+        quirks = try reader.texts("quirks")
+        guard !tokenURL.isEmpty else { throw reader.failure("token_url", "is missing") }
+        guard [" ", ","].contains(scopeSeparator) else { throw reader.failure("scope_separator", "is unknown") }
+        guard quirks == quirks.sorted() else { throw reader.failure("quirks", "must be sorted") }
+        let isFirst = requestTokenURL != nil
+        guard (signatureMethod != nil) == isFirst, (clientAuthentication == nil) == isFirst else {
+            throw reader.failure("request_token_url", "OAuth 1.0a and OAuth 2 are mixed")
+        }
+    }
+
+    /// The addresses that are known.
+    var addresses: [String] {
+        let calls = learns.filter { $0.source == .call }.map(\.member)
+        return [authorizationURL, tokenURL, revocationURL, deviceURL, requestTokenURL].compactMap(\.self) + calls
+    }
+
+    /// An address under TLS; nil for `null`.
+    private static func address(_ name: String, _ reader: MemberReader) throws(CatalogueError) -> String? {
+        guard let text = try reader.textOrNull(name) else { return nil }
+        guard text.utf8.starts(with: "https://".utf8), !text.utf8.contains(0x20) else {
+            throw reader.failure(name, "must be an https address")
+        }
+        return text
+    }
+
+    private static func parameters(
+        _ reader: MemberReader
+    ) throws(CatalogueError) -> [(name: String, value: String)] {
+        guard let members = reader.value("parameters")?.members else {
+            throw reader.failure("parameters", "must be an object")
+        }
+        var parameters: [(name: String, value: String)] = []
+        for member in members {
+            let place = "\(reader.place)/parameters"
+            let name = try MemberReader.identifier(.string(member.key), separator: "_", at: place)
+            guard !parameters.contains(where: { $0.name == name }) else {
+                throw CatalogueError(place, "\(name) stands twice")
+            }
+            parameters.append((name, try MemberReader.text(member.value, at: "\(place)/\(name)")))
+        }
+        return parameters
+    }
+
+    private static func learns(_ reader: MemberReader) throws(CatalogueError) -> [Learnt] {
+        var learns: [Learnt] = []
+        for (value, place) in try reader.elements("learns") {
+            let reader = try MemberReader(value, at: place, ["name", "from", "member"])
+            learns.append(
+                Learnt(
+                    name: try reader.identifier("name", separator: "_"),
+                    source: try reader.word("from", Learnt.Source.self),
+                    member: try reader.text("member")
+                )
+            )
+        }
+        return learns
+    }
+}

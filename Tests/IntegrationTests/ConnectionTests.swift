@@ -140,15 +140,29 @@ struct ConnectionTests {
         }
     }
 
+    @Test func theCatalogueGivesForms() throws {
+        let stage = try Self.stage()
+        let keys = try stage.ask("LIST", "connectors/catalogue", as: "zoe").data["keys"] as? [String]
+        #expect(keys?.count == 64 && keys?.contains("baridimob") == true)
+        let form = try stage.ask("GET", "connectors/catalogue/postgresql", as: "sarah").data
+        let properties = try #require(form["properties"] as? [String: [String: Any]])
+        #expect(properties["password"]?["writeOnly"] as? Bool == true && properties["host"]?["writeOnly"] == nil)
+        #expect(try stage.status("GET", "connectors/catalogue/nothing", as: "sarah") == 404)
+    }
+
     @Test func whatCannotBeAConnectionIsRefusedWithAReason() throws {
         let stage = try Self.stage()
         for (name, body, word): (String, [String: Any], String) in [
-            ("a", [:], "type"), ("a", ["type": 7], "type"), ("c-0123456789ab", ["type": "postgresql"], "c-"),
+            ("a", [:], "type"), ("a", ["type": 7], "type"),
+            ("c-0123456789ab", ["type": "postgresql", "fields": Self.fields], "c-"),
             ("a", ["type": "postgresql", "visibility": "all"], "visibility"),
-            ("a", ["type": "postgresql", "visibility": "team", "team": "nobody"], "team"),
+            ("a", ["type": "postgresql", "visibility": "team", "team": "nobody", "fields": Self.fields], "team"),
             ("a", ["type": "postgresql", "rotation_days": 0], "rotation_days"),
             ("a", ["type": "postgresql", "fields": ["password": 7]], "password"),
-            ("a", ["type": "postgresql", "owner": "nobody"], "owner"),
+            ("a", ["type": "postgres"], "did you mean postgresql"), ("a", ["type": "postgresql"], "host"),
+            ("a", ["type": "postgresql", "fields": ["host": "h", "port": "70000"]], "port"),
+            ("a", ["type": "postgresql", "fields": ["hots": "h"]], "hots"),
+            ("a", ["type": "postgresql", "owner": "nobody", "fields": Self.fields], "owner"),
         ] {
             let answer = try stage.vault.request(
                 "POST",

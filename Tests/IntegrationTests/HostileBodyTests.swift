@@ -87,7 +87,12 @@ struct HostileBodyTests {
                 headers["X-Vault-Wrap-TTL"] = ["60", "x", "-1", "99999999999", "1h"].randomElement(using: &random)
             }
             let answer = try client.request(verb.uppercased(), target, token: root, body: body, headers: headers)
-            #expect(answer.status < 500, "\(verb) \(target) \(body ?? ""): \(answer.status) \(answer.text)")
+            // There is no broker here, and whoever needs one is told so.
+            let needsBroker = answer.status == 502 && answer.text.contains("the broker is not available")
+            #expect(
+                answer.status < 500 || needsBroker,
+                "\(verb) \(target) \(body ?? ""): \(answer.status) \(answer.text)"
+            )
             if answer.status < 300 { answered += 1 }
         }
         #expect(answered > 500)

@@ -12,7 +12,7 @@ struct ManifestTests {
         "CoffreCrypto": ["COpenSSL", "CSodium", "CCoffreShims"],
         "CoffreStorage": ["CSQLite", "CCoffreShims"],
         "CoffreAudit": ["CoffreCrypto", "CoffreStorage", "CCoffreShims", "CZstd"],
-        "CoffreVault": ["CoffreWire", "CoffreCrypto", "CoffreStorage", "CoffreAudit"],
+        "CoffreVault": ["CoffreWire", "CoffreCatalogue", "CoffreCrypto", "CoffreStorage", "CoffreAudit"],
         "CoffreHost": ["CSystemd", "CCoffreShims", "Logging", "TOMLKit"],
         "CoffreAPI": [
             "CoffreWire", "CoffreVault", "CoffreAudit", "CoffreCrypto", "CoffreHost", "NIOCore", "NIOPosix",

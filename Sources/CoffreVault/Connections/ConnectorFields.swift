@@ -1,3 +1,4 @@
+internal import CoffreAudit
 internal import CoffreCatalogue
 internal import CoffreWire
 

@@ -8,7 +8,7 @@ package final class PostgresServer: Sendable {
     /// Whether the programs are installed.
     package static var isInstalled: Bool { FileManager.default.isExecutableFile(atPath: programs + "/postgres") }
 
-    private static let programs = "/usr/lib/postgresql/15/bin"
+    package static let programs = "/usr/lib/postgresql/15/bin"
 
     package let port: UInt16
     package let user = "postgres"

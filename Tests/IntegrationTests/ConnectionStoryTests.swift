@@ -310,4 +310,86 @@ struct ConnectionStoryTests {
         }
         try stage.vault.verifyLog()
     }
+
+    /// The session of the README, typed by people with tokens of their own.
+    @Test func theStoryOnTheCommandLine() throws {
+        let stage = try DatabaseStage()
+        try Self.prepare(stage)
+        let people = try ConnectionStage(
+            stage.vault,
+            stage.root,
+            people: ["sarah": [], "nadia": ["finance"], "zoe": []]
+        )
+        let folder = try TestFolder()
+        var tokens: [String: String] = [:]
+        for (person, token) in people.tokens { tokens[person] = try folder.write(person, token) }
+        let password = try folder.write("app", "app-pass")
+        let administrator = try folder.write("admin", stage.server.password)
+        func coffre(_ person: String, _ arguments: [String], language: String = "C") throws -> (
+            status: Int32, output: String
+        ) {
+            let end = arguments.firstIndex(of: "--") ?? arguments.endIndex
+            let options = ["--socket", stage.vault.socket, "--token-file", tokens[person] ?? ""]
+            return try RunningProcess.run(
+                try CoffredProcess.program("coffre"),
+                Array(arguments[..<end]) + options + Array(arguments[end...]),
+                environment: ["LC_ALL": language]
+            )
+        }
+        let fields = [
+            "host=127.0.0.1", "port=\(stage.server.port)", "database=postgres", "ssl_mode=disable", "username=app",
+            "admin_username=\(stage.server.user)",
+        ]
+        let secrets = ["password=@\(password)", "admin_password=@\(administrator)"]
+        // What is wrong is told before anything is sent, in the language of who types.
+        let literal = try coffre("sarah", ["connection", "create", "postgresql", "p"] + fields + ["password=x"])
+        #expect(literal.status == 64 && literal.output.contains("visible to every process"), "\(literal.output)")
+        let port = try coffre(
+            "sarah",
+            ["connection", "create", "postgresql", "p", "port=70000"],
+            language: "fr_FR.UTF-8"
+        )
+        #expect(port.status == 64 && port.output.contains("port"), "\(port.output)")
+        let type = try coffre("sarah", ["connection", "create", "postgres", "p"])
+        #expect(type.status == 64 && type.output.contains("did you mean postgresql"), "\(type.output)")
+
+        let made = try coffre("sarah", ["connection", "create", "postgresql", "production"] + fields + secrets)
+        #expect(made.status == 0 && made.output.contains("Latency:"), "\(made.output)")
+        #expect(made.output.contains("made, id c-"))
+        let rights = try folder.write(
+            "rights.json",
+            #"{"tables":[{"table":"clients","level":"read"}],"grants":[{"group":"finance","level":"read"}]}"#
+        )
+        let given = try coffre("sarah", ["connection", "permissions", "production", "--set", "@\(rights)"])
+        #expect(given.status == 0 && given.output.contains("rights changed"), "\(given.output)")
+        let tested = try coffre("nadia", ["connection", "test", "production"], language: "fr_FR.UTF-8")
+        #expect(tested.status == 0 && tested.output.contains("public.clients: 1 lignes"), "\(tested.output)")
+        #expect(try coffre("nadia", ["connection", "list"]).output.contains("production"))
+
+        // A program gets a login for as long as it runs.
+        let sql = "select current_user, nom from clients"
+        let psql = PostgresServer.programs + "/psql"
+        let run = try coffre(
+            "nadia",
+            [
+                "run", "--env", "PGUSER=connectors/creds/production#username", "--env",
+                "PGPASSWORD=connectors/creds/production#password", "--", psql, "-XAt", "-h", "127.0.0.1", "-p",
+                "\(stage.server.port)", "-d", "postgres", "-c", sql,
+            ]
+        )
+        #expect(run.status == 0 && run.output.contains("coffre_production_"), "\(run.output)")
+        try eventually(within: 10, "the login is gone with its program") {
+            try Self.roles(stage).allSatisfy { $0.hasPrefix("coffre_g_") }
+        }
+        #expect(try coffre("zoe", ["read", "connectors/creds/production"]).status == 3)
+        #expect(try coffre("sarah", ["connection", "rotate", "production"]).status == 0)
+        let status = try coffre("sarah", ["rotation", "status"])
+        #expect(status.output.contains("by itself") && status.output.contains("100.0 %"), "\(status.output)")
+        let dry = try coffre("sarah", ["connection", "delete", "production", "--dry-run"])
+        #expect(dry.status == 0 && dry.output.contains("Used in 30 days by"), "\(dry.output)")
+        #expect(try coffre("sarah", ["connection", "delete", "production", "--yes"]).status == 0)
+        #expect(try Self.roles(stage).isEmpty)
+        #expect(try coffre("sarah", ["connection", "restore", "production"]).status == 0)
+        #expect(try coffre("sarah", ["connection", "show", "production"]).output.contains("postgres"))
+    }
 }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import CoffreCatalogue
 import CoffreClient
 import CoffreWire
 
@@ -64,13 +65,28 @@ extension ConnectionCommand {
         var fields: [String] = []
 
         func perform(_ context: Context) async throws {
-            let given = try DataArguments.object(fields, literals: .ifHarmless, console: context.console)
-            let members =
-                try [.init("type", .string(type)), .init("fields", JSONValue(parsing: given))]
-                + connection.members()
+            guard let connector = Catalogue.shared[type] else { throw Self.unknown(type) }
+            let form = try FieldForm(connector).read(fields, context.console, asks: true)
+            let members = try [.init("type", .string(type)), .init("fields", form)] + connection.members()
             let client = try context.client()
             let answer = try await client.write(ConnectionCommand.path(name), JSONValue.object(members).encoded())
-            try context.console.show(answer)
+            context.console.warn(answer.warnings)
+            guard context.console.format == .table, let made = answer.data else {
+                return context.console.json(answer.data ?? .object([]))
+            }
+            if let report = made["test"] { ConnectionReport(report).show(context.console) }
+            let id = made["id"]?.string ?? ""
+            context.console.confirm(Message("\(name): made, id \(id)", "\(name) : créée, id \(id)"))
+        }
+
+        private static func unknown(_ type: String) -> Failure {
+            let type = escapedForTerminal(type)
+            let nearest = Catalogue.shared.nearestID(to: type)
+            return Failure(
+                "there is no connector \(type)\(nearest.map { "; did you mean \($0)?" } ?? "") (coffre connector list)",
+                "aucun connecteur \(type)\(nearest.map { " ; vouliez-vous dire \($0) ?" } ?? "") (coffre connector list)",
+                .usage
+            )
         }
     }
 
@@ -104,5 +120,56 @@ extension ConnectionCommand {
                 try await client.write(ConnectionCommand.path(name), JSONValue.object(members).encoded())
             )
         }
+    }
+}
+
+/// The fields of a connection, from arguments and, where some are missing, from the person at the terminal.
+struct FieldForm {
+    private let connector: Connector
+
+    init(_ connector: Connector) { self.connector = connector }
+
+    /// - Throws: ``Failure`` for a secret in the arguments, or a value that the catalogue refuses.
+    func read(_ arguments: [String], _ console: Console, asks: Bool) throws -> JSONValue {
+        for argument in arguments {
+            let parts = argument.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+            guard parts.count == 2, connector.field(parts[0])?.isSecret == true else { continue }
+            guard parts[1] == "-" || parts[1].hasPrefix("@") else {
+                throw Failure(
+                    "\(parts[0]) is a secret, and arguments are visible to every process: type \(parts[0])=- or \(parts[0])=@FILE",
+                    "\(parts[0]) est un secret, et les arguments sont visibles de tous : tapez \(parts[0])=- ou \(parts[0])=@FICHIER",
+                    .usage
+                )
+            }
+        }
+        let given = try DataArguments.object(arguments, literals: .ifHarmless, console: console)
+        var members = try JSONValue(parsing: given).members ?? []
+        if asks, Input.isTerminal { try ask(for: &members, console) }
+        let form = JSONValue.object(members)
+        try check(form, console)
+        return form
+    }
+
+    private func ask(for members: inout [JSONValue.Member], _ console: Console) throws {
+        for field in connector.fields where field.isRequired {
+            guard !members.contains(where: { $0.key == field.name }) else { continue }
+            let question = "\(Message(field.label.english, field.label.french).text(console.language)) (\(field.name))"
+            let proposal = field.defaultValue.map { $0.string ?? String(decoding: $0.encoded(), as: UTF8.self) }
+            let answer = field.isSecret ? try Input.prompt(question) : try Input.ask(question, proposal: proposal)
+            members.append(.init(field.name, .string(answer)))
+        }
+    }
+
+    private func check(_ form: JSONValue, _ console: Console) throws {
+        let findings = try form.encoded().withUnsafeBytes { connector.check(try JSONView($0)) }
+        let refused = findings.filter { $0.severity == .refuse }
+        guard refused.isEmpty else {
+            throw Failure(
+                refused.map(\.message.english).joined(separator: "; "),
+                refused.map(\.message.french).joined(separator: " ; "),
+                .usage
+            )
+        }
+        for finding in findings { console.note(Message(finding.message.english, finding.message.french)) }
     }
 }

@@ -70,6 +70,14 @@ enum Input {
         return readLine().map { $0.utf8.elementsEqual(answer.utf8) } ?? false
     }
 
+    /// Asks for a text that is seen, on standard input; an empty answer takes `proposal`.
+    static func ask(_ question: String, proposal: String?) throws -> String {
+        let hint = proposal.map { " [\($0)]" } ?? ""
+        _ = writeAll(Array("\(question)\(hint): ".utf8), to: STDERR_FILENO)
+        guard let answer = readLine() else { throw Failure("interrupted", "interrompu", .interrupted) }
+        return answer.isEmpty ? proposal ?? "" : answer
+    }
+
     /// Asks on the terminal without echo.
     ///
     /// The terminal is read byte by byte without signals from keys, so that it is always put back as it was.

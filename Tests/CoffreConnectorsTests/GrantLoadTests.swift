@@ -30,7 +30,7 @@ extension GrantTests {
 
         @Test func differentPlansOnTheSameTablesDoNotMeet() throws {
             let first = try GrantStage(GrantStage.guide)
-            let groups = (0..<8).map { first.group + "_\($0)" }
+            let groups = (0..<16).map { first.group + "_\($0)" }
             let logins = try onThreads(
                 groups.map { group in
                     {
@@ -115,7 +115,7 @@ extension GrantTests {
             #expect(isDone && number > 8)
         }
 
-        @Test(arguments: [1, 4, 7])
+        @Test(arguments: [1, 5])
         func aServerThatAnswersAByteASecondIsGivenUp(step: Int) throws {
             let stage = try GrantStage(GrantStage.guide)
             let proxy = try PostgresProxy(to: stage.server.port, .drip(step))

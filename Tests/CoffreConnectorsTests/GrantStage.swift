@@ -13,7 +13,7 @@ struct GrantTests {}
 /// A database of its own on the shared server, and the broker's jobs on it.
 struct GrantStage {
     static let password = "P4ss-\(UUID().uuidString)"
-    private static let verifier = Result {
+    static let verifier = Result {
         try ScramVerifier.make(password: Array(password.utf8).withUnsafeBytes { SharedSecret(copying: $0) })
     }
     private static let trust = Result { try WebTrust(minimumTLS: .tls13, certificates: nil) }
@@ -144,7 +144,7 @@ struct GrantStage {
     func perform(_ job: BrokerJob, password: String? = nil) throws -> BrokerAnswer {
         let jobs = BrokerJobs(policy: try EgressPolicy(allow: ["127.0.0.0/8"]), trust: try Self.trust.get())
         let admin = Array((password ?? administratorPassword).utf8)
-        let login = job.kind == .provision ? Array(Self.password.utf8) : nil
+        let login = job.kind == .provision || job.kind == .create ? Array(Self.password.utf8) : nil
         var body = [UInt8](
             repeating: 0,
             count: job.encodedSize(adminPasswordBytes: admin.count, loginPasswordBytes: login?.count)

@@ -206,6 +206,46 @@ extension GrantTests {
             #expect(try stage.perform(.retire(group: stage.group)).isDone)
         }
 
+        @Test func whatAHolderMakesKeepsNobodyFromALogin() throws {
+            let stage = try GrantStage(GrantStage.guide)
+            let plan = try Self.plan(stage)
+            let login = try stage.issued(plan)
+            let mischief = """
+                CREATE TEMP TABLE tt (x serial); CREATE TYPE pg_temp.ty AS ENUM ('a');
+                CREATE FUNCTION pg_temp.f() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 1';
+                ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC;
+                ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO \(stage.group);
+                SELECT lo_create(4713); GRANT SELECT ON LARGE OBJECT 4713 TO PUBLIC;
+                SELECT pg_try_advisory_lock(n) FROM generate_series(1, 100) n; LOCK TABLE clients IN ROW EXCLUSIVE MODE;
+                """
+            // As itself, and, before PostgreSQL 16, as the group role.
+            let mayBeGroup = try stage.may("SET ROLE \(stage.group)", as: login)
+            let asGroup = "SET ROLE \(stage.group); " + mischief.replacing("4713", with: "4714")
+            let texts = mayBeGroup ? [mischief, asGroup] : [mischief]
+            let sessions = try texts.map {
+                try stage.server.session(
+                    "BEGIN; \($0) SELECT pg_sleep(600)",
+                    database: stage.database,
+                    as: (login, GrantStage.password)
+                )
+            }
+            try eventually("all made it") {
+                try stage.sql(
+                    "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%471_%' AND wait_event = 'PgSleep'"
+                )
+                    == "\(texts.count)"
+            }
+            let next = try stage.issued(plan)
+            try stage.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '\(login)'")
+            for session in sessions { #expect(try session.wait() != 0) }
+            for text in texts { try stage.sql(text + "SELECT 1", as: login) }
+            #expect(try stage.may("SELECT * FROM clients", as: stage.issued(plan)))
+            #expect(try stage.revoke(next).isDone)
+            // What it owns itself keeps its name, without a way in.
+            #expect(try stage.revoke(login).failure?.sqlState == "2BP01")
+            #expect(throws: RunningProcess.Failure.self) { try stage.sql("SELECT 1", as: login) }
+        }
+
         @Test func partitionsBelongToTheirTable() throws {
             let stage = try GrantStage(
                 """

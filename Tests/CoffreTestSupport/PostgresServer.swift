@@ -1,14 +1,16 @@
 import Foundation
 import Glibc
 
-/// A real PostgreSQL 15 in a folder of its own, on a free port of 127.0.0.1, gone when the test process is.
+/// A real PostgreSQL 15 in a folder of its own, on a free port of 127.0.0.1, gone when the test process is. Another version
+/// is tried with `COFFRE_TEST_POSTGRES`, the folder of its programs.
 ///
 /// Statements, connections and parameters are all logged, so that a test can search ``log`` for what must not be there.
 package final class PostgresServer: Sendable {
     /// Whether the programs are installed.
     package static var isInstalled: Bool { FileManager.default.isExecutableFile(atPath: programs + "/postgres") }
 
-    package static let programs = "/usr/lib/postgresql/15/bin"
+    package static let programs =
+        ProcessInfo.processInfo.environment["COFFRE_TEST_POSTGRES"] ?? "/usr/lib/postgresql/15/bin"
 
     package let port: UInt16
     package let user = "postgres"

@@ -363,7 +363,7 @@ struct ConnectionStoryTests {
         let given = try coffre("sarah", ["connection", "permissions", "production", "--set", "@\(rights)"])
         #expect(given.status == 0 && given.output.contains("rights changed"), "\(given.output)")
         let tested = try coffre("nadia", ["connection", "test", "production"], language: "fr_FR.UTF-8")
-        #expect(tested.status == 0 && tested.output.contains("public.clients: 1 lignes"), "\(tested.output)")
+        #expect(tested.status == 0 && tested.output.contains("public.clients: 1 ligne"), "\(tested.output)")
         #expect(try coffre("nadia", ["connection", "list"]).output.contains("production"))
 
         // A program gets a login for as long as it runs.

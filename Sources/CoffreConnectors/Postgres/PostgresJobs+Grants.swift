@@ -16,7 +16,7 @@ extension PostgresJobs {
     // MARK: Provision
 
     /// How often a transaction that another one got in the way of is begun again.
-    private static let attempts = 12
+    private static let attempts = 32
 
     private func provision(_ provision: GrantProvision, _ view: BrokerJobView) throws(BrokerFailure) -> BrokerAnswer {
         guard let login = view.job.login, let password = view.loginPassword, let end = view.job.validUntil else {
@@ -67,7 +67,7 @@ extension PostgresJobs {
                 // Whoever was there first has what we wanted too, or the server wants one of two to begin again.
                 guard !mayExist, number < Self.attempts, Self.isCrossed(error) else { throw error }
                 try connection.run("ROLLBACK")
-                usleep(UInt32.random(in: 2_000...10_000) * UInt32(number))
+                usleep(UInt32.random(in: 2_000...10_000) * UInt32(min(number, 8)))
             }
         }
         return nil

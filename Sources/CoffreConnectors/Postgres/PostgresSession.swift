@@ -12,7 +12,8 @@ enum PostgresSession {
             """
             BEGIN ISOLATION LEVEL READ COMMITTED READ \(readOnly ? "ONLY" : "WRITE");
             SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL quote_all_identifiers = off;
-            SET LOCAL standard_conforming_strings = on; SET LOCAL jit = off; SET LOCAL datestyle = 'ISO, YMD';
+            SET LOCAL standard_conforming_strings = on; SET LOCAL jit = off;
+            SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL datestyle = 'ISO, YMD';
             SET LOCAL timezone = 'UTC'; SET LOCAL client_min_messages = error; SET LOCAL row_security = off;
             SET LOCAL idle_in_transaction_session_timeout = '60s'
             """

@@ -25,7 +25,7 @@ extension Vault {
         query.limit = 1000
         let page = try await auditPage(query)
         var users: [String: Int64] = [:]
-        for record in page["records"]?.array ?? [] where record["out"]?["res"]?.string != "denied" {
+        for record in page["records"]?.array ?? [] where record["ph"]?.string == "outcome" {
             guard let who = record["who"] else { continue }
             let actor = who["for"]?.string ?? who["sid"]?.string ?? who["unit"]?.string ?? "uid"
             users[actor, default: 0] += 1

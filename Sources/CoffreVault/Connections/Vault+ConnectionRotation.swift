@@ -241,12 +241,13 @@ extension Vault {
                 ])
             }
         }
+        // What was stored this very second has not been late yet.
+        let perMille = all == 0 ? 1000 : within * 1000 / all
         return Effect(
             .data([
                 "compliance": [
                     "credential_days": .integer(all / 86_400), "days": .integer(30),
-                    "percent": all == 0
-                        ? .null : .number(String(within * 1000 / all / 10) + "." + String(within * 1000 / all % 10)),
+                    "percent": rows.isEmpty ? .null : .number("\(perMille / 10).\(perMille % 10)"),
                     "within_limit": .integer(within / 86_400),
                 ], "rotations": .array(rows),
             ])

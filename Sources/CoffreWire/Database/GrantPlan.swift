@@ -4,6 +4,10 @@
 /// a masked column is one that is left out of the list of readable ones. A value is always in order (tables by schema and
 /// name, columns by name, compared as bytes), so that ``encode()`` gives one text for one plan, and its digest can name it.
 ///
+/// What a plan cannot narrow: a view shows what its owner may read, and a trigger or a rule of a table does what its author
+/// wrote. Rows are the database's own matter (row security). Every login can read the names in the system's catalogue, and
+/// can make large objects.
+///
 /// coffred makes a job of it so; the answer is ``BrokerAnswer/done(serverVersion:tlsVersion:sessionsEnded:)``, or
 /// ``BrokerAnswer/differs(_:)`` with what has to be mended, and then there is no login:
 /// ```swift

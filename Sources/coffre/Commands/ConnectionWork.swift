@@ -121,7 +121,8 @@ struct ConnectionReport {
             return "\(name): \(reason.text(console.language))"
         }
         let about = how == "exact" ? "" : Message("about ", "environ ").text(console.language)
-        return "\(name): \(about)\(rows) " + Message("rows", "lignes").text(console.language)
+        return "\(name): \(about)\(rows) "
+            + Message(rows == 1 ? "row" : "rows", rows == 1 ? "ligne" : "lignes").text(console.language)
     }
 
     private func milliseconds(_ value: JSONValue?) -> String {

@@ -1,4 +1,15 @@
 extension GrantQueries {
+    /// What a holder of a login can make by itself must not keep others from theirs: objects of a session (temporary ones),
+    /// large objects, and default rights of a role that may make nothing count for nothing here, and nobody else can use
+    /// them to reach more than their maker could.
+    private static let harmless = """
+        d.classid IN ('pg_largeobject'::regclass, 'pg_default_acl'::regclass) OR d.dbid = here.oid AND EXISTS (
+            SELECT 1 FROM pg_namespace n WHERE n.nspname ~ '^pg_(toast_)?temp_' AND n.oid IN (
+                SELECT relnamespace FROM pg_class WHERE d.classid = 'pg_class'::regclass AND oid = d.objid
+                UNION ALL SELECT typnamespace FROM pg_type WHERE d.classid = 'pg_type'::regclass AND oid = d.objid
+                UNION ALL SELECT pronamespace FROM pg_proc WHERE d.classid = 'pg_proc'::regclass AND oid = d.objid))
+        """
+
     /// What is wrong with the roles themselves: login `$1`, group `$2`, sessions `$3`, end `$4`, read only `$5`. Nobody may
     /// accept any of it, and with any of it the other questions have no meaning: a superuser has every right.
     static let roles = """
@@ -33,7 +44,7 @@ extension GrantQueries {
                 ELSE format('an object in database %I', (SELECT datname FROM pg_database b WHERE b.oid = d.dbid)) END,
             format('REASSIGN OWNED BY %I TO CURRENT_USER', w.rolname)
         FROM here, who w JOIN pg_shdepend d ON d.refclassid = 'pg_authid'::regclass AND d.refobjid = w.oid
-        WHERE d.deptype = 'o'
+        WHERE d.deptype = 'o' AND NOT (\(harmless))
         """
 
     /// What a login (`$1`) of a group role (`$2`) can do with what is neither table nor sequence, beyond its plan, whose
@@ -79,7 +90,8 @@ extension GrantQueries {
             format('REVOKE EXECUTE ON ROUTINE %s FROM PUBLIC', p.oid::regprocedure)
         FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
         WHERE (p.prosecdef OR NOT l.lanpltrusted AND l.lanname NOT IN ('c', 'internal'))
-            AND (p.oid >= 16384 OR n.nspname <> 'pg_catalog') AND has_function_privilege(\(me), p.oid, 'EXECUTE')
+            AND (p.oid >= 16384 OR n.nspname <> 'pg_catalog') AND n.nspname !~ '^pg_(toast_)?temp_'
+            AND has_function_privilege(\(me), p.oid, 'EXECUTE')
         UNION ALL
         SELECT 'system', format('EXECUTE ON %s', p.oid::regprocedure),
             format('REVOKE EXECUTE ON ROUTINE %s FROM PUBLIC', p.oid::regprocedure)
@@ -115,8 +127,10 @@ extension GrantQueries {
 
     private static let others = """
         SELECT 'large-object', m.oid::text, format('REVOKE ALL ON LARGE OBJECT %s FROM PUBLIC', m.oid)
-        FROM pg_largeobject_metadata m WHERE m.lomacl IS NOT NULL AND EXISTS (SELECT 1 FROM aclexplode(m.lomacl) x
-            WHERE x.grantee = 0 OR x.grantee IN (SELECT oid FROM pg_roles WHERE rolname IN ($1::text, $2::text)))
+        FROM pg_largeobject_metadata m JOIN pg_roles r ON r.oid = m.lomowner
+        WHERE m.lomacl IS NOT NULL AND NOT starts_with(r.rolname::text, 'coffre_')
+            AND EXISTS (SELECT 1 FROM aclexplode(m.lomacl) x
+                WHERE x.grantee = 0 OR x.grantee IN (SELECT oid FROM pg_roles WHERE rolname IN ($1::text, $2::text)))
         UNION ALL
         SELECT 'large-object', 'all', 'ALTER SYSTEM SET lo_compat_privileges = off'
         WHERE current_setting('lo_compat_privileges') = 'on'
@@ -138,7 +152,10 @@ extension GrantQueries {
             CASE WHEN n.nspname IS NULL THEN '' ELSE format(' IN SCHEMA %I', n.nspname) END,
             CASE a.defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES' ELSE 'SCHEMAS' END, $2::text)
         FROM pg_default_acl a JOIN pg_roles r ON r.oid = a.defaclrole LEFT JOIN pg_namespace n ON n.oid = a.defaclnamespace
-        WHERE a.defaclobjtype IN ('r', 'S', 'n') AND EXISTS (SELECT 1 FROM aclexplode(a.defaclacl) x
+        WHERE a.defaclobjtype IN ('r', 'S', 'n') AND EXISTS (SELECT 1 FROM pg_namespace c
+                WHERE c.nspname !~ '^pg_' AND c.oid = coalesce(n.oid, c.oid) AND has_schema_privilege(r.oid, c.oid, 'CREATE')
+                OR has_database_privilege(r.oid, current_database(), 'CREATE'))
+            AND EXISTS (SELECT 1 FROM aclexplode(a.defaclacl) x
             WHERE x.grantee = 0 OR x.grantee IN (SELECT oid FROM pg_roles WHERE rolname IN ($1::text, $2::text)))
         """
 

@@ -14,19 +14,19 @@ extension GrantQueries {
             WITH RECURSIVE \(plan),
             \(asked),
             me AS (SELECT oid FROM pg_roles WHERE rolname = $2::text),
-            opened AS MATERIALIZED (
+            granted AS MATERIALIZED (
                 SELECT c.oid AS rel, format('%I.%I', n.nspname, c.relname) AS object
                 FROM me, pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
                 WHERE c.relkind IN ('r', 'v', 'm', 'f', 'p') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
                     AND has_table_privilege(me.oid, c.oid, '\(verbs.joined(separator: ", "))')
             ),
-            open_columns AS MATERIALIZED (
+            granted_columns AS MATERIALIZED (
                 SELECT a.attrelid AS rel, a.attnum, a.attname, format('%I.%I', n.nspname, c.relname) AS object
                 FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
                 WHERE a.attacl IS NOT NULL AND NOT a.attisdropped AND c.relkind IN ('r', 'v', 'm', 'f', 'p')
                     AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
             ),
-            open_sequences AS MATERIALIZED (
+            granted_sequences AS MATERIALIZED (
                 SELECT c.oid AS rel, format('%I.%I', n.nspname, c.relname) AS object
                 FROM me, pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
                 WHERE c.relkind = 'S' AND n.nspname !~ '^pg_'
@@ -52,7 +52,7 @@ extension GrantQueries {
     private static func found(_ verbs: String) -> String {
         """
         SELECT 'table', v.verb || ' ON ' || o.object, format('REVOKE %s ON TABLE %s FROM PUBLIC', v.verb, o.object)
-        FROM me, opened o CROSS JOIN (VALUES \(verbs)) AS v(verb)
+        FROM me, granted o CROSS JOIN (VALUES \(verbs)) AS v(verb)
         WHERE has_table_privilege(me.oid, o.rel, v.verb)
             AND NOT EXISTS (SELECT 1 FROM asked k WHERE k.rel = o.rel AND k.verb = v.verb AND k.columns = 'true'::jsonb)
         UNION ALL
@@ -61,7 +61,7 @@ extension GrantQueries {
         UNION ALL
         SELECT 'column', format('%s ON %s(%I)', v.verb, o.object, o.attname),
             format('REVOKE %s (%I) ON TABLE %s FROM PUBLIC', v.verb, o.attname, o.object)
-        FROM me, open_columns o CROSS JOIN (VALUES ('SELECT'), ('INSERT'), ('UPDATE'), ('REFERENCES')) AS v(verb)
+        FROM me, granted_columns o CROSS JOIN (VALUES ('SELECT'), ('INSERT'), ('UPDATE'), ('REFERENCES')) AS v(verb)
         WHERE has_column_privilege(me.oid, o.rel, o.attnum, v.verb) AND NOT has_table_privilege(me.oid, o.rel, v.verb)
             AND NOT EXISTS (SELECT 1 FROM asked_columns k WHERE k.rel = o.rel AND k.attnum = o.attnum AND k.verb = v.verb)
         UNION ALL
@@ -74,7 +74,7 @@ extension GrantQueries {
         WHERE NOT has_schema_privilege(me.oid, k.nsp, 'USAGE')
         UNION ALL
         SELECT 'sequence', v.verb || ' ON ' || o.object, format('REVOKE %s ON SEQUENCE %s FROM PUBLIC', v.verb, o.object)
-        FROM me, open_sequences o CROSS JOIN (VALUES ('USAGE'), ('SELECT'), ('UPDATE')) AS v(verb)
+        FROM me, granted_sequences o CROSS JOIN (VALUES ('USAGE'), ('SELECT'), ('UPDATE')) AS v(verb)
         WHERE has_sequence_privilege(me.oid, o.rel, v.verb)
             AND NOT (v.verb = 'USAGE' AND EXISTS (SELECT 1 FROM asked_sequences q WHERE q.rel = o.rel))
         UNION ALL

@@ -126,8 +126,8 @@ enum GrantQueries {
                     THEN (SELECT format('REVOKE ALL ON TABLESPACE %I FROM %I CASCADE', spcname, g.rolname)
                         FROM pg_tablespace WHERE oid = m.objid) END
         FROM g, here, mine m
-        WHERE (m.classid NOT IN ('pg_class'::regclass, 'pg_namespace'::regclass, 'pg_database'::regclass))
-            OR m.dbid NOT IN (0, here.oid)
+        WHERE m.classid NOT IN ('pg_class'::regclass, 'pg_namespace'::regclass, 'pg_database'::regclass,
+                'pg_default_acl'::regclass) OR m.dbid NOT IN (0, here.oid)
         UNION ALL
         SELECT 2, 'missing-right', format('CONNECT ON DATABASE %I', here.datname),
             format('GRANT CONNECT ON DATABASE %I TO %I', here.datname, g.rolname)

@@ -46,8 +46,9 @@ struct GrantedLogin {
                 'CREATE ROLE %I NOLOGIN NOINHERIT NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS', $2::text) END,
             format('COMMENT ON ROLE %I IS %L', $2::text, 'Holds the rights of logins that Coffre issues'),
             format('CREATE ROLE %I LOGIN INHERIT NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS '
-                'CONNECTION LIMIT %s VALID UNTIL %L PASSWORD %L IN ROLE %I',
-                $1::text, $3::int, to_timestamp($4::float8), $5::text, $2::text),
+                'CONNECTION LIMIT %s VALID UNTIL %L PASSWORD %L; GRANT %5$I TO %1$I%6$s',
+                $1::text, $3::int, to_timestamp($4::float8), $5::text, $2::text,
+                CASE WHEN current_setting('server_version_num')::int >= 160000 THEN ' WITH INHERIT TRUE, SET FALSE' END),
             CASE WHEN $6::bool THEN format('ALTER ROLE %I SET default_transaction_read_only = on', $1::text) END
             """,
             [

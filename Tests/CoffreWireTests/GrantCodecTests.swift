@@ -218,6 +218,34 @@ import Testing
         #expect(throws: BrokerWireError.self) { try GrantPlan.Acceptance(text) }
     }
 
+    /// Jobs and answers of before, byte for byte: the two sides of the protocol may be of two versions for a while.
+    @Test func otherJobsAreEncodedAsEver() throws {
+        func field(_ tag: UInt8, _ bytes: [UInt8]) -> [UInt8] { [tag, 0, 0, 0, UInt8(bytes.count)] + bytes }
+        let job = BrokerJob(
+            kind: .renew,
+            host: "h",
+            database: "d",
+            user: "u",
+            login: "x",
+            validUntil: 1,
+            publicKey: key
+        )
+        let expected =
+            field(1, [4]) + field(2, Array("h".utf8)) + field(3, [0x15, 0x38]) + field(4, Array("d".utf8))
+            + field(5, Array("u".utf8)) + field(6, [1]) + field(7, [13]) + field(9, Array("x".utf8)) + field(10, [])
+            + field(11, [0, 0, 0, 0, 0, 0, 0, 1]) + field(12, key) + field(13, [0, 0, 0, 10])
+            + field(14, [0, 0, 0, 30])
+            + field(15, Array("admin".utf8))
+        #expect(try Self.encode(job, nil) == expected)
+        let done = BrokerAnswer.done(serverVersion: "15", tlsVersion: nil, sessionsEnded: 2)
+        #expect(done.encode() == [1] + field(1, Array("15".utf8)) + field(3, [0, 0, 0, 2]))
+        #expect(
+            BrokerAnswer.failed(BrokerFailure(.rights, sqlState: "42501")).encode() == [2, 6] + Array("42501".utf8)
+        )
+    }
+
+    private let key = [UInt8](0..<32)
+
     @Test func answersOfLooksAreNotKept() throws {
         let kept = try Self.jobs().map { job, login in
             try Self.encode(job, login).withUnsafeBytes { try BrokerWork(decoding: $0).publicKey != nil }

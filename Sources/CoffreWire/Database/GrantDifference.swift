@@ -127,7 +127,7 @@ public struct GrantDifferences: Sendable, Equatable {
     /// Longest encoded answer, in bytes.
     public static let maximumBytes = 49_152
 
-    /// The first of them, at most 64; the most serious kinds come first.
+    /// Some of them, at most 64, in the order of their kinds' numbers: the most serious come first.
     public let list: [GrantDifference]
     /// How many there are; at least as many as told.
     public let total: UInt32

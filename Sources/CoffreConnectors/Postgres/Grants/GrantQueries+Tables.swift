@@ -75,8 +75,8 @@ extension GrantQueries {
         UNION ALL
         SELECT 'sequence', v.verb || ' ON ' || o.object, format('REVOKE %s ON SEQUENCE %s FROM PUBLIC', v.verb, o.object)
         FROM me, granted_sequences o CROSS JOIN (VALUES ('USAGE'), ('SELECT'), ('UPDATE')) AS v(verb)
-        WHERE has_sequence_privilege(me.oid, o.rel, v.verb)
-            AND NOT (v.verb = 'USAGE' AND EXISTS (SELECT 1 FROM asked_sequences q WHERE q.rel = o.rel))
+        LEFT JOIN asked_sequences q ON q.rel = o.rel AND v.verb = 'USAGE'
+        WHERE q.rel IS NULL AND has_sequence_privilege(me.oid, o.rel, v.verb)
         UNION ALL
         SELECT DISTINCT 'inherited', format('%I.%I', n.nspname, c.relname),
             CASE WHEN NOT c.relispartition THEN format('ALTER TABLE %I.%I NO INHERIT %s', n.nspname, c.relname, f.via::regclass) END

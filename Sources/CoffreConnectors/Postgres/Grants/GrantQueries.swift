@@ -40,6 +40,7 @@ enum GrantQueries {
     /// What has to happen for the group role (`$2`) to hold exactly the plan (`$1`): rows of
     /// `step (0 cannot be, 1 take back, 2 give), kind, object, statement`, in the order of their steps.
     ///
+    /// Joins alone, no subqueries in an OR: those would be looked through once for each row, and lists are long.
     /// What is too much is read from the access lists that pg_shdepend says the role is in; what is missing is asked of
     /// `has_…_privilege`, so that what everybody has (CONNECT, USAGE of `public`) is not given again.
     static let comparison = """
@@ -72,13 +73,13 @@ enum GrantQueries {
             SELECT rel, verb FROM asked WHERE columns = 'true'::jsonb UNION ALL SELECT rel, 'USAGE' FROM asked_sequences
         ),
         excess AS MATERIALIZED (
-            SELECT h.* FROM held h
-            WHERE h.grantable OR NOT EXISTS (SELECT 1 FROM wanted w WHERE w.rel = h.rel AND w.verb = h.verb)
+            SELECT h.* FROM held h LEFT JOIN wanted w ON w.rel = h.rel AND w.verb = h.verb
+            WHERE w.rel IS NULL OR h.grantable
         ),
         excess_columns AS MATERIALIZED (
             SELECT h.* FROM held_columns h
-            WHERE h.grantable
-            OR NOT EXISTS (SELECT 1 FROM asked_columns w WHERE w.rel = h.rel AND w.attnum = h.attnum AND w.verb = h.verb)
+            LEFT JOIN asked_columns w ON w.rel = h.rel AND w.attnum = h.attnum AND w.verb = h.verb
+            WHERE w.rel IS NULL OR h.grantable
         ),
         schemas AS (SELECT DISTINCT nsp, s FROM plan WHERE rel IS NOT NULL)
         SELECT 0 AS step, 'missing-table' AS kind, format('%I.%I', s, t) AS object, NULL AS statement
@@ -138,19 +139,18 @@ enum GrantQueries {
         UNION ALL
         SELECT 2, 'missing-right', format('%s ON %I.%I', string_agg(k.verb, ', ' ORDER BY k.verb), k.s, k.t),
             format('GRANT %s ON TABLE %I.%I TO %I', string_agg(k.verb, ', ' ORDER BY k.verb), k.s, k.t, g.rolname)
-        FROM g, asked k
-        WHERE k.columns = 'true'::jsonb AND (NOT has_table_privilege(g.oid, k.rel, k.verb)
-            OR EXISTS (SELECT 1 FROM excess x WHERE x.rel = k.rel AND x.verb = k.verb))
+        FROM g, asked k LEFT JOIN excess x ON x.rel = k.rel AND x.verb = k.verb
+        WHERE k.columns = 'true'::jsonb AND (x.rel IS NOT NULL OR NOT has_table_privilege(g.oid, k.rel, k.verb))
         GROUP BY k.rel, k.s, k.t, g.rolname
         UNION ALL
         SELECT 2, 'missing-right', format('%s (%s) ON %I.%I', k.verb, string_agg(format('%I', k.name), ', ' ORDER BY k.attnum),
                 k.s, k.t),
             format('GRANT %s (%s) ON TABLE %I.%I TO %I', k.verb,
                 string_agg(format('%I', k.name), ', ' ORDER BY k.attnum), k.s, k.t, g.rolname)
-        FROM g, asked_columns k
-        WHERE k.attnum IS NOT NULL AND (NOT has_column_privilege(g.oid, k.rel, k.attnum, k.verb)
-            OR EXISTS (SELECT 1 FROM excess x WHERE x.rel = k.rel AND x.verb = k.verb)
-            OR EXISTS (SELECT 1 FROM excess_columns x WHERE x.rel = k.rel AND x.attnum = k.attnum AND x.verb = k.verb))
+        FROM g, asked_columns k LEFT JOIN excess x ON x.rel = k.rel AND x.verb = k.verb
+        LEFT JOIN excess_columns y ON y.rel = k.rel AND y.attnum = k.attnum AND y.verb = k.verb
+        WHERE k.attnum IS NOT NULL AND (x.rel IS NOT NULL OR y.rel IS NOT NULL
+            OR NOT has_column_privilege(g.oid, k.rel, k.attnum, k.verb))
         GROUP BY k.rel, k.verb, k.s, k.t, g.rolname
         UNION ALL
         SELECT 2, 'missing-right', format('USAGE ON SEQUENCE %I.%I', n.nspname, c.relname),

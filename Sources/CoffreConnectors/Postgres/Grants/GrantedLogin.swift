@@ -25,6 +25,15 @@ struct GrantedLogin {
 
     private var group: String { provision.plan.group }
 
+    /// Whether the plan has so many tables and columns that reading the whole catalogue is cheaper than looking each up.
+    private var isLong: Bool {
+        let verbs = provision.plan.tables.flatMap { [$0.read, $0.insert, $0.update] }
+        return verbs.reduce(provision.plan.tables.count) { sum, columns in
+            guard case .only(let names) = columns else { return sum + 1 }
+            return sum + names.count
+        } > 400
+    }
+
     /// What the server says before anything is done, and the statements that it makes of our names.
     struct Facts {
         let version: Int
@@ -91,6 +100,8 @@ struct GrantedLogin {
     /// Brings the group role to the plan. When it is there already, that is one question and nothing else.
     /// - Returns: what stands in the way; empty when the group role holds exactly the plan.
     func converge(_ facts: Facts) throws(BrokerFailure) -> [GrantDifference] {
+        // The planner has no idea how long our lists are, and would go through one for each row of another.
+        if isLong { try connection.run("SET LOCAL enable_nestloop = off") }
         var steps = try compare()
         if steps.contains(where: { !$0.isPossible }) { return steps.filter { !$0.isPossible }.map(\.difference) }
         guard !steps.isEmpty else { return [] }

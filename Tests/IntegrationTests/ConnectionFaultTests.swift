@@ -78,6 +78,13 @@ struct ConnectionFaultTests {
         }
         let login = try Story.issue(people, "nadia")
         #expect(Story.does("SELECT * FROM clients", stage, login))
+        // A name that would make a login look like a role that holds rights.
+        let path = "connectors/connections/g-suite"
+        try people.ask("POST", path, ["type": "postgresql", "fields": Story.fields(stage)], as: "sarah")
+        try people.ask("POST", path + "/permissions", ["tables": Story.rules(["clients": "read"])], as: "sarah")
+        let other = try people.ask("GET", "connectors/creds/g-suite?ttl=1m", as: "sarah")
+        #expect((other.data["username"] as? String)?.hasPrefix("coffre_c_g_suite_") == true)
+        #expect((other.json["lease_duration"] as? Int ?? 0) <= 60)
         try stage.vault.verifyLog()
     }
 
@@ -94,15 +101,15 @@ struct ConnectionFaultTests {
                 _ = try? people.status("POST", Story.path + "/rotate", [:], as: "sarah")
                 if killsVault { try eventually("coffred is dead at \(point)") { !stage.vault.isRunning } }
                 try stage.recover()
-                let where_ = "job \(nth), \(point)"
-                try eventually(within: 60, "it rotates again after \(where_)") {
+                let moment = "job \(nth), \(point)"
+                try eventually(within: 60, "it rotates again after \(moment)") {
                     // The broker may die a moment later than it was seen.
                     try stage.recover()
                     return try people.status("POST", Story.path + "/rotate", [:], as: "sarah") == 204
                 }
                 let test = try people.ask("POST", Story.path + "/test", [:], as: "sarah").data
-                #expect(test["works"] as? Bool == true, "\(where_): \(test)")
-                #expect((test["administration"] as? [String: Any])?["works"] as? Bool == true, "\(where_)")
+                #expect(test["works"] as? Bool == true, "\(moment): \(test)")
+                #expect((test["administration"] as? [String: Any])?["works"] as? Bool == true, "\(moment)")
             }
         }
         let overview = try people.ask("GET", "connectors/rotations", as: "sarah").data

@@ -78,7 +78,7 @@ extension Vault {
         let (target, password) = try postgres(connection, administrator: true)
         try checkLeaseCount(of: caller)
         let login = try NewLogin(
-            username: Self.makeUsername(role: connection.name),
+            username: Self.makeUsername(connection: connection.name),
             password: Random.secretBase62(32),
             expires: context.now.adding(seconds: order.ttl)
         )
@@ -147,6 +147,12 @@ extension Vault {
             connection.roles = (connection.roles + [role]).sorted()
             _ = try await store(connection, [:], state)
         }
+    }
+
+    /// As for a role of the database engine; what would look like a role that holds rights (`coffre_g_…`) gets a letter
+    /// before it.
+    private static func makeUsername(connection name: String) -> String {
+        makeUsername(role: name.lowercased().hasPrefix("g") ? "c-" + name : name)
     }
 
     private func checkLeaseCount(of caller: Caller) throws {

@@ -32,7 +32,7 @@ struct ConnectionApproval: Sendable {
     static let life: Int64 = 3600
     /// Of one caller, and of all.
     static let mostPending = 20
-    static let most = 10_000
+    static let most = 1000
 
     static let parent = Array("approval".utf8)
 

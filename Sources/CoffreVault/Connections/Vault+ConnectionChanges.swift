@@ -10,41 +10,40 @@ extension Vault {
     }
 
     func createConnection(_ name: String, _ what: AuditWhat, _ context: RequestContext) async throws -> Effect {
-        try await inConnectionTurn { state in
-            let (input, doubts) = try readConnection(nil, context)
-            guard let type = input.type else {
-                throw VaultError.badRequest("type names a connector, such as postgresql")
-            }
-            guard !name.hasPrefix("c-") else { throw VaultError.badRequest("a name cannot begin with c-: ids do") }
-            guard state.connections.isNameFree(name) else {
-                throw VaultError.badRequest("there is a connection of that name already")
-            }
-            guard state.connections.connections.count < ConnectionTable.mostConnections else {
-                throw VaultError.badRequest("there are \(ConnectionTable.mostConnections) connections already")
-            }
-            let owner = try owner(input.owner, context, state)
-            var connection = Connection(
-                id: Connection.makeID(),
-                name: name,
-                type: type,
-                owner: owner,
-                at: context.now
-            )
-            guard state.connections[connection.id] == nil else { throw VaultError(.internalError, "internal error") }
-            try apply(input, to: &connection, context, state)
-            let report = try await tried(connection, input)
-            let generation = try await store(connection, input.secrets, state)
+        guard let state = unsealed else { throw VaultError.sealed }
+        let (input, doubts) = try readConnection(nil, context)
+        guard let type = input.type else { throw VaultError.badRequest("type names a connector, such as postgresql") }
+        try checkName(name, state)
+        let owner = try owner(input.owner, context, state)
+        var connection = Connection(id: Connection.makeID(), name: name, type: type, owner: owner, at: context.now)
+        try apply(input, to: &connection, context, state)
+        // Before the turn: a server that does not answer holds up nobody else.
+        let report = try await tried(connection, input)
+        let made = connection
+        return try await inConnectionTurn { state in
+            try checkName(name, state)
+            guard state.connections[made.id] == nil else { throw VaultError(.internalError, "internal error") }
+            let generation = try await store(made, input.secrets, state)
             var what = what
-            what.connector = connection.id
-            what.fields = connection.fields.keys.sorted() + input.secrets.keys.sorted()
-            let access = try access(to: connection, context)
-            var description = describe(connection, access)
+            what.connector = made.id
+            what.fields = made.fields.keys.sorted() + input.secrets.keys.sorted()
+            var description = describe(made, try access(to: made, context))
             if let report, case .object(let members) = description {
                 description = .object(members + [.init("test", report)])
             }
             var reply = Reply.data(description)
             reply.warnings = doubts
             return Effect(reply, generation: generation, what: what)
+        }
+    }
+
+    private func checkName(_ name: String, _ state: UnsealedState) throws(VaultError) {
+        guard !name.hasPrefix("c-") else { throw VaultError.badRequest("a name cannot begin with c-: ids do") }
+        guard state.connections.isNameFree(name) else {
+            throw VaultError.badRequest("there is a connection of that name already")
+        }
+        guard state.connections.connections.count < ConnectionTable.mostConnections else {
+            throw VaultError.badRequest("there are \(ConnectionTable.mostConnections) connections already")
         }
     }
 

@@ -102,6 +102,7 @@ extension Vault {
         )
         let plan = try await grantPlan(connection, rights, target, password)
         try await note(role, of: connection.id)
+        state.leasedConnections?.insert(connection.id)
         _ = try await commit(storing(lease))
         do {
             try await provision(login, plan, target, password)

@@ -84,8 +84,19 @@ extension Vault {
     /// People, teams or memberships have changed: every connection with leases is looked at again.
     func reviewConnectionLeases() async {
         guard let state = unsealed else { return }
-        for connection in state.connections.all where connection.state == .active {
-            do { try await revokeWiderLeases(of: connection, state) } catch {
+        // Most connections have no leases at most times: those that had none are not looked at again.
+        let candidates = state.leasedConnections ?? Set(state.connections.connections.keys)
+        state.leasedConnections = candidates
+        for id in candidates.sorted() {
+            guard let connection = state.connections[id] else { continue }
+            do {
+                let parent = BarrierKey.leaseConnectionParent(connection.leaseConnection)
+                guard try !barrier.names(in: .lease, parent: parent).isEmpty else {
+                    state.leasedConnections?.remove(id)
+                    continue
+                }
+                try await revokeWiderLeases(of: connection, state)
+            } catch {
                 journal(true, "leases of a connection could not be held to its rights", ["connection": connection.id])
             }
         }

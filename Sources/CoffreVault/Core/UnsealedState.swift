@@ -52,6 +52,8 @@ final class UnsealedState {
     /// Seconds since 1970.
     var nextReconciliation: Int64 = 0
     var isReconciling = false
+    /// Connections that may have leases; nil until looked at for the first time.
+    var leasedConnections: Set<String>?
     /// The minute in which unfinished removals of connections were looked for last.
     var removalsChecked: Int64 = 0
     /// The day, counted from 1970, since which callers' pseudonyms are remembered.

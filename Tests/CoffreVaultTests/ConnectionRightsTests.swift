@@ -105,6 +105,24 @@ import Testing
         #expect(neither.level == .read && neither.cells.isEmpty)
     }
 
+    @Test func aRightToReadMoreIsNoRightToWriteMore() throws {
+        var rights = ConnectionRights(owner: "o", audience: .organisation)
+        rights.tables = [Self.rule("clients", .readWrite)]
+        rights.grants = [
+            ConnectionGrant(
+                subject: .group("a"),
+                level: .readWrite,
+                tables: [Self.rule("clients", .readWrite, ["email"])]
+            )
+        ]
+        let both = rights.effective(entity: "x", groups: ["a"])
+        let cell = try #require(both.cells[Self.table("clients")])
+        #expect(cell.level == .readWrite && cell.columns == nil && cell.writable == ["email"])
+        #expect(EffectiveRights(json: both.json) == both)
+        let all = rights.effective(entity: "o", groups: [])
+        #expect(all.covers(both) && !both.covers(all))
+    }
+
     /// What a lease was issued with must be covered by what is allowed now.
     @Test func everyWayToShrinkIsSeen() {
         let table = Self.table("t")

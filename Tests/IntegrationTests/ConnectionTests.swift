@@ -134,7 +134,11 @@ struct ConnectionTests {
             ["grants": [["group": "nobody", "level": "read"]]], ["grants": [["entity": "ahmed", "level": "some"]]],
             ["grants": [["entity": "ahmed", "group": "finance", "level": "read"]]],
             ["tables": [["table": String(repeating: "x", count: 64)]]], ["tables": [["table": "t"], ["table": "t"]]],
-            ["tables": [["table": "t", "columns": []]]], ["tabels": []], ["read_only": "perhaps"],
+            ["tables": [["table": "t", "columns": []]]],
+            ["masked": [["table": "salaires"]]], ["masked": [["table": "t", "column": ["a"]]]],
+            ["grants": [["group": "finance", "level": "read", "tabels": []]]],
+            ["masked": [["table": "t", "columns": ["a"]], ["table": "t", "columns": ["b"]]]], ["tabels": []],
+            ["read_only": "perhaps"],
         ] {
             #expect(try stage.status("POST", permissions, bad, as: "sarah") == 400, "\(bad)")
         }

@@ -16,6 +16,8 @@ struct ConnectionApproval: Sendable {
     let rightsVersion: Int64
     /// Seconds.
     let ttl: Int64
+    /// ``EffectiveRights/json`` of what was asked for.
+    let rights: JSONValue
     /// Who asked: the person, and the token or peer.
     let entity: String
     let owner: String
@@ -46,6 +48,7 @@ struct ConnectionApproval: Sendable {
         generation = order.connection.generation
         rightsVersion = order.connection.rightsVersion
         ttl = order.ttl
+        rights = order.rights.json
         entity = order.entity
         self.owner = owner
         self.path = path
@@ -62,7 +65,8 @@ struct ConnectionApproval: Sendable {
     var encoded: SharedSecret {
         var members: [JSONValue.Member] = [
             .init("connection", .string(connection)), .init("generation", .integer(generation)),
-            .init("rights", .integer(rightsVersion)), .init("ttl", .integer(ttl)), .init("entity", .string(entity)),
+            .init("rights", .integer(rightsVersion)), .init("ttl", .integer(ttl)),
+            .init("asked", rights), .init("entity", .string(entity)),
             .init("owner", .string(owner)), .init("path", .string(path)),
             .init("created", .integer(created.nanoseconds)), .init("expires", .integer(expires.nanoseconds)),
             .init("state", .string(state.rawValue)), .init("approver", .string(approver)),
@@ -77,7 +81,7 @@ struct ConnectionApproval: Sendable {
         let value = try JSONValue(stored: stored, "an approval")
         guard let connection = value["connection"]?.string, let generation = value["generation"]?.integer,
             let rights = value["rights"]?.integer, let ttl = value["ttl"]?.integer,
-            let entity = value["entity"]?.string, let owner = value["owner"]?.string,
+            let asked = value["asked"], let entity = value["entity"]?.string, let owner = value["owner"]?.string,
             let path = value["path"]?.string, let created = value["created"]?.integer,
             let expires = value["expires"]?.integer,
             let state = value["state"]?.string.flatMap({ State(rawValue: $0) })
@@ -87,6 +91,7 @@ struct ConnectionApproval: Sendable {
         self.generation = generation
         rightsVersion = rights
         self.ttl = ttl
+        self.rights = asked
         self.entity = entity
         self.owner = owner
         self.path = path

@@ -120,6 +120,9 @@ extension EffectiveRights {
                         .init("level", .string(cell.level.rawValue)),
                     ]
                     if let columns = cell.columns { members.append(.init("columns", .strings(columns.map(\.text)))) }
+                    if cell.level == .readWrite, let writable = cell.writable {
+                        members.append(.init("writable", .strings(writable.map(\.text))))
+                    }
                     if !cell.masked.isEmpty { members.append(.init("masked", .strings(cell.masked.map(\.text)))) }
                     return .object(members)
                 }
@@ -135,7 +138,13 @@ extension EffectiveRights {
         for value in tables {
             guard let rule = TableRule(json: value) else { return nil }
             let masked = (value["masked"]?.array ?? []).compactMap(\.string).map { SQLName($0) }
-            cells[rule.table] = Cell(level: rule.level, columns: rule.columns, masked: masked)
+            let writable = value["writable"]?.array?.compactMap(\.string).map { SQLName($0) }
+            cells[rule.table] = Cell(
+                level: rule.level,
+                columns: rule.columns,
+                writable: rule.level == .readWrite ? writable : [],
+                masked: masked
+            )
         }
     }
 }

@@ -83,6 +83,8 @@ struct EffectiveRights: Sendable, Equatable {
         var level: ConnectionLevel
         /// Sorted; nil for all columns.
         var columns: [SQLName]?
+        /// Those of them that may be written, where the level says so; nil for all.
+        var writable: [SQLName]?
         /// Sorted; never seen, whatever `columns` says.
         var masked: [SQLName] = []
     }
@@ -99,9 +101,13 @@ struct EffectiveRights: Sendable, Equatable {
             guard let mine = cells[table], asked.level <= mine.level else { return false }
             // A column that was shown must still be shown.
             guard mine.masked.allSatisfy({ asked.hides($0) }) else { return false }
-            guard let columns = mine.columns else { return true }
-            guard let wanted = asked.columns else { return false }
-            return wanted.allSatisfy { columns.contains($0) || asked.masked.contains($0) }
+            func holds(_ asked: EffectiveRights.Cell, _ wanted: [SQLName]?, in columns: [SQLName]?) -> Bool {
+                guard let columns else { return true }
+                guard let wanted else { return false }
+                return wanted.allSatisfy { columns.contains($0) || asked.masked.contains($0) }
+            }
+            guard holds(asked, asked.columns, in: mine.columns) else { return false }
+            return asked.level < .readWrite || holds(asked, asked.writable, in: mine.writable)
         }
     }
 }
@@ -112,14 +118,21 @@ extension EffectiveRights.Cell {
         masked.contains(column) || columns.map { !$0.contains(column) } ?? false
     }
 
+    private static func union(_ one: [SQLName]?, _ other: [SQLName]?) -> [SQLName]? {
+        guard let one, let other else { return nil }
+        return Set(one).union(other).sorted()
+    }
+
     /// What either of two cells allows: a person may be in several teams.
     fileprivate func joined(with other: EffectiveRights.Cell) -> EffectiveRights.Cell {
         var joined = self
         joined.level = max(level, other.level)
-        if let mine = columns, let others = other.columns {
-            joined.columns = Set(mine).union(others).sorted()
-        } else {
-            joined.columns = nil
+        joined.columns = Self.union(columns, other.columns)
+        // A right to read more is no right to write more.
+        switch (level, other.level) {
+        case (.readWrite, .readWrite): joined.writable = Self.union(writable, other.writable)
+        case (_, .readWrite): joined.writable = other.writable
+        default: break
         }
         return joined
     }
@@ -185,7 +198,12 @@ struct ConnectionRights: Sendable, Equatable {
         let most = min(level, isReadOnly ? .read : .readWrite)
         guard most > .none else { return }
         for rule in rules where rule.level > .none {
-            let cell = EffectiveRights.Cell(level: min(most, rule.level), columns: rule.columns)
+            let granted = min(most, rule.level)
+            let cell = EffectiveRights.Cell(
+                level: granted,
+                columns: rule.columns,
+                writable: granted == .readWrite ? rule.columns : []
+            )
             rights.cells[rule.table] = rights.cells[rule.table]?.joined(with: cell) ?? cell
         }
     }

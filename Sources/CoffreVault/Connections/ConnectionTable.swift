@@ -4,7 +4,15 @@ final class ConnectionTable {
     /// Of those that are not deleted.
     private var names: [String: String] = [:]
 
+    /// That are not deleted.
     static let mostConnections = 20_000
+    static let mostOfOneOwner = 2000
+
+    /// Of those that are not deleted.
+    var count: Int { names.count }
+
+    /// Deleted ones too.
+    func count(ownedBy owner: String) -> Int { connections.values.count { $0.rights.owner == owner } }
 
     init(_ connections: [Connection]) {
         for connection in connections { put(connection) }

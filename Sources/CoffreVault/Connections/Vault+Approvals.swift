@@ -11,8 +11,11 @@ extension Vault {
         _ context: RequestContext
     ) async throws -> Effect {
         guard let state = unsealed, let caller = context.caller else { throw VaultError.sealed }
-        let all = try approvals()
-        let pending = all.filter { $0.state == .pending && $0.expires > context.now && $0.owner == caller.owner }
+        guard !order.entity.isEmpty else {
+            throw VaultError(.permissionDenied, "who asks for an approval must be somebody: use a token of a person")
+        }
+        let all = try approvals().filter { $0.state == .pending && $0.expires > context.now }
+        let pending = all.filter { $0.entity == order.entity }
         guard pending.count < ConnectionApproval.mostPending, all.count < ConnectionApproval.most else {
             throw VaultError(.rateLimited, "too many requests wait for an approval already")
         }
@@ -128,7 +131,8 @@ extension Vault {
             caller.entityID != approval.entity, caller.owner != approval.owner,
             let connection = state.connections[approval.connection]
         else { return false }
-        return (try? access(to: connection, context).mayManage) ?? false
+        let path = Array("connectors/connections/\(connection.name)".utf8)
+        return (try? access(to: connection, context, on: path).mayManage) ?? false
     }
 
     private func describe(_ approval: ConnectionApproval, _ now: Timestamp) -> JSONValue {
@@ -243,7 +247,15 @@ extension Vault {
                 throw VaultError.permissionDenied
             }
             // The rights of who asked, as they are now; the path is that of the request.
-            let order = try connectionOrder(connection.id, ttl: approval.ttl, context)
+            let order = try connectionOrder(
+                connection.id,
+                ttl: approval.ttl,
+                context,
+                on: Array(approval.path.utf8)
+            )
+            guard let asked = EffectiveRights(json: approval.rights), asked.covers(order.rights) else {
+                throw VaultError.badRequest("your rights are others than those that were agreed to: ask again")
+            }
             approval.state = .used
             _ = try await commit(
                 opening(hash, record, version, at: clock.now())

@@ -15,9 +15,14 @@ struct ConnectionAccess: Sendable {
 extension Vault {
     /// The policy has said yes already; here the connection's own rights are asked.
     /// - Throws: ``VaultError`` `.sealed`, `.permissionDenied`.
-    func access(to connection: Connection, _ context: RequestContext) throws -> ConnectionAccess {
+    /// - Parameter path: of which sudo makes an administrator; nil for that of the request.
+    func access(
+        to connection: Connection,
+        _ context: RequestContext,
+        on path: [UInt8]? = nil
+    ) throws -> ConnectionAccess {
         guard let state = unsealed, let caller = context.caller else { throw VaultError.sealed }
-        let isAdministrator = caller.acl.decide(.update, path: context.path).hasSudo
+        let isAdministrator = caller.acl.decide(.update, path: path ?? context.path).hasSudo
         let rights = effectiveRights(of: caller.entityID, connection, state)
         return ConnectionAccess(rights: rights, isAdministrator: isAdministrator, entity: caller.entityID)
     }
@@ -31,13 +36,17 @@ extension Vault {
 
     /// The connection behind a name or id that the caller may know of. To everybody else it is not there, and what is not
     /// there is forbidden.
-    func visibleConnection(_ reference: String, _ context: RequestContext) throws -> (Connection, ConnectionAccess) {
+    func visibleConnection(
+        _ reference: String,
+        _ context: RequestContext,
+        on path: [UInt8]? = nil
+    ) throws -> (Connection, ConnectionAccess) {
         guard let state = unsealed, let caller = context.caller else { throw VaultError.sealed }
         guard let connection = state.connections.find(reference) else {
-            let hasSudo = caller.acl.decide(.update, path: context.path).hasSudo
+            let hasSudo = caller.acl.decide(.update, path: path ?? context.path).hasSudo
             throw hasSudo ? VaultError.notFound : VaultError.permissionDenied
         }
-        let access = try access(to: connection, context)
+        let access = try access(to: connection, context, on: path)
         guard access.maySee else { throw VaultError.permissionDenied }
         return (connection, access)
     }

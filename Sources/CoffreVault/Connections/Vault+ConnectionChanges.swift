@@ -15,8 +15,10 @@ extension Vault {
         guard let type = input.type else { throw VaultError.badRequest("type names a connector, such as postgresql") }
         try checkName(name, state)
         let owner = try owner(input.owner, context, state)
+        try checkCount(of: owner, state)
         var connection = Connection(id: Connection.makeID(), name: name, type: type, owner: owner, at: context.now)
         try apply(input, to: &connection, context, state)
+        try checkAccounts(connection)
         // Before the turn: a server that does not answer holds up nobody else.
         let report = try await tried(connection, input)
         let made = connection
@@ -37,40 +39,77 @@ extension Vault {
         }
     }
 
-    private func checkName(_ name: String, _ state: UnsealedState) throws(VaultError) {
+    /// Deleted ones count too: nobody fills the vault by making and deleting.
+    func checkCount(of owner: String, _ state: UnsealedState) throws(VaultError) {
+        guard state.connections.count(ownedBy: owner) < ConnectionTable.mostOfOneOwner else {
+            throw .badRequest(
+                "this owner has \(ConnectionTable.mostOfOneOwner) connections already, deleted ones included"
+            )
+        }
+    }
+
+    func checkName(_ name: String, _ state: UnsealedState) throws(VaultError) {
         guard !name.hasPrefix("c-") else { throw VaultError.badRequest("a name cannot begin with c-: ids do") }
         guard state.connections.isNameFree(name) else {
             throw VaultError.badRequest("there is a connection of that name already")
         }
-        guard state.connections.connections.count < ConnectionTable.mostConnections else {
+        guard state.connections.count < ConnectionTable.mostConnections else {
             throw VaultError.badRequest("there are \(ConnectionTable.mostConnections) connections already")
         }
     }
 
     func updateConnection(_ name: String, _ what: AuditWhat, _ context: RequestContext) async throws -> Effect {
+        guard let state = unsealed else { throw VaultError.sealed }
         let id = try managedConnection(name, context).0.id
-        return try await inRotationTurn(id) { try await updateInTurn(name, what, context) }
+        return try await inRotationTurn(id) {
+            let (input, _) = try readConnection(try managedConnection(name, context).0, context)
+            if !input.secrets.isEmpty {
+                // What is stored may be the only copy of a password that works: it is not replaced by one that does not.
+                let (candidate, _) = try changed(try managedConnection(name, context).0, input, context, state)
+                _ = try await tried(candidate, input)
+            }
+            let (effect, ended) = try await updateInTurn(name, what, context)
+            if let ended { try await revokeWiderLeases(of: ended, state) }
+            return effect
+        }
     }
 
-    private func updateInTurn(_ name: String, _ what: AuditWhat, _ context: RequestContext) async throws -> Effect {
+    /// The connection as it would be, and the secrets that the change voids.
+    private func changed(
+        _ before: Connection,
+        _ input: ConnectionInput,
+        _ context: RequestContext,
+        _ state: UnsealedState
+    ) throws -> (connection: Connection, voided: [String]) {
+        var connection = before
+        if let type = input.type, type != connection.type {
+            throw VaultError.badRequest("the type of a connection cannot be changed: make another one")
+        }
+        if input.owner != nil { connection.rights.owner = try owner(input.owner, context, state) }
+        try apply(input, to: &connection, context, state)
+        try checkAccounts(connection)
+        var voided: [String] = []
+        let names = Set(connection.fields.keys).union(before.fields.keys)
+        if names.contains(where: { !Connection.isHarmless($0) && connection.fields[$0] != before.fields[$0] }) {
+            voided = before.secrets.keys.filter { input.secrets[$0] == nil }.sorted()
+            for field in voided { connection.secrets[field] = nil }
+        }
+        return (connection, voided)
+    }
+
+    /// - Returns: the connection too, when its rights have changed.
+    private func updateInTurn(
+        _ name: String,
+        _ what: AuditWhat,
+        _ context: RequestContext
+    ) async throws -> (Effect, rightsChanged: Connection?) {
         try await inConnectionTurn { state in
-            var (connection, _) = try managedConnection(name, context)
-            let before = connection
-            let (input, doubts) = try readConnection(connection, context)
-            if let type = input.type, type != connection.type {
-                throw VaultError.badRequest("the type of a connection cannot be changed: make another one")
-            }
-            if input.owner != nil { connection.rights.owner = try owner(input.owner, context, state) }
-            try apply(input, to: &connection, context, state)
-            var voided: [String] = []
-            if connection.fields.contains(where: { !Connection.isHarmless($0.key) && before.fields[$0.key] != $0.value }
-            )
-                || before.fields.keys.contains(where: { connection.fields[$0] == nil && !Connection.isHarmless($0) })
-            {
-                voided = before.secrets.keys.filter { input.secrets[$0] == nil }.sorted()
-                for field in voided { connection.secrets[field] = nil }
-                try refuseWhileLeased(before)
-            }
+            let (before, _) = try managedConnection(name, context)
+            let (input, doubts) = try readConnection(before, context)
+            var (connection, voided) = try changed(before, input, context, state)
+            let moves = connection.fields != before.fields
+            if moves || !input.verifies && input.secrets["admin_password"] != nil { try refuseWhileLeased(before) }
+            if connection.rights != before.rights { connection.rightsVersion += 1 }
             connection.generation += 1
             connection.updated = context.now
             let generation = try await store(connection, input.secrets, voiding: voided, state)
@@ -86,8 +125,17 @@ extension Vault {
                         + voided.joined(separator: ", ") + " again"
                 ]
             }
-            return Effect(reply, generation: generation, what: what)
+            let effect = Effect(reply, generation: generation, what: what)
+            return (effect, connection.rights != before.rights ? connection : nil)
         }
+    }
+
+    /// Each of its accounts is rotated by itself.
+    private func checkAccounts(_ connection: Connection) throws(VaultError) {
+        guard let administrator = connection.fields["admin_username"], let user = connection.fields["username"],
+            administrator.utf8.elementsEqual(user.utf8)
+        else { return }
+        throw .badRequest("username and admin_username must be two accounts: the password of each is changed by itself")
     }
 
     /// Tries a connection before it is stored, when it is of a kind that can be tried.
@@ -207,21 +255,21 @@ extension Vault {
         _ what: AuditWhat,
         _ context: RequestContext
     ) async throws -> Effect {
-        try await inConnectionTurn { state in
+        var what = what
+        what.details.append(("state", .text(wanted.rawValue)))
+        let (connection, generation) = try await inConnectionTurn { state -> (Connection, UInt64?) in
             var (connection, _) = try managedConnection(name, context)
             guard connection.state == .active || connection.state == .disabled else {
                 throw VaultError.badRequest("this connection was deleted: restore it as another one")
             }
-            var what = what
-            what.details.append(("state", .text(wanted.rawValue)))
-            guard connection.state != wanted else { return Effect(.noContent, what: what) }
+            guard connection.state != wanted else { return (connection, nil) }
             connection.state = wanted
             connection.generation += 1
             connection.updated = context.now
-            let generation = try await store(connection, [:], state)
-            if wanted == .disabled { try await revokeLeases(of: connection) }
-            return Effect(.noContent, generation: generation, what: what)
+            return (connection, try await store(connection, [:], state))
         }
+        if wanted == .disabled, generation != nil { try await revokeLeases(of: connection) }
+        return Effect(.noContent, generation: generation, what: what)
     }
 
     /// Everything issued through a connection ends, sessions too.

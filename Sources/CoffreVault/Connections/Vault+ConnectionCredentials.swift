@@ -41,16 +41,21 @@ extension Vault {
 
     /// What would be handed out to this caller now.
     /// - Throws: ``VaultError`` when that is nothing.
-    func connectionOrder(_ name: String, ttl: Int64, _ context: RequestContext) throws -> ConnectionOrder {
+    func connectionOrder(
+        _ name: String,
+        ttl: Int64,
+        _ context: RequestContext,
+        on path: [UInt8]? = nil
+    ) throws -> ConnectionOrder {
         guard let caller = context.caller else { throw VaultError.permissionDenied }
         guard caller.subject != .required else {
             throw VaultError(.permissionDenied, "this service acts for a person only, whom X-Coffre-Subject must name")
         }
-        let (connection, access) = try visibleConnection(name, context)
+        let (connection, access) = try visibleConnection(name, context, on: path)
         guard connection.state == .active else {
             throw VaultError.badRequest("this connection is \(connection.state.rawValue): nothing is handed out")
         }
-        let isAdministrator = access.isAdministrator && access.rights.cells.isEmpty
+        let isAdministrator = access.isAdministrator && access.entity.isEmpty
         let rights = isAdministrator ? connection.rights.ofAdministrator : access.rights
         guard !rights.cells.isEmpty else {
             throw VaultError(
@@ -87,7 +92,8 @@ extension Vault {
             id: leaseID,
             issued: context.now,
             expires: login.expires,
-            latest: context.now.adding(seconds: configuration.maximumLeaseTTL),
+            latest: connection.needsApproval
+                ? login.expires : context.now.adding(seconds: configuration.maximumLeaseTTL),
             owner: caller.owner,
             connection: connection.leaseConnection,
             username: login.username,
@@ -101,9 +107,10 @@ extension Vault {
             role: role
         )
         let plan = try await grantPlan(connection, rights, target, password)
-        try await note(role, of: connection.id)
-        state.leasedConnections?.insert(connection.id)
-        _ = try await commit(storing(lease))
+        // Until this request is over nobody takes the lease for one whose login can be revoked.
+        state.preparing.insert(leaseID)
+        defer { state.preparing.remove(leaseID) }
+        try await prepare(lease, role, of: connection)
         do {
             try await provision(login, plan, target, password)
             lease.state = .active
@@ -111,7 +118,8 @@ extension Vault {
             let generation = try await state.locks.withLock(Array("lease/\(leaseID)".utf8)) {
                 // Revoked, sealed, or with fewer rights meanwhile: nothing becomes active.
                 guard unsealed === state, try self.lease(leaseID)?.state == .preparing,
-                    let now = state.connections[connection.id], isCovered(active, now, state),
+                    let now = state.connections[connection.id], now.generation == connection.generation,
+                    isCovered(active, now, state),
                     try caller.token.map({ try tokenEntry($0.hash, state) != nil }) ?? true
                 else { throw VaultError.permissionDenied }
                 return try await commit([
@@ -133,20 +141,25 @@ extension Vault {
             ]
             return Effect(reply, generation: generation, what: what)
         } catch {
+            state.preparing.remove(leaseID)
             revokeInBackground(leaseID)
             throw error
         }
     }
 
-    /// Before a role is made it is known of: whatever happens, it can be found again and dropped.
-    private func note(_ role: String, of id: String) async throws {
-        guard unsealed?.connections[id]?.roles.contains(role) == false else { return }
+    /// In turn with changes of the connection: what was looked at must still hold when the lease begins. Before a role is
+    /// made it is known of: whatever happens, it can be found again and dropped.
+    private func prepare(_ lease: LeaseRecord, _ role: String, of connection: Connection) async throws {
         try await inConnectionTurn { state in
-            guard var connection = state.connections[id], connection.state == .active,
-                !connection.roles.contains(role)
-            else { return }
-            connection.roles = (connection.roles + [role]).sorted()
-            _ = try await store(connection, [:], state)
+            guard var now = state.connections[connection.id], now.state == .active,
+                now.generation == connection.generation
+            else { throw VaultError.badRequest("the connection was changed at this very moment: ask again") }
+            if !now.roles.contains(role) {
+                now.roles = (now.roles + [role]).sorted()
+                _ = try await store(now, [:], state)
+            }
+            _ = try await commit(storing(lease))
+            state.leasedConnections?.insert(connection.id)
         }
     }
 

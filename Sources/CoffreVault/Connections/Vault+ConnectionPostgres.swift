@@ -62,7 +62,9 @@ extension Vault {
         _ target: DatabaseTarget,
         _ password: SharedSecret
     ) async throws -> GrantPlan {
-        let open = rights.cells.filter { $0.value.columns == nil && !$0.value.masked.isEmpty }.keys
+        let open = rights.cells.filter {
+            !$0.value.masked.isEmpty && ($0.value.columns == nil || $0.value.writable == nil)
+        }.keys
         var known: [TableName: [SQLName]] = [:]
         for schema in Set(open.map(\.schema)).sorted() {
             known.merge(try await columns(of: schema, target, password)) { $1 }
@@ -70,20 +72,22 @@ extension Vault {
         do throws(BrokerWireError) {
             var tables: [GrantPlan.Table] = []
             for (table, cell) in rights.cells {
-                var columns = GrantPlan.Columns.all
-                if cell.columns != nil || !cell.masked.isEmpty {
-                    let visible = (cell.columns ?? known[table] ?? []).filter { !cell.masked.contains($0) }
-                    guard !visible.isEmpty else { continue }
-                    columns = .only(visible.map(\.text))
+                func named(_ list: [SQLName]?) -> GrantPlan.Columns {
+                    if list == nil, cell.masked.isEmpty { return .all }
+                    let visible = (list ?? known[table] ?? []).filter { !cell.masked.contains($0) }
+                    return visible.isEmpty ? .none : .only(visible.map(\.text))
                 }
+                let columns = named(cell.columns)
+                guard columns != .none else { continue }
                 let writes = cell.level == .readWrite
+                let written = writes ? named(cell.writable) : .none
                 tables.append(
                     try GrantPlan.Table(
                         schema: table.schema.text,
                         name: table.name.text,
                         read: columns,
-                        insert: writes ? columns : .none,
-                        update: writes ? columns : .none,
+                        insert: written,
+                        update: written,
                         delete: writes
                     )
                 )

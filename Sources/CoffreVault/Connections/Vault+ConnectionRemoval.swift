@@ -51,9 +51,7 @@ extension Vault {
             connection.state = .removing
             connection.generation += 1
             connection.updated = context.now
-            let generation = try await store(connection, [:], state)
-            try await revokeLeases(of: connection)
-            return (connection.id, generation)
+            return (connection.id, try await store(connection, [:], state))
         }
         var what = what
         what.connector = id
@@ -76,12 +74,15 @@ extension Vault {
     func finishRemoval(_ id: String) async throws {
         guard let state = unsealed else { throw VaultError.sealed }
         guard let connection = state.connections[id], connection.state == .removing else { return }
+        // The password that is in force may be the one of a rotation that was cut off.
+        if connection.secrets["admin_password"] != nil { try await settleRotation(of: id) }
         let parent = BarrierKey.leaseConnectionParent(connection.leaseConnection)
         for name in try barrier.names(in: .lease, parent: parent) {
             let lease = String(decoding: name, as: UTF8.self)
             _ = try await beginRevocation(lease)
             try await finishRevocation(lease)
         }
+        if !connection.roles.isEmpty, connection.secrets["admin_password"] != nil { try await reconcile(id) }
         try await retireRoles(of: connection)
         try await inConnectionTurn { state in
             guard var connection = state.connections[id], connection.state == .removing else { return }
@@ -98,8 +99,10 @@ extension Vault {
     /// Once a minute: removals that a crash, or a server that was away, has left unfinished.
     func continueConnectionRemovals(_ state: UnsealedState) {
         let waiting = state.connections.all.filter { $0.state == .removing }.map(\.id)
-        guard !waiting.isEmpty else { return }
+        guard !waiting.isEmpty, !state.isRemovingConnections else { return }
+        state.isRemovingConnections = true
         Task {
+            defer { state.isRemovingConnections = false }
             for id in waiting {
                 do { try await self.finishRemoval(id) } catch {
                     self.journal(
@@ -126,9 +129,8 @@ extension Vault {
                 throw VaultError.permissionDenied
             }
             guard old.state == .deleted else { throw VaultError.badRequest("this connection is not deleted") }
-            guard state.connections.isNameFree(old.name) else {
-                throw VaultError.badRequest("another connection has this name now: rename or delete it first")
-            }
+            try checkName(old.name, state)
+            try checkCount(of: old.rights.owner, state)
             var connection = Connection(
                 id: Connection.makeID(),
                 name: old.name,

@@ -35,24 +35,26 @@ extension Vault {
     }
 
     func changeRights(_ name: String, _ what: AuditWhat, _ context: RequestContext) async throws -> Effect {
-        try await inConnectionTurn { state in
+        let (connection, generation) = try await inConnectionTurn { state in
             var (connection, _) = try managedConnection(name, context)
             guard connection.state != .deleted else { throw VaultError.badRequest("this connection was deleted") }
             try withBody(context) { try RightsInput.read($0, into: &connection.rights, state.identity) }
             connection.rightsVersion += 1
             connection.updated = context.now
-            let generation = try await store(connection, [:], state)
-            let ended = try await revokeWiderLeases(of: connection, state)
-            var what = what
-            what.connector = connection.id
-            what.version = Int(connection.rightsVersion)
-            what.details.append(("leases_ended", .int(Int64(ended))))
-            return Effect(
-                .data(["leases_ended": .integer(ended), "version": .integer(connection.rightsVersion)]),
-                generation: generation,
-                what: what
-            )
+            return (connection, try await store(connection, [:], state))
         }
+        // After the turn: a lease may be in the hands of a server that does not answer.
+        guard let state = unsealed else { throw VaultError.sealed }
+        let ended = try await revokeWiderLeases(of: connection, state)
+        var what = what
+        what.connector = connection.id
+        what.version = Int(connection.rightsVersion)
+        what.details.append(("leases_ended", .int(Int64(ended))))
+        return Effect(
+            .data(["leases_ended": .integer(ended), "version": .integer(connection.rightsVersion)]),
+            generation: generation,
+            what: what
+        )
     }
 
     /// Ends what was issued with more than its person may have now.
@@ -76,7 +78,7 @@ extension Vault {
         guard connection.state == .active, let grant = lease.grant, let was = EffectiveRights(json: grant.rights) else {
             return false
         }
-        if grant.isAdministrator { return connection.rights.ofAdministrator.covers(was) }
+        if grant.isAdministrator, grant.entity.isEmpty { return connection.rights.ofAdministrator.covers(was) }
         guard let entity = state.identity.entities[grant.entity], !entity.isDisabled else { return false }
         return effectiveRights(of: grant.entity, connection, state).covers(was)
     }
@@ -128,7 +130,13 @@ private enum RightsInput {
         if let value = body["masked"] {
             var masked: [TableName: [SQLName]] = [:]
             for view in try elements(value, "masked", most: ConnectionRights.mostTables) {
-                masked[try table(view, "masked")] = try columns(view, "masked") ?? []
+                try check(view, ["schema", "table", "columns"], "masked")
+                let table = try table(view, "masked")
+                guard let columns = try columns(view, "masked") else {
+                    throw .badRequest("masked: columns is missing: which columns nobody sees")
+                }
+                guard masked[table] == nil else { throw .badRequest("masked names a table twice") }
+                masked[table] = columns
             }
             rights.masked = masked
         }
@@ -136,6 +144,12 @@ private enum RightsInput {
             guard let flag = value.weakBool else { throw .badRequest("read_only is true or false") }
             rights.isReadOnly = flag
         }
+    }
+
+    /// A word that is misspelt would widen what is given.
+    private static func check(_ view: JSONView, _ known: Set<String>, _ name: String) throws(VaultError) {
+        guard let unknown = view.members.first(where: { !known.contains($0.key) }) else { return }
+        throw .badRequest("\(name): \(unknown.key.prefix(64)) is not one of \(known.sorted().joined(separator: ", "))")
     }
 
     private static func elements(_ value: JSONView, _ name: String, most: Int) throws(VaultError) -> [JSONView] {
@@ -146,6 +160,8 @@ private enum RightsInput {
     }
 
     private static func grant(_ view: JSONView, _ identity: IdentityTable) throws(VaultError) -> ConnectionGrant {
+        // `name` is what is shown beside an id.
+        try check(view, ["entity", "group", "organisation", "level", "tables", "name"], "a grant")
         guard let level = view["level"]?.string.flatMap({ ConnectionLevel(rawValue: $0) }) else {
             throw .badRequest("a grant has a level: none, read, read-write or owner")
         }
@@ -184,6 +200,7 @@ private enum RightsInput {
     ) throws(VaultError) -> [TableRule] {
         var rules: [TableRule] = []
         for view in try elements(value, name, most: ConnectionRights.mostTables) {
+            try check(view, ["schema", "table", "level", "columns"], name)
             guard let level = ConnectionLevel(rawValue: view["level"]?.string ?? "read"), level != .owner,
                 allowsNone || level != .none
             else {

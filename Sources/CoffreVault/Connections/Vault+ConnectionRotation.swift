@@ -18,10 +18,31 @@ extension Vault {
 
     /// The secrets of a connection that can be rotated, the administrator's last: it sets the others.
     func rotated(_ connection: Connection) -> [String] {
-        guard connection.type == Self.postgresType, connection.state == .active else { return [] }
+        guard connection.type == Self.postgresType, connection.state == .active, !connection.secrets.isEmpty else {
+            return []
+        }
+        let shared = accountsOfOthers(than: connection)
         return ConnectionRotation.accounts.filter { secret, account in
-            connection.secrets[secret] != nil && connection.fields[account] != nil
+            guard connection.secrets[secret] != nil, let user = connection.fields[account] else { return false }
+            return !shared.contains(Self.place(of: user, connection))
         }.map(\.key).sorted(by: >)
+    }
+
+    /// Server and account. One that several connections have is changed by hand: the others would be locked out.
+    private static func place(of user: String, _ connection: Connection) -> [UInt8] {
+        let parts = [connection.fields["host"] ?? "", connection.fields["port"] ?? "5432", user]
+        return Array(parts.joined(separator: "\n").utf8)
+    }
+
+    private func accountsOfOthers(than connection: Connection) -> Set<[UInt8]> {
+        var places: Set<[UInt8]> = []
+        for other in unsealed?.connections.connections.values.map({ $0 }) ?? []
+        where other.id != connection.id && other.state != .deleted && other.type == Self.postgresType {
+            for account in ConnectionRotation.accounts.values {
+                if let user = other.fields[account] { places.insert(Self.place(of: user, other)) }
+            }
+        }
+        return places
     }
 
     /// Sets the due date anew from what is stored.
@@ -66,7 +87,10 @@ extension Vault {
     }
 
     private func settleSecrets(of connection: Connection) async throws {
-        for secret in rotated(connection).reversed() { try await settle(connection.id, secret) }
+        guard connection.type == Self.postgresType else { return }
+        for secret in ["admin_password", "password"] where connection.secrets[secret] != nil {
+            try await settle(connection.id, secret)
+        }
     }
 
     /// Settles what a restart, or a broker that went away, has left open in a connection.
@@ -219,8 +243,9 @@ extension Vault {
         var (within, all): (Int64, Int64) = (0, 0)
         for connection in state.connections.all where connection.state == .active || connection.state == .disabled {
             guard try access(to: connection, context).maySee else { continue }
+            let rotated = rotated(connection)
             for (secret, set) in connection.secrets.sorted(by: { $0.key < $1.key }) {
-                let isRotated = rotated(connection).contains(secret)
+                let isRotated = rotated.contains(secret)
                 let days = connection.rotation.compliance(
                     secret,
                     set: set,

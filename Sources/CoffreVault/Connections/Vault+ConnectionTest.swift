@@ -23,9 +23,18 @@ extension Vault {
         secrets: [String: SharedSecret],
         _ access: ConnectionAccess?
     ) async throws -> JSONValue {
+        // Both before anything is waited for: what is entered meanwhile belongs to another place.
         let (target, password) = try postgres(connection, administrator: false, secrets: secrets)
+        let hasAdministrator =
+            connection.fields["admin_username"] != nil
+            && (secrets["admin_password"] != nil || connection.secrets["admin_password"] != nil)
+        let administrator =
+            hasAdministrator ? try postgres(connection, administrator: true, secrets: secrets) : nil
         // The tables that the caller may read; their numbers of rows tell something.
-        let cells = access.map { $0.isAdministrator ? connection.rights.ofAdministrator.cells : $0.rights.cells } ?? [:]
+        let cells =
+            access.map {
+                $0.isAdministrator && $0.entity.isEmpty ? connection.rights.ofAdministrator.cells : $0.rights.cells
+            } ?? [:]
         let tables = Array(cells.keys.sorted().prefix(DatabaseQuestion.maximumCounts))
         let job = target.job(.inspect, task: .inspect(try Self.question(counts: tables)))
         let answer = try await attemptJob(job, adminPassword: password)
@@ -54,16 +63,15 @@ extension Vault {
         if let end = found.validUntil {
             members.append(.init("password_valid_until", .string(Timestamp(seconds: end).rfc3339)))
         }
-        guard connection.fields["admin_username"] != nil else { return .object(members) }
-        members.append(.init("administration", try await testAdministration(connection, secrets)))
+        guard let administrator else { return .object(members) }
+        members.append(.init("administration", try await testAdministration(administrator)))
         return .object(members)
     }
 
     private func testAdministration(
-        _ connection: Connection,
-        _ secrets: [String: SharedSecret]
+        _ account: (target: DatabaseTarget, password: SharedSecret)
     ) async throws -> JSONValue {
-        let (target, password) = try postgres(connection, administrator: true, secrets: secrets)
+        let (target, password) = account
         let job = target.job(.inspect, task: .inspect(try Self.question()))
         switch try await attemptJob(job, adminPassword: password) {
         case .inspected(let found):

@@ -52,6 +52,9 @@ final class UnsealedState {
     /// Seconds since 1970.
     var nextReconciliation: Int64 = 0
     var isReconciling = false
+    /// Leases whose login is being made by a request at this moment.
+    var preparing: Set<String> = []
+    var isRemovingConnections = false
     /// Connections that may have leases; nil until looked at for the first time.
     var leasedConnections: Set<String>?
     /// The minute in which unfinished removals of connections were looked for last.

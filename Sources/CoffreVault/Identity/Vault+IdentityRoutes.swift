@@ -69,14 +69,13 @@ extension Vault {
 
     func inIdentityTurn<R>(_ body: () async throws -> R) async throws -> R {
         guard let state = unsealed else { throw VaultError.sealed }
-        return try await state.locks.withLock(Array("identity".utf8)) {
+        let result = try await state.locks.withLock(Array("identity".utf8)) {
             defer { state.forgetCallers() }
-            let result = try await body()
-            state.forgetCallers()
-            // Who has left a team loses what it gave, sessions too.
-            await reviewConnectionLeases()
-            return result
+            return try await body()
         }
+        // Who has left a team loses what it gave, sessions too. A server that does not answer holds up no other change.
+        await reviewConnectionLeases()
+        return result
     }
 
     private func writeIdentity(_ kind: String, id: String?, name: String?, _ context: RequestContext) async throws

@@ -128,6 +128,10 @@ extension Vault {
         try await state.locks.withLock(Array("lease/\(id)".utf8)) {
             guard var lease = try lease(id) else { return }
             do {
+                // The login may come into being a moment later: taken back now, it would stay.
+                guard !state.preparing.contains(id) else {
+                    throw VaultError(.brokerUnavailable, "the login is still being made: it is revoked right after")
+                }
                 try await revokeLogin(lease)
             } catch {
                 lease.attempts += 1

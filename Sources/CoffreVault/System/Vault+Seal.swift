@@ -259,7 +259,7 @@ extension Vault {
         let rows = try barrier.entries(
             in: .connection,
             parent: ConnectionKey.records,
-            limit: ConnectionTable.mostConnections
+            limit: .max
         )
         return ConnectionTable(
             try rows.map { id, entry in try Connection(id: String(decoding: id, as: UTF8.self), decoding: entry.value) }

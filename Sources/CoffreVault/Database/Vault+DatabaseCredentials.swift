@@ -69,6 +69,9 @@ extension Vault {
         )
         guard state.mounts.mount(id: place.mount.id) != nil else { throw VaultError.notFound }
         let item = LeaseSchedule.Item.lease(leaseID)
+        // Until this request is over nobody takes the lease for one whose login can be revoked.
+        state.preparing.insert(leaseID)
+        defer { state.preparing.remove(leaseID) }
         _ = try await commit(storing(lease))
         do {
             try await createLogin(login, statements: role.creation, target, password: password)
@@ -93,6 +96,7 @@ extension Vault {
             reply.leaseDuration = lease.remaining(at: clock.now())
             return Effect(reply, generation: generation)
         } catch {
+            state.preparing.remove(leaseID)
             revokeInBackground(leaseID)
             throw error
         }

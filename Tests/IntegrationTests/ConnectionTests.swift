@@ -177,5 +177,19 @@ struct ConnectionTests {
             #expect(answer.status == 400 && answer.text.contains(word), "\(body): \(answer.text)")
         }
         #expect(try stage.status("LIST", "connectors/connections", as: nil) == 404)
+        // Who is nobody in particular would never see it again.
+        let nobody = try stage.vault.token(policy: ConnectionStage.policy, named: "nobody", root: stage.root)
+        let body: [String: Any] = ["type": "postgresql", "fields": Self.fields, "verify": false]
+        let lost = try stage.vault.request(
+            "POST",
+            "connectors/connections/lost",
+            token: nobody,
+            body: try CoffredProcess.json(body)
+        )
+        #expect(lost.status == 400 && lost.text.contains("owner"), "\(lost.text)")
+        let given = try CoffredProcess.json(body.merging(["owner": "sarah"]) { $1 })
+        let made = try stage.vault.request("POST", "connectors/connections/given", token: nobody, body: given)
+        #expect(made.status == 200, "\(made.text)")
+        #expect(try stage.status("GET", "connectors/connections/given", as: "sarah") == 200)
     }
 }

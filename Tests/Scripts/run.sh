@@ -100,7 +100,7 @@ print("They are shown this once. Write them down, keep them apart from this mach
 for share in answer["recovery_keys_base64"]: print("    " + share)
 PY
     rm "$home/credentials/init.out"
-    printf '{"policy":"path \\"secret/*\\" { capabilities = [\\"create\\",\\"read\\",\\"update\\",\\"delete\\",\\"list\\"] } path \\"sys/audit/*\\" { capabilities = [\\"read\\",\\"update\\",\\"list\\"] }"}' > "$home/policy.json"
+    printf '{"policy":"path \\"secret/*\\" { capabilities = [\\"create\\",\\"read\\",\\"update\\",\\"delete\\",\\"list\\"] } path \\"sys/audit/*\\" { capabilities = [\\"read\\",\\"update\\",\\"list\\"] } path \\"connectors/*\\" { capabilities = [\\"create\\",\\"read\\",\\"update\\",\\"delete\\",\\"list\\",\\"sudo\\"] }"}' > "$home/policy.json"
     api PUT sys/policies/acl/eval "$home/policy.json" >/dev/null
     printf '{"bound_uids":[%s],"policies":["eval"]}' "$uid" > "$home/policy.json"
     api PUT auth/peer/role/eval "$home/policy.json" >/dev/null

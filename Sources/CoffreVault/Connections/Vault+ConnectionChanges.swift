@@ -189,7 +189,16 @@ extension Vault {
     /// Whoever creates a connection has it; an administrator may give it to somebody else.
     private func owner(_ wanted: String?, _ context: RequestContext, _ state: UnsealedState) throws -> String {
         let caller = context.caller?.entityID ?? ""
-        guard let wanted, !wanted.isEmpty else { return caller }
+        guard let wanted, !wanted.isEmpty else {
+            let isAdministrator = context.caller?.acl.decide(.update, path: context.path).hasSudo ?? false
+            guard !caller.isEmpty || isAdministrator else {
+                throw VaultError.badRequest(
+                    "a connection needs an owner, and you are nobody in particular here: name one with owner, or have an "
+                        + "administrator make you an entity with an alias (identity/entity-alias)"
+                )
+            }
+            return caller
+        }
         guard let entity = state.identity.entities[wanted] ?? state.identity.entity(named: wanted) else {
             throw VaultError.badRequest("owner names a person or service of identity/entity")
         }

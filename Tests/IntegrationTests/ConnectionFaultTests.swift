@@ -128,7 +128,7 @@ struct ConnectionFaultTests {
             ("/run/coffre", ["Unix socket", "host"]), ("@abstract", ["Unix socket", "host"]),
             ("db,evil.example.com", ["more than one host", "host"]),
             ("db passfile=/etc/passwd", ["host"]), ("db service=x", ["host"]),
-            ("nowhere.invalid", ["no address"]),
+            ("nowhere.invalid", ["no address", "in time"]),
         ] {
             var fields = Story.fields(stage)
             fields["host"] = host

@@ -31,8 +31,8 @@ package struct Catalogue: Sendable {
         do throws(CatalogueError) {
             return try Catalogue(parsing: bytes)
         } catch {
-            // The build put it there and a test has read it: only a bug leads here.
-            fatalError("the catalogue of the program: \(error.place): \(error.reason)")
+            let defect = "the catalogue of the program: \(error.place): \(error.reason)"
+            fatalError(defect)  // The build put it there and a test has read it: only a bug leads here.
         }
     }()
 

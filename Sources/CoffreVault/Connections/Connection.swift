@@ -69,6 +69,22 @@ struct Connection: Sendable {
         }
     }
 
+    /// Whether a field has the same bytes in both: texts that only look the same are different accounts.
+    func hasSame(_ field: String, as other: Connection) -> Bool {
+        guard let mine = fields[field], let its = other.fields[field] else {
+            return fields[field] == nil && other.fields[field] == nil
+        }
+        return mine.utf8.elementsEqual(its.utf8)
+    }
+
+    /// Servers and accounts whose passwords it stores.
+    var accounts: [[UInt8]] { ConnectionRotation.accounts.values.compactMap { account($0) } }
+
+    /// Server and account behind a field that names one.
+    func account(_ field: String) -> [UInt8]? {
+        fields[field].map { Array("\(fields["host"] ?? "")\n\(fields["port"] ?? "5432")\n\($0)".utf8) }
+    }
+
     static func makeID() -> String { "c-" + Random.base62(12) }
 
     static func isValidName(_ name: String) -> Bool {

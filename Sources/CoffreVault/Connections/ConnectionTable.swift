@@ -3,6 +3,8 @@ final class ConnectionTable {
     private(set) var connections: [String: Connection] = [:]
     /// Of those that are not deleted.
     private var names: [String: String] = [:]
+    /// Of those, which have an account.
+    private var accounts: [[UInt8]: Set<String>] = [:]
 
     /// That are not deleted.
     static let mostConnections = 20_000
@@ -25,6 +27,9 @@ final class ConnectionTable {
         names[reference].flatMap { connections[$0] } ?? connections[reference]
     }
 
+    /// Whether another connection has this account too: changing its password in one would lock the other out.
+    func isShared(_ account: [UInt8], by id: String) -> Bool { accounts[account]?.contains { $0 != id } ?? false }
+
     func isNameFree(_ name: String) -> Bool { names[name] == nil }
 
     /// Sorted by name; deleted ones last.
@@ -36,8 +41,16 @@ final class ConnectionTable {
 
     /// After the change is durable.
     func put(_ connection: Connection) {
-        if let old = connections[connection.id], names[old.name] == old.id { names[old.name] = nil }
+        if let old = connections[connection.id] {
+            if names[old.name] == old.id { names[old.name] = nil }
+            for account in old.accounts {
+                accounts[account]?.remove(old.id)
+                if accounts[account]?.isEmpty ?? false { accounts[account] = nil }
+            }
+        }
         connections[connection.id] = connection
-        if connection.state != .deleted { names[connection.name] = connection.id }
+        guard connection.state != .deleted else { return }
+        names[connection.name] = connection.id
+        for account in connection.accounts { accounts[account, default: []].insert(connection.id) }
     }
 }

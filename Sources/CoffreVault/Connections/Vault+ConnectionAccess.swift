@@ -29,7 +29,7 @@ extension Vault {
 
     /// Visibility adds what it says: everybody who finds a connection may read by it.
     func effectiveRights(of entity: String, _ connection: Connection, _ state: UnsealedState) -> EffectiveRights {
-        guard connection.state == .active || connection.state == .disabled else { return .nothing }
+        guard connection.state != .deleted else { return .nothing }
         let groups = Set(state.identity.allGroups(of: entity).map(\.id))
         return connection.rights.effective(entity: entity, groups: groups)
     }

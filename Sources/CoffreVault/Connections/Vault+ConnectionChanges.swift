@@ -90,7 +90,7 @@ extension Vault {
         try checkAccounts(connection)
         var voided: [String] = []
         let names = Set(connection.fields.keys).union(before.fields.keys)
-        if names.contains(where: { !Connection.isHarmless($0) && connection.fields[$0] != before.fields[$0] }) {
+        if names.contains(where: { !Connection.isHarmless($0) && !connection.hasSame($0, as: before) }) {
             voided = before.secrets.keys.filter { input.secrets[$0] == nil }.sorted()
             for field in voided { connection.secrets[field] = nil }
         }
@@ -107,7 +107,8 @@ extension Vault {
             let (before, _) = try managedConnection(name, context)
             let (input, doubts) = try readConnection(before, context)
             var (connection, voided) = try changed(before, input, context, state)
-            let moves = connection.fields != before.fields
+            let names = Set(connection.fields.keys).union(before.fields.keys)
+            let moves = !names.allSatisfy { connection.hasSame($0, as: before) }
             if moves || !input.verifies && input.secrets["admin_password"] != nil { try refuseWhileLeased(before) }
             if connection.rights != before.rights { connection.rightsVersion += 1 }
             connection.generation += 1
@@ -186,19 +187,24 @@ extension Vault {
         }
     }
 
-    /// Whoever creates a connection has it; an administrator may give it to somebody else.
+    /// Whoever creates a connection has it; only an administrator gives one to somebody else, who would be charged for it.
     private func owner(_ wanted: String?, _ context: RequestContext, _ state: UnsealedState) throws -> String {
         let caller = context.caller?.entityID ?? ""
-        guard let wanted, !wanted.isEmpty else {
-            let isAdministrator = context.caller?.acl.decide(.update, path: context.path).hasSudo ?? false
-            guard !caller.isEmpty || isAdministrator else {
+        let isAdministrator = context.caller?.acl.decide(.update, path: context.path).hasSudo ?? false
+        guard isAdministrator else {
+            guard !caller.isEmpty else {
                 throw VaultError.badRequest(
-                    "a connection needs an owner, and you are nobody in particular here: name one with owner, or have an "
-                        + "administrator make you an entity with an alias (identity/entity-alias)"
+                    "a connection needs an owner, and you are nobody in particular here: have an administrator make you an "
+                        + "entity with an alias (identity/entity-alias)"
                 )
+            }
+            let isOwn = wanted.map { $0.isEmpty || $0 == caller || state.identity.entity(named: $0)?.id == caller }
+            guard isOwn ?? true else {
+                throw VaultError(.permissionDenied, "only an administrator gives a connection to another owner")
             }
             return caller
         }
+        guard let wanted, !wanted.isEmpty else { return caller }
         guard let entity = state.identity.entities[wanted] ?? state.identity.entity(named: wanted) else {
             throw VaultError.badRequest("owner names a person or service of identity/entity")
         }
@@ -231,6 +237,8 @@ extension Vault {
         }
     }
 
+    /// The one place that writes a connection: its record, its secrets, and when they are rotated next. A new secret takes
+    /// the place of one that was on its way.
     func store(
         _ connection: Connection,
         _ secrets: [String: SharedSecret],
@@ -238,11 +246,15 @@ extension Vault {
         _ state: UnsealedState
     ) async throws -> UInt64 {
         var connection = connection
-        let old = connection.rotation.due
-        if !secrets.isEmpty || !voided.isEmpty || connection.state != state.connections[connection.id]?.state {
-            connection.rotation.due = nextRotation(connection)
+        let before = state.connections[connection.id]
+        let isOther = before?.state != connection.state || before?.rotationDays != connection.rotationDays
+        if isOther || !secrets.isEmpty || !voided.isEmpty { connection.rotation.due = nextRotation(connection, state) }
+        let item = Self.rotationItem(connection.id)
+        var mutations: [BarrierMutation] = []
+        if let old = before?.rotation.due { mutations.append(.delete(item.key(at: old), expect: .any)) }
+        if let due = connection.rotation.due {
+            mutations.append(.put(item.key(at: due), LeaseSchedule.marker, expect: .any))
         }
-        var mutations = rescheduling(&connection, old)
         mutations.append(.put(ConnectionKey.record(connection.id), connection.encoded, expect: .any))
         for (field, secret) in secrets.sorted(by: { $0.key < $1.key }) {
             mutations.append(.put(ConnectionKey.secret(connection.id, field), secret, expect: .any))
@@ -254,7 +266,7 @@ extension Vault {
         }
         let generation = try await commit(mutations)
         state.connections.put(connection)
-        if let due = connection.rotation.due { state.leases.schedule(Self.rotationItem(connection.id), at: due) }
+        if let due = connection.rotation.due { state.leases.schedule(item, at: due) }
         return generation
     }
 

@@ -18,6 +18,7 @@ extension Vault {
             for id in ids where self.unsealed === state {
                 do {
                     try await self.settleRotation(of: id)
+                    try await self.refreshRotation(of: id)
                     if self.unsealed?.connections[id]?.roles.isEmpty == false { try await self.reconcile(id) }
                 } catch {
                     self.journal(

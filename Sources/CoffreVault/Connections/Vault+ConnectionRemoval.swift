@@ -75,7 +75,7 @@ extension Vault {
         guard let state = unsealed else { throw VaultError.sealed }
         guard let connection = state.connections[id], connection.state == .removing else { return }
         // The password that is in force may be the one of a rotation that was cut off.
-        if connection.secrets["admin_password"] != nil { try await settleRotation(of: id) }
+        if connection.secrets["admin_password"] != nil { try await settleRotation(of: id, ["admin_password"]) }
         let parent = BarrierKey.leaseConnectionParent(connection.leaseConnection)
         for name in try barrier.names(in: .lease, parent: parent) {
             let lease = String(decoding: name, as: UTF8.self)

@@ -16,57 +16,42 @@ extension Vault {
 
     static func rotationItem(_ id: String) -> LeaseSchedule.Item { .rotation(Connection.leasePrefix + id) }
 
-    /// The secrets of a connection that can be rotated, the administrator's last: it sets the others.
-    func rotated(_ connection: Connection) -> [String] {
-        guard connection.type == Self.postgresType, connection.state == .active, !connection.secrets.isEmpty else {
-            return []
-        }
-        let shared = accountsOfOthers(than: connection)
-        return ConnectionRotation.accounts.filter { secret, account in
-            guard connection.secrets[secret] != nil, let user = connection.fields[account] else { return false }
-            return !shared.contains(Self.place(of: user, connection))
+    /// The secrets of a connection that are rotated by themselves, the administrator's last: it sets the others. An account
+    /// that several connections have is changed by hand.
+    func rotated(_ connection: Connection, _ state: UnsealedState) -> [String] {
+        guard connection.type == Self.postgresType, connection.state == .active else { return [] }
+        return ConnectionRotation.accounts.filter { secret, field in
+            guard connection.secrets[secret] != nil, let account = connection.account(field) else { return false }
+            return !state.connections.isShared(account, by: connection.id)
         }.map(\.key).sorted(by: >)
     }
 
-    /// Server and account. One that several connections have is changed by hand: the others would be locked out.
-    private static func place(of user: String, _ connection: Connection) -> [UInt8] {
-        let parts = [connection.fields["host"] ?? "", connection.fields["port"] ?? "5432", user]
-        return Array(parts.joined(separator: "\n").utf8)
-    }
-
-    private func accountsOfOthers(than connection: Connection) -> Set<[UInt8]> {
-        var places: Set<[UInt8]> = []
-        for other in unsealed?.connections.connections.values.map({ $0 }) ?? []
-        where other.id != connection.id && other.state != .deleted && other.type == Self.postgresType {
-            for account in ConnectionRotation.accounts.values {
-                if let user = other.fields[account] { places.insert(Self.place(of: user, other)) }
-            }
-        }
-        return places
-    }
-
-    /// Sets the due date anew from what is stored.
-    /// - Returns: the rows that go with it.
-    func rescheduling(_ connection: inout Connection, _ old: Timestamp?) -> [BarrierMutation] {
-        let item = Self.rotationItem(connection.id)
-        var mutations: [BarrierMutation] = []
-        if let old { mutations.append(.delete(item.key(at: old), expect: .any)) }
-        guard let due = connection.rotation.due else { return mutations }
-        mutations.append(.put(item.key(at: due), LeaseSchedule.marker, expect: .any))
-        return mutations
-    }
-
     /// When the oldest secret is due; nil when there is none.
-    func nextRotation(_ connection: Connection) -> Timestamp? {
-        rotated(connection).compactMap { connection.secrets[$0] }.min().map {
+    func nextRotation(_ connection: Connection, _ state: UnsealedState) -> Timestamp? {
+        rotated(connection, state).compactMap { connection.secrets[$0] }.min().map {
             ConnectionRotation.due(after: $0, days: connection.rotationDays)
+        }
+    }
+
+    /// What became another connection's too, or is nobody else's any more, has another due date now.
+    func refreshRotation(of id: String) async throws {
+        try await inConnectionTurn { state in
+            guard var connection = state.connections[id] else { return }
+            let isRotated = !rotated(connection, state).isEmpty
+            let isLate = connection.rotation.due.map { $0.adding(seconds: 7200) < clock.now() } ?? true
+            guard isRotated ? isLate : connection.rotation.due != nil else { return }
+            connection.rotation.due = nextRotation(connection, state)
+            _ = try await store(connection, [:], state)
         }
     }
 
     func rotateConnection(_ name: String, _ what: AuditWhat, _ context: RequestContext) async throws -> Effect {
         let (connection, _) = try managedConnection(name, context)
-        guard !rotated(connection).isEmpty else {
-            throw VaultError.badRequest("this connection has no password that can be rotated")
+        guard let state = unsealed else { throw VaultError.sealed }
+        guard !rotated(connection, state).isEmpty else {
+            throw VaultError.badRequest(
+                "this connection has no password that can be rotated: none is stored, or other connections have the account"
+            )
         }
         var what = what
         what.connector = connection.id
@@ -77,30 +62,33 @@ extension Vault {
     /// - Throws: ``VaultError``; what was done is kept, and the next attempt goes on with the same new password.
     func rotateAll(_ id: String) async throws -> UInt64 {
         try await inRotationTurn(id) {
-            guard let connection = unsealed?.connections[id] else { throw VaultError.notFound }
+            guard let state = unsealed, let connection = state.connections[id] else { throw VaultError.notFound }
             var generation = barrier.generation ?? 0
             // What an earlier attempt has left open, the administrator's first: it is needed for the others.
             try await settleSecrets(of: connection)
-            for secret in rotated(connection) { generation = try await rotateSecret(id, secret) }
+            for secret in rotated(connection, state) { generation = try await rotateSecret(id, secret) }
             return generation
         }
     }
 
-    private func settleSecrets(of connection: Connection) async throws {
+    private func settleSecrets(
+        of connection: Connection,
+        _ secrets: [String] = ["admin_password", "password"]
+    ) async throws {
         guard connection.type == Self.postgresType else { return }
-        for secret in ["admin_password", "password"] where connection.secrets[secret] != nil {
+        for secret in secrets where connection.secrets[secret] != nil {
             try await settle(connection.id, secret)
         }
     }
 
     /// Settles what a restart, or a broker that went away, has left open in a connection.
     /// - Throws: ``VaultError``.
-    func settleRotation(of id: String) async throws {
+    func settleRotation(of id: String, _ secrets: [String] = ["admin_password", "password"]) async throws {
         let parent = ConnectionKey.pending(id)
         guard try !barrier.names(in: .connection, parent: parent).isEmpty else { return }
         try await inRotationTurn(id) {
             guard let connection = unsealed?.connections[id] else { return }
-            try await settleSecrets(of: connection)
+            try await settleSecrets(of: connection, secrets)
         }
     }
 
@@ -110,6 +98,7 @@ extension Vault {
             let pending = try barrier.get(ConnectionKey.pending(id, secret))?.value,
             let account = ConnectionRotation.accounts[secret], let user = connection.fields[account]
         else { return }
+        let hasAdministrator = connection.secrets["admin_password"] != nil && connection.fields["admin_username"] != nil
         let (target, old) = try postgres(connection, administrator: secret == "admin_password")
         if await worksAs(user, pending, target) {
             _ = try await promote(id, secret, pending)
@@ -119,12 +108,13 @@ extension Vault {
                 connection.rotation.unsure.removeAll { $0 == secret }
                 _ = try await store(connection, [:], state)
             }
-        } else {
+        } else if secret == "admin_password" || !hasAdministrator {
             let reason =
                 "whether the password of \(user) was changed is unsure: neither the old nor the new one works now"
             try await failed(id, secret, isSure: false, reason)
             throw VaultError(.upstream, reason)
         }
+        // Else the administrator sets it again at the next rotation, whatever it is now.
     }
 
     private func rotateSecret(_ id: String, _ secret: String) async throws -> UInt64 {
@@ -161,24 +151,13 @@ extension Vault {
                 throw VaultError(.upstream, "the connection changed while its password was rotated")
             }
             let now = clock.now()
-            let old = connection.rotation.due
             connection.rotation.replaced(secret, set: set, days: connection.rotationDays, at: now)
             connection.secrets[secret] = now
             connection.rotation.last = now
             connection.rotation.attempts = 0
             connection.rotation.failure = nil
             connection.rotation.unsure.removeAll { $0 == secret }
-            connection.rotation.due = nextRotation(connection)
-            let mutations =
-                rescheduling(&connection, old) + [
-                    .put(ConnectionKey.record(id), connection.encoded, expect: .any),
-                    .put(ConnectionKey.secret(id, secret), pending, expect: .any),
-                    .delete(ConnectionKey.pending(id, secret), expect: .any),
-                ]
-            let generation = try await commit(mutations)
-            state.connections.put(connection)
-            if let due = connection.rotation.due { state.leases.schedule(Self.rotationItem(id), at: due) }
-            return generation
+            return try await store(connection, [secret: pending], state)
         }
     }
 
@@ -186,7 +165,6 @@ extension Vault {
     private func failed(_ id: String, _ secret: String, isSure: Bool, _ reason: String) async throws {
         try await inConnectionTurn { state in
             guard var connection = state.connections[id] else { return }
-            let old = connection.rotation.due
             connection.rotation.attempts += 1
             connection.rotation.failure = reason
             if isSure {
@@ -196,11 +174,7 @@ extension Vault {
             }
             let delay = min(3600, Int64(10) << min(connection.rotation.attempts - 1, 9))
             connection.rotation.due = clock.now().adding(seconds: delay)
-            let mutations =
-                rescheduling(&connection, old) + [.put(ConnectionKey.record(id), connection.encoded, expect: .any)]
-            _ = try await commit(mutations)
-            state.connections.put(connection)
-            if let due = connection.rotation.due { state.leases.schedule(Self.rotationItem(id), at: due) }
+            _ = try await store(connection, [:], state)
         }
     }
 
@@ -243,7 +217,7 @@ extension Vault {
         var (within, all): (Int64, Int64) = (0, 0)
         for connection in state.connections.all where connection.state == .active || connection.state == .disabled {
             guard try access(to: connection, context).maySee else { continue }
-            let rotated = rotated(connection)
+            let rotated = rotated(connection, state)
             for (secret, set) in connection.secrets.sorted(by: { $0.key < $1.key }) {
                 let isRotated = rotated.contains(secret)
                 let days = connection.rotation.compliance(

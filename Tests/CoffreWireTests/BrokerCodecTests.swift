@@ -45,55 +45,28 @@ import Testing
     ]
     private static let key = [UInt8](0..<32)
 
-    private static func encode(_ job: BrokerJob, _ password: String, _ login: String?) throws -> [UInt8] {
-        let password = Array(password.utf8)
-        let login = login.map { Array($0.utf8) }
-        let size = job.encodedSize(adminPasswordBytes: password.count, loginPasswordBytes: login?.count)
-        return try password.withUnsafeBytes { password in
-            try (login ?? []).withUnsafeBytes { other in
-                var bytes = [UInt8](repeating: 0xff, count: size)
-                let count = try bytes.withUnsafeMutableBytes {
-                    try job.encode(adminPassword: password, loginPassword: login == nil ? nil : other, into: $0)
-                }
-                #expect(count == size)
-                return bytes
-            }
-        }
-    }
-
-    private static func reencode(_ bytes: [UInt8]) throws -> [UInt8] {
-        try bytes.withUnsafeBytes { bytes in
-            let view = try BrokerJobView(decoding: bytes)
-            var copy = [UInt8](repeating: 0, count: bytes.count)
-            let count = try copy.withUnsafeMutableBytes {
-                try view.job.encode(adminPassword: view.adminPassword, loginPassword: view.loginPassword, into: $0)
-            }
-            return Array(copy[..<count])
-        }
-    }
-
     @Test(arguments: 0..<jobs.count)
     func aJobComesBackAsItWas(index: Int) throws {
         let (job, password, login) = Self.jobs[index]
-        let bytes = try Self.encode(job, password, login)
+        let bytes = try BrokerJobBytes.encode(job, password, login)
         try bytes.withUnsafeBytes { bytes in
             let view = try BrokerJobView(decoding: bytes)
             #expect(view.job == job)
             #expect(String(decoding: view.adminPassword, as: UTF8.self) == password)
             #expect(view.loginPassword.map { String(decoding: $0, as: UTF8.self) } == login)
         }
-        #expect(try Self.reencode(bytes) == bytes)
+        #expect(try BrokerJobBytes.reencode(bytes) == bytes)
     }
 
     @Test(arguments: 0..<jobs.count)
     func whateverDecodesEncodesToTheSameBytes(index: Int) throws {
         let (job, password, login) = Self.jobs[index]
-        let bytes = try Self.encode(job, password, login)
+        let bytes = try BrokerJobBytes.encode(job, password, login)
         var generator = SplitMix(state: UInt64(index))
         var decoded = 0
         for _ in 0..<20_000 {
             let changed = generator.mutate(bytes)
-            guard let again = try? Self.reencode(changed) else { continue }
+            guard let again = try? BrokerJobBytes.reencode(changed) else { continue }
             decoded += 1
             #expect(again == changed)
         }
@@ -103,21 +76,21 @@ import Testing
     @Test(arguments: 0..<jobs.count)
     func aJobCutOffOrGoneOnIsRefused(index: Int) throws {
         let (job, password, login) = Self.jobs[index]
-        let bytes = try Self.encode(job, password, login)
+        let bytes = try BrokerJobBytes.encode(job, password, login)
         for length in 0..<bytes.count {
-            #expect(throws: BrokerWireError.self) { try Self.reencode(Array(bytes[..<length])) }
+            #expect(throws: BrokerWireError.self) { try BrokerJobBytes.reencode(Array(bytes[..<length])) }
         }
-        #expect(throws: BrokerWireError.self) { try Self.reencode(bytes + [0]) }
-        #expect(throws: BrokerWireError.self) { try Self.reencode(bytes + bytes) }
-        #expect(throws: BrokerWireError.self) { try Self.reencode(bytes + [17, 0, 0, 0, 0]) }
+        #expect(throws: BrokerWireError.self) { try BrokerJobBytes.reencode(bytes + [0]) }
+        #expect(throws: BrokerWireError.self) { try BrokerJobBytes.reencode(bytes + bytes) }
+        #expect(throws: BrokerWireError.self) { try BrokerJobBytes.reencode(bytes + [17, 0, 0, 0, 0]) }
     }
 
     @Test func jobsThatContradictThemselvesAreRefused() throws {
         var job = Self.jobs[1].job
-        #expect(throws: BrokerWireError.self) { try Self.encode(job, "p", nil) }
-        #expect(throws: BrokerWireError.self) { try Self.encode(job, "a\0b", "p") }
+        #expect(throws: BrokerWireError.self) { try BrokerJobBytes.encode(job, "p", nil) }
+        #expect(throws: BrokerWireError.self) { try BrokerJobBytes.encode(job, "a\0b", "p") }
         job.statements = []
-        #expect(throws: BrokerWireError.self) { try Self.encode(job, "p", "p") }
+        #expect(throws: BrokerWireError.self) { try BrokerJobBytes.encode(job, "p", "p") }
         job = Self.jobs[1].job
         job.publicKey = [1]
         #expect(throws: BrokerWireError.self) { try job.validate() }

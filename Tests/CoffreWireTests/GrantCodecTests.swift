@@ -47,49 +47,22 @@ import Testing
         ]
     }
 
-    private static func encode(_ job: BrokerJob, _ login: String?) throws -> [UInt8] {
-        let password = Array("admin".utf8)
-        let login = login.map { Array($0.utf8) }
-        let size = job.encodedSize(adminPasswordBytes: password.count, loginPasswordBytes: login?.count)
-        return try password.withUnsafeBytes { password in
-            try (login ?? []).withUnsafeBytes { other in
-                var bytes = [UInt8](repeating: 0xff, count: size)
-                let count = try bytes.withUnsafeMutableBytes {
-                    try job.encode(adminPassword: password, loginPassword: login == nil ? nil : other, into: $0)
-                }
-                #expect(count == size)
-                return bytes
-            }
-        }
-    }
-
-    private static func reencode(_ bytes: [UInt8]) throws -> [UInt8] {
-        try bytes.withUnsafeBytes { bytes in
-            let view = try BrokerJobView(decoding: bytes)
-            var copy = [UInt8](repeating: 0, count: bytes.count)
-            let count = try copy.withUnsafeMutableBytes {
-                try view.job.encode(adminPassword: view.adminPassword, loginPassword: view.loginPassword, into: $0)
-            }
-            return Array(copy[..<count])
-        }
-    }
-
     @Test(arguments: 0..<6)
     func aJobComesBackAsItWasAndNothingElseDecodes(index: Int) throws {
         let (job, login) = try Self.jobs()[index]
-        let bytes = try Self.encode(job, login)
+        let bytes = try BrokerJobBytes.encode(job, "admin", login)
         #expect(try bytes.withUnsafeBytes { try BrokerJobView(decoding: $0).job } == job)
-        #expect(try Self.reencode(bytes) == bytes)
+        #expect(try BrokerJobBytes.reencode(bytes) == bytes)
         var generator = SplitMix(state: UInt64(index) + 77)
         for _ in 0..<8_000 {
             let changed = generator.mutate(bytes)
-            guard let again = try? Self.reencode(changed) else { continue }
+            guard let again = try? BrokerJobBytes.reencode(changed) else { continue }
             #expect(again == changed)
         }
         for length in 0..<bytes.count {
-            #expect(throws: BrokerWireError.self) { try Self.reencode(Array(bytes[..<length])) }
+            #expect(throws: BrokerWireError.self) { try BrokerJobBytes.reencode(Array(bytes[..<length])) }
         }
-        #expect(throws: BrokerWireError.self) { try Self.reencode(bytes + [0]) }
+        #expect(throws: BrokerWireError.self) { try BrokerJobBytes.reencode(bytes + [0]) }
     }
 
     @Test func onePlanHasOneEncodingWhateverItsOrder() throws {
@@ -171,9 +144,9 @@ import Testing
         var (job, _) = try Self.jobs()[0]
         job.task = .provision(try GrantProvision(plan: plan, verifier: Self.verifier))
         job.rootCertificate = [UInt8](repeating: 0x41, count: BrokerJob.Limit.certificate)
-        let bytes = try Self.encode(job, String(repeating: "p", count: BrokerJob.Limit.password))
+        let bytes = try BrokerJobBytes.encode(job, "admin", String(repeating: "p", count: BrokerJob.Limit.password))
         #expect(plan.encode().count > 700_000)
-        #expect(try Self.reencode(bytes) == bytes)
+        #expect(try BrokerJobBytes.reencode(bytes) == bytes)
     }
 
     @Test(arguments: [
@@ -187,22 +160,22 @@ import Testing
 
     @Test func tasksThatContradictTheirJobAreRefused() throws {
         var (job, login) = try Self.jobs()[0]
-        #expect(throws: BrokerWireError.self) { try Self.encode(job, nil) }
+        #expect(throws: BrokerWireError.self) { try BrokerJobBytes.encode(job, "admin", nil) }
         job.validUntil = nil
-        #expect(throws: BrokerWireError.self) { try Self.encode(job, login) }
+        #expect(throws: BrokerWireError.self) { try BrokerJobBytes.encode(job, "admin", login) }
         job.validUntil = 253_402_300_800
-        #expect(throws: BrokerWireError.self) { try Self.encode(job, login) }
+        #expect(throws: BrokerWireError.self) { try BrokerJobBytes.encode(job, "admin", login) }
         (job, login) = try Self.jobs()[0]
         job.task = .audit(after: nil)
-        #expect(throws: BrokerWireError.self) { try Self.encode(job, login) }
+        #expect(throws: BrokerWireError.self) { try BrokerJobBytes.encode(job, "admin", login) }
         job.task = nil
-        #expect(throws: BrokerWireError.self) { try Self.encode(job, login) }
+        #expect(throws: BrokerWireError.self) { try BrokerJobBytes.encode(job, "admin", login) }
         (job, login) = try Self.jobs()[1]
         job.task = .retire(group: "postgres")
-        #expect(throws: BrokerWireError.self) { try Self.encode(job, login) }
+        #expect(throws: BrokerWireError.self) { try BrokerJobBytes.encode(job, "admin", login) }
         (job, login) = try Self.jobs()[4]
         job.kind = .verify
-        #expect(throws: BrokerWireError.self) { try Self.encode(job, login) }
+        #expect(throws: BrokerWireError.self) { try BrokerJobBytes.encode(job, "admin", login) }
         #expect(throws: BrokerWireError.self) { try DatabaseQuestion(after: "a") }
     }
 
@@ -236,7 +209,7 @@ import Testing
             + field(11, [0, 0, 0, 0, 0, 0, 0, 1]) + field(12, key) + field(13, [0, 0, 0, 10])
             + field(14, [0, 0, 0, 30])
             + field(15, Array("admin".utf8))
-        #expect(try Self.encode(job, nil) == expected)
+        #expect(try BrokerJobBytes.encode(job, "admin", nil) == expected)
         let done = BrokerAnswer.done(serverVersion: "15", tlsVersion: nil, sessionsEnded: 2)
         #expect(done.encode() == [1] + field(1, Array("15".utf8)) + field(3, [0, 0, 0, 2]))
         #expect(
@@ -248,7 +221,9 @@ import Testing
 
     @Test func answersOfLooksAreNotKept() throws {
         let kept = try Self.jobs().map { job, login in
-            try Self.encode(job, login).withUnsafeBytes { try BrokerWork(decoding: $0).publicKey != nil }
+            try BrokerJobBytes.encode(job, "admin", login).withUnsafeBytes {
+                try BrokerWork(decoding: $0).publicKey != nil
+            }
         }
         #expect(kept == [true, true, false, false, false, false])
     }

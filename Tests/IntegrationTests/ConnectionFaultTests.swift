@@ -1,5 +1,4 @@
 import CoffreTestSupport
-import CoffreWire
 import Foundation
 import Glibc
 import Testing
@@ -9,38 +8,6 @@ import Testing
 @Suite(.serialized)
 struct ConnectionFaultTests {
     private typealias Story = ConnectionStoryTests
-
-    /// Where somebody dies, seen from the line between the daemons.
-    private enum Point: CaseIterable {
-        case jobAboutToLeave
-        case jobWithTheBroker
-        case answerAboutToArrive
-        case answerArrived
-        case acknowledged
-    }
-
-    /// Lets frames pass, and calls `kill` once at `point` of the job that counts as number `nth`.
-    private func kill(at point: Point, nth: Int = 1, on stage: DatabaseStage, _ kill: @escaping @Sendable () -> Void) {
-        let jobs = Counter()
-        let once = Once()
-        stage.gate.watch { kind, direction, frame in
-            if kind == .job, direction == .toBroker { jobs.add() }
-            guard jobs.count == nth else { return [frame] }
-            switch (point, kind, direction) {
-            case (.jobAboutToLeave, .job, .toBroker), (.answerAboutToArrive, .answer, .toVault):
-                guard once.isFirst else { return [frame] }
-                kill()
-                return []
-            case (.jobWithTheBroker, .job, .toBroker), (.answerArrived, .answer, .toVault):
-                if once.isFirst { Thread.detachNewThread(kill) }
-                return [frame]
-            case (.acknowledged, .ack, .toBroker):
-                if once.isFirst { kill() }
-                return [frame]
-            default: return [frame]
-            }
-        }
-    }
 
     private static func staged() throws -> (DatabaseStage, ConnectionStage) {
         let stage = try DatabaseStage()
@@ -68,8 +35,8 @@ struct ConnectionFaultTests {
 
     @Test func aDaemonKilledWhileItIssuesLeavesNoOrphan() throws {
         let (stage, people) = try Self.staged()
-        for point in Point.allCases {
-            kill(at: point, on: stage) { try? stage.vault.kill() }
+        for point in DatabaseStage.Point.allCases {
+            stage.kill(at: point) { try? stage.vault.kill() }
             let answer = try? people.status("GET", "connectors/creds/production", as: "nadia")
             #expect(answer != 200, "\(point)")
             try eventually("coffred is dead at \(point)") { !stage.vault.isRunning }
@@ -94,8 +61,8 @@ struct ConnectionFaultTests {
     func aRotationThatIsCutOffGoesOn(killsVault: Bool) throws {
         let (stage, people) = try Self.staged()
         for nth in [1, 2] {
-            for point in Point.allCases {
-                kill(at: point, nth: nth, on: stage) {
+            for point in DatabaseStage.Point.allCases {
+                stage.kill(at: point, nth: nth) {
                     if killsVault { try? stage.vault.kill() } else { stage.killBroker() }
                 }
                 _ = try? people.status("POST", Story.path + "/rotate", [:], as: "sarah")
@@ -117,6 +84,23 @@ struct ConnectionFaultTests {
         #expect(rows.allSatisfy { $0["is_unsure"] as? Bool == false && $0["failure"] is NSNull }, "\(rows)")
         #expect(Story.does("SELECT 1", stage, try Story.issue(people, "nadia")))
         try stage.vault.verifyLog()
+    }
+
+    /// Two connections with one account: a password that changes in one would lock the other out.
+    @Test func anAccountOfSeveralConnectionsIsLeftToPeople() throws {
+        let (stage, people) = try Self.staged()
+        let body: [String: Any] = ["type": "postgresql", "fields": Story.fields(stage)]
+        func automatic() throws -> Int {
+            let rows = try people.ask("GET", "connectors/rotations", as: "sarah").data["rotations"] as? [[String: Any]]
+            return (rows ?? []).count { $0["automatic"] as? Bool == true }
+        }
+        #expect(try automatic() == 2)
+        try people.ask("POST", "connectors/connections/second", body, as: "sarah")
+        #expect(try automatic() == 0)
+        #expect(try people.status("POST", Story.path + "/rotate", [:], as: "sarah") == 400)
+        try people.ask("DELETE", "connectors/connections/second", as: "sarah")
+        #expect(try automatic() == 2)
+        try people.ask("POST", Story.path + "/rotate", [:], as: "sarah", expect: [204])
     }
 
     @Test func noCredentialGoesWhereItMayNot() throws {
@@ -171,14 +155,6 @@ struct ConnectionFaultTests {
         #expect(status == 400)
         #expect(ContinuousClock.now - begin < .seconds(90))
     }
-}
-
-private final class Counter: @unchecked Sendable {  // `value` is touched under `lock` only.
-    private let lock = NSLock()
-    private var value = 0
-
-    var count: Int { lock.withLock { value } }
-    func add() { lock.withLock { value += 1 } }
 }
 
 /// A TCP server that accepts everything and gives nothing, or a byte at a time.

@@ -7,41 +7,11 @@ import Testing
 /// `database/creds` through every process, with either process killed at each point of the order of issuing.
 @Suite(.serialized)
 struct IssuingTests {
-    /// Where coffred or the broker dies, seen from the line between them.
-    private enum Point: CaseIterable {
-        case jobAboutToLeave
-        case jobWithTheBroker
-        case answerAboutToArrive
-        case answerArrived
-        case acknowledged
-    }
-
-    /// Lets frames pass, and calls `kill` once at `point`.
-    private func kill(at point: Point, on stage: DatabaseStage, _ kill: @escaping @Sendable () -> Void) {
-        let once = Once()
-        stage.gate.watch { kind, direction, frame in
-            switch (point, kind, direction) {
-            case (.jobAboutToLeave, .job, .toBroker), (.answerAboutToArrive, .answer, .toVault):
-                guard once.isFirst else { return [frame] }
-                kill()
-                return []
-            case (.jobWithTheBroker, .job, .toBroker), (.answerArrived, .answer, .toVault):
-                // The frame goes on; the process dies while the other side has it.
-                if once.isFirst { Thread.detachNewThread(kill) }
-                return [frame]
-            case (.acknowledged, .ack, .toBroker):
-                if once.isFirst { kill() }
-                return [frame]
-            default: return [frame]
-            }
-        }
-    }
-
     @Test func aDaemonKilledAtAnyFrameLeavesNoOrphan() throws {
         let stage = try DatabaseStage()
         try stage.role("short", ttl: "6s")
-        for point in Point.allCases {
-            kill(at: point, on: stage) { try? stage.vault.kill() }
+        for point in DatabaseStage.Point.allCases {
+            stage.kill(at: point) { try? stage.vault.kill() }
             let answer = stage.issue("short")
             #expect(answer.login == nil, "\(point)")
             try eventually("coffred is dead at \(point)") { !stage.vault.isRunning }
@@ -90,8 +60,8 @@ struct IssuingTests {
 
     @Test func aBrokerKilledAtAnyFrameLeavesNoOrphan() throws {
         let stage = try DatabaseStage()
-        for point in Point.allCases {
-            kill(at: point, on: stage) { stage.killBroker() }
+        for point in DatabaseStage.Point.allCases {
+            stage.kill(at: point) { stage.killBroker() }
             let (login, status) = stage.issue()
             if let login {
                 // It died after its answer: what was answered must work.

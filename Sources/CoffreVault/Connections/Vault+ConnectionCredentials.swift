@@ -115,17 +115,10 @@ extension Vault {
             try await provision(login, plan, target, password)
             lease.state = .active
             let active = lease
-            let generation = try await state.locks.withLock(Array("lease/\(leaseID)".utf8)) {
-                // Revoked, sealed, or with fewer rights meanwhile: nothing becomes active.
-                guard unsealed === state, try self.lease(leaseID)?.state == .preparing,
-                    let now = state.connections[connection.id], now.generation == connection.generation,
-                    isCovered(active, now, state),
-                    try caller.token.map({ try tokenEntry($0.hash, state) != nil }) ?? true
-                else { throw VaultError.permissionDenied }
-                return try await commit([
-                    .put(.lease(leaseID), active.encoded, expect: .any),
-                    .delete(.unfinishedLease(leaseID), expect: .any),
-                ])
+            // With fewer rights meanwhile nothing becomes active either.
+            let generation = try await activate(active, for: caller, state) {
+                guard let now = state.connections[connection.id] else { return false }
+                return now.generation == connection.generation && isCovered(active, now, state)
             }
             state.leases.schedule(.lease(leaseID), at: lease.expires)
             var reply = Reply.data(answer(login, connection, rights))
@@ -167,16 +160,6 @@ extension Vault {
     /// before it.
     private static func makeUsername(connection name: String) -> String {
         makeUsername(role: name.lowercased().hasPrefix("g") ? "c-" + name : name)
-    }
-
-    private func checkLeaseCount(of caller: Caller) throws {
-        let most = configuration.leasesPerOwner
-        guard try barrier.names(in: .lease, parent: BarrierKey.leaseOwnerParent(caller.owner)).count < most else {
-            throw VaultError(
-                .rateLimited,
-                "there are \(most) leases of this caller already: revoke some, or use those that there are"
-            )
-        }
     }
 
     /// `?ttl=`, within the vault's limits.

@@ -40,15 +40,7 @@ extension Vault {
             throw VaultError.permissionDenied
         }
         let target = try DatabaseTarget(configuration)
-        guard
-            try barrier.names(in: .lease, parent: BarrierKey.leaseOwnerParent(caller.owner)).count
-                < self.configuration.leasesPerOwner
-        else {
-            throw VaultError(
-                .rateLimited,
-                "there are \(self.configuration.leasesPerOwner) leases of this caller already: revoke some, or use those that there are"
-            )
-        }
+        try checkLeaseCount(of: caller)
         let lifetime = lifetime(of: role, place.mount)
         let username = Self.makeUsername(role: roleName)
         var lease = LeaseRecord(
@@ -76,18 +68,8 @@ extension Vault {
         do {
             try await createLogin(login, statements: role.creation, target, password: password)
             lease.state = .active
-            let active = lease
-            // In turn with revocations of this lease, so that none is written over.
-            let generation = try await state.locks.withLock(Array("lease/\(leaseID)".utf8)) {
-                // Revoked or sealed meanwhile: nothing becomes active.
-                guard unsealed === state, state.mounts.mount(id: place.mount.id) != nil,
-                    try self.lease(leaseID)?.state == .preparing,
-                    try caller.token.map({ try tokenEntry($0.hash, state) != nil }) ?? true
-                else { throw VaultError.permissionDenied }
-                return try await commit([
-                    .put(.lease(leaseID), active.encoded, expect: .any),
-                    .delete(.unfinishedLease(leaseID), expect: .any),
-                ])
+            let generation = try await activate(lease, for: caller, state) {
+                state.mounts.mount(id: place.mount.id) != nil
             }
             state.leases.schedule(item, at: lease.expires)
             var reply = Reply.data(login.answer)

@@ -106,6 +106,41 @@ extension Vault {
         }
     }
 
+    // MARK: issuing
+
+    func checkLeaseCount(of caller: Caller) throws {
+        let most = configuration.leasesPerOwner
+        guard try barrier.names(in: .lease, parent: BarrierKey.leaseOwnerParent(caller.owner)).count < most else {
+            throw VaultError(
+                .rateLimited,
+                "there are \(most) leases of this caller already: revoke some, or use those that there are"
+            )
+        }
+    }
+
+    /// Makes a lease count whose login is there, in turn with revocations of it, so that none is written over.
+    /// - Parameters:
+    ///   - lease: `active` already.
+    ///   - isStillRight: whether what it was made for still holds.
+    /// - Throws: ``VaultError`` `.permissionDenied` when it was revoked, the vault sealed or its caller's token ended
+    ///   meanwhile.
+    func activate(
+        _ lease: LeaseRecord,
+        for caller: Caller,
+        _ state: UnsealedState,
+        _ isStillRight: () throws -> Bool
+    ) async throws -> UInt64 {
+        try await state.locks.withLock(Array("lease/\(lease.id)".utf8)) {
+            guard unsealed === state, try self.lease(lease.id)?.state == .preparing, try isStillRight(),
+                try caller.token.map({ try tokenEntry($0.hash, state) != nil }) ?? true
+            else { throw VaultError.permissionDenied }
+            return try await commit([
+                .put(.lease(lease.id), lease.encoded, expect: .any),
+                .delete(.unfinishedLease(lease.id), expect: .any),
+            ])
+        }
+    }
+
     // MARK: revocation
 
     /// Makes the wish durable: from here on the lease dies, also across a crash.

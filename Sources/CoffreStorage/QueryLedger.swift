@@ -3,21 +3,36 @@ internal import Glibc
 /// What connections were asked: a SQLite file beside the audit log, of which every row may be deleted. Confined to
 /// whoever owns it.
 package final class QueryLedger {
-    /// One statement that was run. Never the statement itself.
+    /// A statement that a login ran. Never the statement itself.
     package struct Row: Sendable, Equatable {
-        /// Microseconds since 1970.
+        /// When the login ended, in microseconds since 1970.
         package var time: Int64
-        /// A keyed digest of the statement, as text.
+        /// The login that ran it.
+        package var login: String
+        /// A keyed digest of the statement, as text; empty when the server did not tell which it was.
         package var statement: String
-        /// Rows returned or changed.
+        /// How often it was run.
+        package var calls: Int64
+        /// Rows returned or changed by all of them.
         package var rows: Int64
+        /// Microseconds that all of them took.
         package var microseconds: Int64
         /// A short code; nil when it went well.
         package var error: String?
 
-        package init(time: Int64, statement: String, rows: Int64, microseconds: Int64, error: String?) {
+        package init(
+            time: Int64,
+            login: String,
+            statement: String,
+            calls: Int64,
+            rows: Int64,
+            microseconds: Int64,
+            error: String?
+        ) {
             self.time = time
+            self.login = login
             self.statement = statement
+            self.calls = calls
             self.rows = rows
             self.microseconds = microseconds
             self.error = error
@@ -37,7 +52,7 @@ package final class QueryLedger {
         }
     }
 
-    private static let version: Int64 = 1
+    private static let version: Int64 = 2
     private let connection: SQLiteConnection
 
     /// Makes the file, of mode 0600, when there is none.
@@ -57,12 +72,12 @@ package final class QueryLedger {
             PRAGMA synchronous = FULL;
             CREATE TABLE IF NOT EXISTS form (version INTEGER NOT NULL);
             CREATE TABLE IF NOT EXISTS query (id INTEGER PRIMARY KEY AUTOINCREMENT, connection BLOB NOT NULL,
-                time INTEGER NOT NULL, statement BLOB NOT NULL, rows INTEGER NOT NULL, microseconds INTEGER NOT NULL,
-                error BLOB);
+                time INTEGER NOT NULL, login BLOB NOT NULL, statement BLOB NOT NULL, calls INTEGER NOT NULL,
+                rows INTEGER NOT NULL, microseconds INTEGER NOT NULL, error BLOB);
             CREATE INDEX IF NOT EXISTS by_connection ON query (connection, id);
             CREATE TABLE IF NOT EXISTS removed (connection BLOB PRIMARY KEY, time INTEGER NOT NULL,
                 uptime INTEGER NOT NULL) WITHOUT ROWID;
-            INSERT INTO form SELECT 1 WHERE NOT EXISTS (SELECT * FROM form);
+            INSERT INTO form SELECT 2 WHERE NOT EXISTS (SELECT * FROM form);
             """
         )
         let found = try connection.statement("SELECT version FROM form")
@@ -89,16 +104,18 @@ package final class QueryLedger {
             for row in rows {
                 let insert = try connection.statement(
                     """
-                    INSERT INTO query (connection, time, statement, rows, microseconds, error)
-                    VALUES (?, ?, ?, ?, ?, ?)
+                    INSERT INTO query (connection, time, login, statement, calls, rows, microseconds, error)
+                    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
                     """
                 )
                 insert.bind(1, Array(name.utf8))
                 insert.bind(2, row.time)
-                insert.bind(3, Array(row.statement.utf8))
-                insert.bind(4, row.rows)
-                insert.bind(5, row.microseconds)
-                if let error = row.error { insert.bind(6, Array(error.utf8)) }
+                insert.bind(3, Array(row.login.utf8))
+                insert.bind(4, Array(row.statement.utf8))
+                insert.bind(5, row.calls)
+                insert.bind(6, row.rows)
+                insert.bind(7, row.microseconds)
+                if let error = row.error { insert.bind(8, Array(error.utf8)) }
                 try insert.run()
             }
             let drop = try connection.statement(
@@ -122,7 +139,7 @@ package final class QueryLedger {
     ) throws(StorageError) -> [(id: Int64, row: Row)] {
         let select = try connection.statement(
             """
-            SELECT id, time, statement, rows, microseconds, error, error IS NULL FROM query
+            SELECT id, time, login, statement, calls, rows, microseconds, error, error IS NULL FROM query
             WHERE connection = ? AND id < ? ORDER BY id DESC LIMIT ?
             """
         )
@@ -134,10 +151,12 @@ package final class QueryLedger {
         while try select.step() {
             let row = Row(
                 time: select.integer(1),
-                statement: String(decoding: select.blob(2), as: UTF8.self),
-                rows: select.integer(3),
-                microseconds: select.integer(4),
-                error: select.integer(6) == 1 ? nil : String(decoding: select.blob(5), as: UTF8.self)
+                login: String(decoding: select.blob(2), as: UTF8.self),
+                statement: String(decoding: select.blob(3), as: UTF8.self),
+                calls: select.integer(4),
+                rows: select.integer(5),
+                microseconds: select.integer(6),
+                error: select.integer(8) == 1 ? nil : String(decoding: select.blob(7), as: UTF8.self)
             )
             rows.append((select.integer(0), row))
         }
@@ -149,6 +168,24 @@ package final class QueryLedger {
         defer { select.reset() }
         select.bind(1, Array(name.utf8))
         return try select.step() ? select.integer(0) : 0
+    }
+
+    /// What the rows of a connection from `since` on add up to.
+    package func totals(of name: String, since: Int64) throws(StorageError) -> (
+        calls: Int64, rows: Int64, logins: Int64
+    ) {
+        // total() does not overflow, as sum() would.
+        let select = try connection.statement(
+            """
+            SELECT CAST(total(calls) AS INTEGER), CAST(total(rows) AS INTEGER), count(DISTINCT login) FROM query
+            WHERE connection = ? AND time >= ?
+            """
+        )
+        defer { select.reset() }
+        select.bind(1, Array(name.utf8))
+        select.bind(2, since)
+        guard try select.step() else { return (0, 0, 0) }
+        return (select.integer(0), select.integer(1), select.integer(2))
     }
 
     /// Whether a row of the connection is of the time from `since` to before `until`.

@@ -257,6 +257,7 @@ final class BrokerServer: Sendable {
         case .differs(let differences): "differs \(differences.total)"
         case .inspected: "inspected"
         case .audited(let roles): "audited \(roles.roles.count)"
+        case .withdrawn(let found): "withdrawn \(found.logins.filter { $0.failure == nil }.count)"
         case .failed(let failure): failure.sqlState.map { "\(failure.code) \($0)" } ?? "\(failure.code)"
         }
     }

@@ -87,7 +87,7 @@ struct OutsideLink: Sendable {
             return .replied(status: Int(reply.status), contentType: reply.contentType, body: reply.body)
         case .done: return .delivered
         case .failed(let failure): return .failed(Self.sentence(failure))
-        case .differs, .inspected, .audited: return .failed("the broker answered what it was not asked")
+        case .differs, .inspected, .audited, .withdrawn: return .failed("the broker answered what it was not asked")
         }
     }
 

@@ -17,7 +17,9 @@ import Testing
     private static func row(_ clock: TestClock, _ statement: String, error: String? = nil) -> QueryLedger.Row {
         QueryLedger.Row(
             time: clock.realMicroseconds(),
+            login: "coffre_a",
             statement: statement,
+            calls: 2,
             rows: 3,
             microseconds: 1200,
             error: error

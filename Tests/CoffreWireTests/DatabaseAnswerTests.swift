@@ -37,6 +37,37 @@ import Testing
         isTruncated: true
     )
 
+    private static let withdrawals = DatabaseWithdrawals(
+        isMeasured: true,
+        logins: [
+            DatabaseWithdrawals.Login(
+                name: "coffre_a",
+                sessionsEnded: 2,
+                statements: [
+                    DatabaseWithdrawals.Statement(id: -7, calls: 1, rows: .max, microseconds: 3),
+                    DatabaseWithdrawals.Statement(id: nil, calls: 4, rows: 0, microseconds: 0),
+                ]
+            ), DatabaseWithdrawals.Login(name: "coffre_b", failure: BrokerFailure(.statement, sqlState: "2BP01")),
+            DatabaseWithdrawals.Login(name: "coffre_c", failure: BrokerFailure(.timeout)),
+        ]
+    )
+
+    /// A hundred logins with the longest names and a thousand statements still fit what is kept of an answer.
+    @Test func theLargestWithdrawalCanBeKept() {
+        let statement = DatabaseWithdrawals.Statement(id: .max, calls: .max, rows: .max, microseconds: .max)
+        let logins = (100..<250).map { number in
+            DatabaseWithdrawals.Login(
+                name: String(repeating: "n", count: 60) + "\(number)",
+                failure: BrokerFailure(.statement, sqlState: "2BP01"),
+                statements: Array(repeating: statement, count: 50)
+            )
+        }
+        let answer = DatabaseWithdrawals(isMeasured: true, logins: logins)
+        #expect(answer.logins.count == 100)
+        #expect(answer.logins.reduce(0) { $0 + $1.statements.count } == 1000)
+        #expect(BrokerAnswer.withdrawn(answer).encode().count + 64 < BrokerAnswer.maximumSealedBytes)
+    }
+
     private static let answers: [BrokerAnswer] = [
         .differs(
             GrantDifferences(
@@ -52,7 +83,8 @@ import Testing
             )
         ),
         .inspected(inspection), .inspected(DatabaseInspection()), .audited(roles),
-        .audited(DatabaseRoles([], isTruncated: false)),
+        .audited(DatabaseRoles([], isTruncated: false)), .withdrawn(withdrawals),
+        .withdrawn(DatabaseWithdrawals(isMeasured: false, logins: [])),
     ]
 
     @Test(arguments: answers)

@@ -44,10 +44,11 @@ import Testing
             (job(.inspect(try DatabaseQuestion())), nil),
             (job(.audit(after: nil)), nil),
             (job(.audit(after: "coffre_a")), nil),
+            (job(.withdraw(["coffre_a", "coffre_production_x"])), nil),
         ]
     }
 
-    @Test(arguments: 0..<6)
+    @Test(arguments: 0..<7)
     func aJobComesBackAsItWasAndNothingElseDecodes(index: Int) throws {
         let (job, login) = try Self.jobs()[index]
         let bytes = try BrokerJobBytes.encode(job, "admin", login)
@@ -109,6 +110,16 @@ import Testing
     func aLoginOfAnotherFormIsRefused(name: String) throws {
         var (job, _) = try Self.jobs()[0]
         job.login = name
+        #expect(throws: BrokerWireError.self) { try job.validate() }
+    }
+
+    @Test(arguments: [
+        [], ["postgres"], ["coffre_a", "coffre_g_b"], ["coffre_a b"], (0...100).map { "coffre_a\($0)" },
+    ])
+    func onlyLoginsOfCoffresMakingAreRemovedTogether(logins: [String]) throws {
+        var job = try #require(try Self.jobs().last).job
+        try job.validate()
+        job.task = .withdraw(logins)
         #expect(throws: BrokerWireError.self) { try job.validate() }
     }
 
@@ -225,6 +236,6 @@ import Testing
                 try BrokerWork(decoding: $0).publicKey != nil
             }
         }
-        #expect(kept == [true, true, false, false, false, false])
+        #expect(kept == [true, true, false, false, false, false, true])
     }
 }

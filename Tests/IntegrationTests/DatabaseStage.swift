@@ -18,8 +18,8 @@ final class DatabaseStage: @unchecked Sendable {  // One test drives it; the bro
     private let lock = NSLock()
     private var broker: RunningProcess
 
-    init(seal: String = "shamir") throws {
-        server = try PostgresServer()
+    init(seal: String = "shamir", settings: [String] = []) throws {
+        server = try PostgresServer(settings: settings)
         try server.sql("CREATE TABLE clients (id int); INSERT INTO clients VALUES (7)")
         var setup = CoffredProcess.Setup()
         setup.seal = seal

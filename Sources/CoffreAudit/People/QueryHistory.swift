@@ -49,6 +49,19 @@ package final class QueryHistory: Sendable {
         try use { ledger throws(StorageError) in try ledger.rows(of: connection, before: before, limit: limit) }
     }
 
+    /// What a connection's rows from `since` (microseconds since 1970) on add up to; nil when there has never been one.
+    /// Blocks on the disk.
+    package func totals(
+        of connection: String,
+        since: Int64
+    ) throws(AuditError) -> (calls: Int64, rows: Int64, logins: Int64)? {
+        guard access(path, F_OK) == 0 else { return nil }
+        return try use { ledger throws(StorageError) in
+            guard try ledger.count(of: connection) > 0 else { return nil }
+            return try ledger.totals(of: connection, since: since)
+        }
+    }
+
     /// A connection is gone: the 90 days begin. Blocks on the disk.
     package func connectorRemoved(_ connection: String) throws(AuditError) {
         let now = clock.realMicroseconds()

@@ -250,6 +250,9 @@ final class PostgresConnection {
     /// Whether a transaction is open and none of its statements failed.
     var isInTransaction: Bool { PQtransactionStatus(connection) == PQTRANS_INTRANS }
 
+    /// Whether the connection has not been lost.
+    var isUsable: Bool { PQstatus(connection) == CONNECTION_OK }
+
     /// As the server calls itself; untrusted.
     var serverVersion: String? { PQparameterStatus(connection, "server_version").map { String(cString: $0) } }
 

@@ -9,6 +9,7 @@ extension PostgresJobs {
         case .retire(let group): return try retire(group, view)
         case .inspect(let question): return try inspect(question, view)
         case .audit(let after): return try audit(after: after, view)
+        case .withdraw(let logins): return try withdraw(logins, view)
         case nil: throw BrokerFailure(.malformed)
         }
     }

@@ -17,7 +17,7 @@ package struct PostgresJobs: Sendable {
             case .revoke: return try revoke(view)
             case .renew: return try renew(view)
             case .setPassword: return try setPassword(view)
-            case .provision, .retire, .inspect, .audit: return try perform(task: view)
+            case .provision, .retire, .inspect, .audit, .withdraw: return try perform(task: view)
             }
         } catch {
             return .failed(error)

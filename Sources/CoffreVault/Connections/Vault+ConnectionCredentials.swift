@@ -218,8 +218,7 @@ extension Vault {
     }
 
     func revokeConnectionLogin(_ lease: LeaseRecord) async throws {
-        let (target, password) = try postgres(try connection(of: lease), administrator: true)
-        _ = try await runJob(target.job(.revoke, login: lease.username), adminPassword: password)
+        try await withdraw(lease.username, of: try connection(of: lease).id)
     }
 
     func renewConnectionLogin(_ lease: LeaseRecord) async throws {

@@ -77,13 +77,11 @@ extension Vault {
         // The password that is in force may be the one of a rotation that was cut off.
         if connection.secrets["admin_password"] != nil { try await settleRotation(of: id, ["admin_password"]) }
         let parent = BarrierKey.leaseConnectionParent(connection.leaseConnection)
-        for name in try barrier.names(in: .lease, parent: parent) {
-            let lease = String(decoding: name, as: UTF8.self)
-            _ = try await beginRevocation(lease)
-            try await finishRevocation(lease)
-        }
+        let leases = try barrier.names(in: .lease, parent: parent).map { String(decoding: $0, as: UTF8.self) }
+        if let failure = await revokeTogether(leases).values.first { throw failure }
         if !connection.roles.isEmpty, connection.secrets["admin_password"] != nil { try await reconcile(id) }
         try await retireRoles(of: connection)
+        try await beginForgetting(id)
         try await inConnectionTurn { state in
             guard var connection = state.connections[id], connection.state == .removing else { return }
             let fields = try barrier.names(in: .connection, parent: ConnectionKey.secrets(id)).map {

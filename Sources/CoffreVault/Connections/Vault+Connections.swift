@@ -106,7 +106,12 @@ extension Vault {
             return .inquiry(.connectionRead, what, .capability(.read)) { vault, context in
                 try await vault.connectionConsequences(name, context)
             }
-        case ("consequences", _), ("test", _), ("rotate", _), ("reconcile", _), ("permissions", _), ("disable", _),
+        case ("stats", .get):
+            return .inquiry(.connectionRead, what, .capability(.read)) { vault, context in
+                try await vault.connectionStatistics(name, context)
+            }
+        case ("stats", _), ("consequences", _), ("test", _), ("rotate", _), ("reconcile", _), ("permissions", _),
+            ("disable", _),
             ("enable", _), ("restore", _):
             return .unsupported(what)
         default: return nil

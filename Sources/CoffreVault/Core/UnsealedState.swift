@@ -37,9 +37,9 @@ final class UnsealedState {
     let locks = KeyedLocks()
     let leases = LeaseSchedule()
     /// Leases that wait for their revocation, in order and as a set.
-    var revocationLine = Line<String>()
+    var revocationLines: [String: RevocationLine] = [:]
     var waitingRevocations: Set<String> = []
-    var runningRevocations = 0
+    let withdrawals = WithdrawalQueue()
     /// Static roles that are being rotated.
     var runningRotations: Set<String> = []
     /// Every expiry bucket before this minute has been dealt with.
@@ -159,6 +159,8 @@ struct Line<Element> {
     private var elements: [Element?] = []
     private var head = 0
 
+    var isEmpty: Bool { head == elements.count }
+
     mutating func append(_ element: Element) { elements.append(element) }
 
     mutating func popFirst() -> Element? {
@@ -171,5 +173,21 @@ struct Line<Element> {
             head = 0
         }
         return element
+    }
+}
+
+/// Leases that wait for their revocation at one place.
+struct RevocationLine {
+    let limit: Int
+    var waiting = Line<String>()
+    var running = 0
+
+    init(limit: Int) { self.limit = limit }
+
+    /// The next one whose turn it is.
+    mutating func next() -> String? {
+        guard running < limit, let id = waiting.popFirst() else { return nil }
+        running += 1
+        return id
     }
 }

@@ -112,7 +112,7 @@ extension Vault {
 
     // MARK: revoking
 
-    /// Every lease and token at or below a path. One after the other, each with its own records.
+    /// Every lease and token at or below a path, some at a time, each with its own records.
     private func revokeAll(below prefix: String, isForced: Bool) async throws {
         var folder = Array(prefix.utf8)
         while folder.last == 0x2f { folder.removeLast() }
@@ -125,14 +125,7 @@ extension Vault {
             try leases(below: folder, limit: Self.batch + failed.count, into: &found)
             let left = found.filter { !failed.contains($0) }
             guard !left.isEmpty else { break }
-            for id in left {
-                do {
-                    try await revokeOne(id, isForced: isForced)
-                } catch {
-                    failed.insert(id)
-                }
-                if failed.count > 1000 { break }
-            }
+            failed.formUnion(await revokeTogether(left, isForced: isForced).keys)
             if failed.count > 1000 { break }
         }
         try await revokeTokens(issuedBelow: folder)
@@ -142,6 +135,31 @@ extension Vault {
                 "\(failed.count) leases could not be revoked yet and are tried again: see sys/leases, or use revoke-force"
             )
         }
+    }
+
+    /// As many at a time as may wait at one place.
+    /// - Returns: those that could not be revoked yet, and why.
+    func revokeTogether(_ ids: [String], isForced: Bool = false) async -> [String: VaultError] {
+        var failed: [String: VaultError] = [:]
+        var rest = ids[...]
+        while let first = rest.first {
+            let together = rest.prefix(Self.revocationPlace(of: first).limit)
+            rest = rest.dropFirst(together.count)
+            await withTaskGroup(of: (String, VaultError?).self) { group in
+                for id in together {
+                    group.addTask {
+                        do {
+                            try await self.revokeOne(id, isForced: isForced)
+                            return (id, nil)
+                        } catch {
+                            return (id, VaultError(mapping: error))
+                        }
+                    }
+                }
+                for await (id, failure) in group { failed[id] = failure }
+            }
+        }
+        return failed
     }
 
     private func revokeOne(_ id: String, isForced: Bool) async throws {

@@ -209,19 +209,23 @@ extension Vault {
         }
     }
 
-    /// Revocations that run at the same time; the others wait in line.
-    private static let concurrentRevocations = 8
+    /// Revocations that run at the same time at one place; the others wait in line. What is slow there holds up nothing
+    /// elsewhere. Logins of a connection are taken back together, so more of them may wait for the server at a time.
+    static func revocationPlace(of lease: String) -> (name: String, limit: Int) {
+        guard lease.hasPrefix("connectors/creds/"), let end = lease.lastIndex(of: "/") else { return ("", 8) }
+        return (String(lease[..<end]), DatabaseWithdrawals.maximumLogins)
+    }
 
     /// Revokes on the vault's own account, with records of its own.
     func revokeInBackground(_ id: String) {
         guard let state = unsealed, state.waitingRevocations.insert(id).inserted else { return }
-        state.revocationLine.append(id)
-        startRevocations(state)
+        let place = Self.revocationPlace(of: id)
+        state.revocationLines[place.name, default: RevocationLine(limit: place.limit)].waiting.append(id)
+        startRevocations(at: place.name, state)
     }
 
-    private func startRevocations(_ state: UnsealedState) {
-        while state.runningRevocations < Self.concurrentRevocations, let id = state.revocationLine.popFirst() {
-            state.runningRevocations += 1
+    private func startRevocations(at place: String, _ state: UnsealedState) {
+        while let id = state.revocationLines[place]?.next() {
             state.waitingRevocations.remove(id)
             Task {
                 do {
@@ -233,8 +237,11 @@ extension Vault {
                     // What the target system refused is scheduled already.
                     if (try? self.lease(id))?.attempts ?? 0 == 0 { self.scheduleRetry(id, attempts: 4) }
                 }
-                state.runningRevocations -= 1
-                if self.unsealed === state { self.startRevocations(state) }
+                state.revocationLines[place]?.running -= 1
+                if state.revocationLines[place]?.running == 0, state.revocationLines[place]?.waiting.isEmpty == true {
+                    state.revocationLines[place] = nil
+                }
+                if self.unsealed === state { self.startRevocations(at: place, state) }
             }
         }
     }

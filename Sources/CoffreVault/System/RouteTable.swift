@@ -145,6 +145,7 @@ struct Route: Sendable {
         POST connectors/connections/{name}/reconcile : Hold its server against its leases
         POST connectors/connections/{name}/restore : Make a new one of a deleted one
         POST connectors/connections/{name}/rotate : Change its stored passwords now
+        GET connectors/connections/{name}/stats : What it was used for, as far as its server counts
         POST connectors/connections/{name}/test : Try it
         GET connectors/creds/{name} : A login with your rights
         GET connectors/rotations : Age and due date of stored passwords

@@ -12,6 +12,8 @@ public enum BrokerAnswer: Sendable, Equatable {
     case inspected(DatabaseInspection)
     /// Coffre's roles of a server.
     case audited(DatabaseRoles)
+    /// What became of logins that were to be removed.
+    case withdrawn(DatabaseWithdrawals)
 
     private enum Tag {
         static let done: UInt8 = 1
@@ -20,6 +22,7 @@ public enum BrokerAnswer: Sendable, Equatable {
         static let differs: UInt8 = 4
         static let inspected: UInt8 = 5
         static let audited: UInt8 = 6
+        static let withdrawn: UInt8 = 7
         static let serverVersion: UInt8 = 1
         static let tlsVersion: UInt8 = 2
         static let sessionsEnded: UInt8 = 3
@@ -48,6 +51,7 @@ public enum BrokerAnswer: Sendable, Equatable {
         case .differs(let differences): return [Tag.differs] + differences.encode()
         case .inspected(let inspection): return [Tag.inspected] + inspection.encode()
         case .audited(let roles): return [Tag.audited] + roles.encode()
+        case .withdrawn(let withdrawals): return [Tag.withdrawn] + withdrawals.encode()
         }
     }
 
@@ -91,6 +95,7 @@ public enum BrokerAnswer: Sendable, Equatable {
         case Tag.differs: self = .differs(try GrantDifferences(decoding: rest))
         case Tag.inspected: self = .inspected(try DatabaseInspection(decoding: rest))
         case Tag.audited: self = .audited(try DatabaseRoles(decoding: rest))
+        case Tag.withdrawn: self = .withdrawn(try DatabaseWithdrawals(decoding: rest))
         default: throw BrokerWireError(.invalidField, "unknown outcome of a job")
         }
     }

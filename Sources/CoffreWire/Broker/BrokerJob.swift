@@ -23,12 +23,14 @@ public struct BrokerJob: Sendable, Equatable {
         case inspect = 8
         /// List Coffre's roles of the server. The answer is not kept.
         case audit = 9
+        /// End the sessions of several logins, take their statistics, remove them. One that is not there is a success.
+        case withdraw = 10
 
         /// Whether the job is about one login.
         var hasLogin: Bool {
             switch self {
             case .create, .revoke, .renew, .setPassword, .provision: true
-            case .verify, .retire, .inspect, .audit: false
+            case .verify, .retire, .inspect, .audit, .withdraw: false
             }
         }
 
@@ -95,14 +97,14 @@ public struct BrokerJob: Sendable, Equatable {
     public var minimumTLS: MinimumTLS
     /// PEM certificates to trust instead of the system's.
     public var rootCertificate: [UInt8]?
-    /// The login that the job is about; nil for `.verify`, `.retire`, `.inspect` and `.audit`.
+    /// The login that the job is about; nil for the kinds that are about none, or name them in their task.
     public var login: String?
     /// What to run, placeholders already filled in; empty means the broker's own way (`.revoke`, `.renew`).
     public var statements: [String]
     /// The end of the login's life in seconds since 1970, for `.create` and `.renew` (set after the statements), and for
     /// `.provision`, which needs one.
     public var validUntil: Int64?
-    /// What to do beyond connecting, for `.provision`, `.retire`, `.inspect` and `.audit`.
+    /// What to do beyond connecting, for the kinds from `.provision` on.
     public var task: DatabaseTask?
     /// X25519 public key, exactly 32 bytes, that a parked answer is sealed to.
     public var publicKey: [UInt8]
@@ -172,7 +174,7 @@ public struct BrokerJob: Sendable, Equatable {
             throw BrokerWireError(.tooLong, "the statements are above 512 KiB")
         }
         switch kind {
-        case .verify, .provision, .retire, .inspect, .audit:
+        case .verify, .provision, .retire, .inspect, .audit, .withdraw:
             guard statements.isEmpty else { throw BrokerWireError(.invalidField, "this kind of job has no statements") }
         case .create, .setPassword:
             guard !statements.isEmpty else {

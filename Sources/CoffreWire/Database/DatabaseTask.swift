@@ -1,4 +1,4 @@
-/// What a job of the kinds `provision`, `retire`, `inspect` and `audit` is to do beyond connecting.
+/// What a job of the kinds from `provision` on is to do beyond connecting.
 public enum DatabaseTask: Sendable, Equatable {
     /// Bring a group role to a plan, make a login that is a member of it, and ask what the login can really do.
     case provision(GrantProvision)
@@ -8,6 +8,8 @@ public enum DatabaseTask: Sendable, Equatable {
     case inspect(DatabaseQuestion)
     /// List logins and group roles that begin with `coffre_`, those after a name when one is given.
     case audit(after: String?)
+    /// Remove logins of Coffre's making, 1 to 100, and tell what they did.
+    case withdraw([String])
 
     /// The kind of job that carries it.
     public var kind: BrokerJob.Kind {
@@ -16,6 +18,7 @@ public enum DatabaseTask: Sendable, Equatable {
         case .retire: .retire
         case .inspect: .inspect
         case .audit: .audit
+        case .withdraw: .withdraw
         }
     }
 
@@ -27,6 +30,11 @@ public enum DatabaseTask: Sendable, Equatable {
         case .audit(let after):
             var writer = BrokerListWriter()
             writer.append(after)
+            return writer.bytes
+        case .withdraw(let logins):
+            var writer = BrokerListWriter()
+            writer.append(count: logins.count)
+            for login in logins { writer.append(login) }
             return writer.bytes
         }
     }
@@ -40,6 +48,14 @@ public enum DatabaseTask: Sendable, Equatable {
             var reader = BrokerListReader(bytes)
             self = .audit(after: try reader.optionalText(1...BrokerJob.Limit.identifier))
             try reader.finish()
+        case .withdraw:
+            var reader = BrokerListReader(bytes)
+            var logins: [String] = []
+            for _ in 0..<(try reader.count(atMost: DatabaseWithdrawals.maximumLogins)) {
+                logins.append(try reader.text(1...BrokerJob.Limit.identifier))
+            }
+            self = .withdraw(logins)
+            try reader.finish()
         default: throw BrokerWireError(.invalidField, "a job of this kind has no task")
         }
     }
@@ -49,6 +65,11 @@ public enum DatabaseTask: Sendable, Equatable {
         case .provision, .inspect, .audit(after: nil): break
         case .retire(let group): try GrantPlan.check(group: group)
         case .audit(.some(let name)): try BrokerText.check(name, 1...BrokerJob.Limit.identifier)
+        case .withdraw(let logins):
+            guard (1...DatabaseWithdrawals.maximumLogins).contains(logins.count) else {
+                throw BrokerWireError(.tooLong, "1 to 100 logins are removed at a time")
+            }
+            for login in logins { try GrantPlan.check(login: login) }
         }
     }
 }

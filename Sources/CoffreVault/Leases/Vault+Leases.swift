@@ -210,10 +210,10 @@ extension Vault {
     }
 
     /// Revocations that run at the same time at one place; the others wait in line. What is slow there holds up nothing
-    /// elsewhere. Logins of a connection are taken back together, so more of them may wait for the server at a time.
+    /// elsewhere. Logins of a connection are taken back together: while its server removes some, the next ones get ready.
     static func revocationPlace(of lease: String) -> (name: String, limit: Int) {
         guard lease.hasPrefix("connectors/creds/"), let end = lease.lastIndex(of: "/") else { return ("", 8) }
-        return (String(lease[..<end]), DatabaseWithdrawals.maximumLogins)
+        return (String(lease[..<end]), 2 * DatabaseWithdrawals.maximumLogins)
     }
 
     /// Revokes on the vault's own account, with records of its own.

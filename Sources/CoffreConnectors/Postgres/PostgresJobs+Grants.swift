@@ -24,21 +24,25 @@ extension PostgresJobs {
         }
         var mayExist = false
         do throws(BrokerFailure) {
-            let connection = try administrator(view)
-            // A server that is slow on purpose is slow once, not at every statement.
-            connection.end = ContinuousClock.now + .seconds(2 * Int(view.job.statementTimeoutSeconds))
-            let granted = GrantedLogin(login, provision, validUntil: end, connection)
-            if let differences = try attempt(granted, connection, mayExist: &mayExist) { return .differs(differences) }
-            // Its own word for it, through the way that it will take.
-            let answer = try prove(
-                login,
-                password,
-                view,
-                "SELECT pg_catalog.pg_has_role(session_user, $1::text::pg_catalog.name, 'USAGE')::pg_catalog.text",
-                [provision.plan.group]
-            )
-            guard answer == ["true"] else { throw BrokerFailure(.statement) }
-            return done(connection)
+            let connection = try firstConnection(view)
+            return try begun { () throws(BrokerFailure) in
+                // A server that is slow on purpose is slow once, not at every statement.
+                connection.end = ContinuousClock.now + .seconds(2 * Int(view.job.statementTimeoutSeconds))
+                let granted = GrantedLogin(login, provision, validUntil: end, connection)
+                if let differences = try attempt(granted, connection, mayExist: &mayExist) {
+                    return .differs(differences)
+                }
+                // Its own word for it, through the way that it will take.
+                let answer = try prove(
+                    login,
+                    password,
+                    view,
+                    "SELECT pg_catalog.pg_has_role(session_user, $1::text::pg_catalog.name, 'USAGE')::pg_catalog.text",
+                    [provision.plan.group]
+                )
+                guard answer == ["true"] else { throw BrokerFailure(.statement) }
+                return done(connection)
+            }
         } catch {
             if mayExist { _ = try? dropAfterFailure(login, view) }
             throw error

@@ -62,7 +62,7 @@ extension Vault {
         guard let connection = unsealed?.connections[id] else { throw VaultError.notFound }
         let (target, password) = try postgres(connection, administrator: true)
         let before = clock.now()
-        let roles = try await rolesAtServer(target, password)
+        let roles = try await rolesAtServer(target, password, of: connection.leaseConnection)
         // Leases after the server was asked: a login that was made meanwhile has one.
         var leases: [String: LeaseRecord] = [:]
         let parent = BarrierKey.leaseConnectionParent(connection.leaseConnection)
@@ -111,12 +111,14 @@ extension Vault {
 
     private func rolesAtServer(
         _ target: DatabaseTarget,
-        _ password: SharedSecret
+        _ password: SharedSecret,
+        of account: String
     ) async throws -> [DatabaseRoles.Role] {
         var all: [DatabaseRoles.Role] = []
         var after: String?
         while true {
-            let answer = try await runJob(target.job(.audit, task: .audit(after: after)), adminPassword: password)
+            let job = target.job(.audit, task: .audit(after: after))
+            let answer = try await runJob(job, of: account, adminPassword: password)
             guard case .audited(let page) = answer else {
                 throw VaultError(.upstream, "the broker answered something else than was asked")
             }

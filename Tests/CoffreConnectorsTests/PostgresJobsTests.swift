@@ -258,7 +258,9 @@ struct PostgresJobsTests {
     /// Who reads a failure knows whether a login may have come into being.
     @Test func aFailureTellsWhetherAnythingWasBegun() throws {
         func failure(_ job: BrokerJob, password: String? = nil) throws -> BrokerFailure? {
-            guard case .failed(let failure) = try perform(job, password: password, loginPassword: "p") else { return nil }
+            guard case .failed(let failure) = try perform(job, password: password, loginPassword: "p") else {
+                return nil
+            }
             return failure
         }
         var job = job(.create, "never_made", statements: ["CREATE ROLE never_made LOGIN PASSWORD 'p'"])

@@ -8,7 +8,11 @@ internal import Synchronization
 /// Listens for coffred, does its jobs, and keeps answers until they are acknowledged.
 final class BrokerServer: Sendable {
     /// Jobs at the same time, a thread each.
-    static let threads = 16
+    private static let threads = 32
+    /// Of these, for one server: one that does not answer leaves threads for the others.
+    private static let threadsOfTarget = 8
+    /// Nobody waits any longer for a job that has not begun by then.
+    private static let patience = Duration.seconds(30)
     /// Connections at the same time; coffred needs one.
     private static let connectionLimit = 16
     /// coffred reads at once; who does not is cut off.
@@ -25,7 +29,7 @@ final class BrokerServer: Sendable {
     private let parked: ParkedAnswers
     private let jobs: BrokerJobs
     private let logger: Logger
-    private let workers = WorkerThreads(limit: BrokerServer.threads)
+    private let workers = WorkerThreads(limit: threads, limitOfKind: threadsOfTarget)
     private let state: Mutex<State>
 
     init(
@@ -40,7 +44,7 @@ final class BrokerServer: Sendable {
         self.parked = parked
         self.jobs = jobs
         self.logger = logger
-        state = Mutex(State(table: JobTable(parked: parked.ids, threads: Self.threads)))
+        state = Mutex(State(table: JobTable(parked: parked.ids)))
     }
 
     /// Accepts connections until ``stop()``. Blocking.
@@ -150,17 +154,19 @@ final class BrokerServer: Sendable {
         _ connection: UnixFrameConnection,
         _ number: UInt64
     ) {
+        let target: String
         do throws(BrokerWireError) {
             // Judged before it is queued; decoded again by the thread that does it.
-            _ = try BrokerWork(decoding: body)
+            target = try BrokerWork(decoding: body).target
         } catch {
             logger.warning("refused a job", metadata: ["job": "\(id)", "reason": "\(error.message)"])
             return send(.plain(.failed(BrokerFailure(.malformed))), id, connection)
         }
-        switch state.withLock({ $0.table.receive(id, from: number) }) {
+        switch state.withLock({ $0.table.receive(id, for: target, from: number) }) {
         case .run:
             let secret = SharedSecret(copying: body)
-            workers.submit { self.perform(id, secret) }
+            let latest = ContinuousClock.now + Self.patience
+            workers.submit(target) { self.perform(id, secret, latest: latest) }
         case .wait: break
         case .parked: sendParked(id, connection)
         case .finished: sendGone(id, connection)
@@ -170,12 +176,16 @@ final class BrokerServer: Sendable {
         }
     }
 
-    private func perform(_ id: BrokerJobID, _ body: SharedSecret) {
+    private func perform(_ id: BrokerJobID, _ body: SharedSecret, latest: ContinuousClock.Instant) {
         let begin = ContinuousClock.now
         guard state.withLock({ $0.table.mayBegin(id) }) else { return }
         let (answer, kind, publicKey) = body.withBytes { bytes -> (BrokerAnswer, String, [UInt8]?) in
             do throws(BrokerWireError) {
                 let work = try BrokerWork(decoding: bytes)
+                guard begin < latest else {
+                    let late = BrokerFailure(.timeout, sqlState: BrokerFailure.neverConnected)
+                    return (.failed(late), work.name, work.publicKey)
+                }
                 return (jobs.perform(work), work.name, work.publicKey)
             } catch {
                 return (.failed(BrokerFailure(.malformed)), "none", nil)

@@ -2,8 +2,10 @@ internal import CoffreWire
 
 /// What the broker knows about jobs, and what is to be done next. No input or output.
 struct JobTable {
-    /// Most jobs that wait for a thread.
-    static let queueLimit = 64
+    /// Most jobs that run or wait for a thread.
+    static let limit = 320
+    /// Most of them for one target: one that does not answer leaves room for the others.
+    static let limitOfTarget = 80
     /// Most finished jobs that are remembered, so that a late repetition does not run again.
     static let memoryLimit = 4096
 
@@ -34,25 +36,25 @@ struct JobTable {
     private var finishedInOrder: [BrokerJobID] = []
     /// No job begins any more.
     private(set) var isStopping = false
-    private let limit: Int
+    private var targets: [BrokerJobID: String] = [:]
+    private var unfinishedOfTarget: [String: Int] = [:]
 
-    /// - Parameters:
-    ///   - parked: jobs whose answers were found in the state folder.
-    ///   - threads: jobs that run at the same time.
-    init(parked: Set<BrokerJobID>, threads: Int) {
-        self.parked = parked
-        limit = threads + Self.queueLimit
-    }
+    /// - Parameter parked: jobs whose answers were found in the state folder.
+    init(parked: Set<BrokerJobID>) { self.parked = parked }
 
     /// Jobs that run or wait for a thread.
     var unfinishedCount: Int { listeners.count }
 
-    mutating func receive(_ id: BrokerJobID, from connection: UInt64) -> Reception {
+    mutating func receive(_ id: BrokerJobID, for target: String, from connection: UInt64) -> Reception {
         if listeners[id]?.insert(connection) != nil { return .wait }
         if parked.contains(id) { return .parked }
         if finished.contains(id) { return .finished }
-        guard !isStopping, listeners.count < limit else { return .full }
+        guard !isStopping, listeners.count < Self.limit, unfinishedOfTarget[target] ?? 0 < Self.limitOfTarget else {
+            return .full
+        }
         listeners[id] = [connection]
+        targets[id] = target
+        unfinishedOfTarget[target, default: 0] += 1
         return .run
     }
 
@@ -64,14 +66,21 @@ struct JobTable {
     /// The job is done. - Returns: the connections that wait for its answer.
     mutating func finish(_ id: BrokerJobID, isParked: Bool) -> Set<UInt64> {
         if isParked { parked.insert(id) } else { remember(id) }
-        return listeners.removeValue(forKey: id) ?? []
+        return forget(id) ?? []
+    }
+
+    private mutating func forget(_ id: BrokerJobID) -> Set<UInt64>? {
+        if let target = targets.removeValue(forKey: id) {
+            unfinishedOfTarget[target] = unfinishedOfTarget[target].flatMap { $0 > 1 ? $0 - 1 : nil }
+        }
+        return listeners.removeValue(forKey: id)
     }
 
     /// Whether a job that waited for a thread begins now. When the broker stops it does not: it is unknown then, and may
     /// be sent again.
     mutating func mayBegin(_ id: BrokerJobID) -> Bool {
         guard isStopping else { return true }
-        listeners[id] = nil
+        _ = forget(id)
         return false
     }
 

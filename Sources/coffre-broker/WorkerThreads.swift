@@ -1,24 +1,37 @@
 internal import Glibc
 internal import Synchronization
 
-/// Runs closures on threads of their own, so many at once, the rest in order of arrival.
+/// Runs closures on threads of their own, so many at once, and so many of each kind: a server that does not answer holds
+/// up its own jobs alone. The rest waits in order of arrival.
 final class WorkerThreads: Sendable {
+    private struct Work {
+        let kind: String
+        let body: @Sendable () -> Void
+    }
+
     private struct State {
         var running = 0
-        var waiting: [@Sendable () -> Void] = []
+        var runningOfKind: [String: Int] = [:]
+        var waiting: [Work] = []
     }
 
     private let limit: Int
+    private let limitOfKind: Int
     private let state = Mutex(State())
 
-    /// - Parameter limit: threads at the same time.
-    init(limit: Int) { self.limit = limit }
+    /// - Parameters:
+    ///   - limit: threads at the same time.
+    ///   - limitOfKind: of these, for one kind.
+    init(limit: Int, limitOfKind: Int) {
+        self.limit = limit
+        self.limitOfKind = limitOfKind
+    }
 
-    /// Runs `work` soon. The caller bounds what waits.
-    func submit(_ work: @escaping @Sendable () -> Void) {
+    /// Runs `body` soon. The caller bounds what waits.
+    func submit(_ kind: String, _ body: @escaping @Sendable () -> Void) {
         let isNeeded = state.withLock { state in
-            state.waiting.append(work)
-            guard state.running < limit else { return false }
+            state.waiting.append(Work(kind: kind, body: body))
+            guard state.running < limit, state.runningOfKind[kind] ?? 0 < limitOfKind else { return false }
             state.running += 1
             return true
         }
@@ -30,16 +43,22 @@ final class WorkerThreads: Sendable {
     }
 
     private func drain() {
+        var last: String?
         while true {
-            let work = state.withLock { state -> (@Sendable () -> Void)? in
-                guard !state.waiting.isEmpty else {
+            let work = state.withLock { state -> Work? in
+                if let last { state.runningOfKind[last] = state.runningOfKind[last].flatMap { $0 > 1 ? $0 - 1 : nil } }
+                // What cannot begin here waits for the end of another of its kind, which takes it up.
+                let next = state.waiting.firstIndex { state.runningOfKind[$0.kind] ?? 0 < limitOfKind }
+                guard let next else {
                     state.running -= 1
                     return nil
                 }
-                return state.waiting.removeFirst()
+                state.runningOfKind[state.waiting[next].kind, default: 0] += 1
+                return state.waiting.remove(at: next)
             }
             guard let work else { return }
-            work()
+            last = work.kind
+            work.body()
         }
     }
 

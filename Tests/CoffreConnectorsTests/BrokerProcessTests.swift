@@ -97,6 +97,10 @@ import Testing
         let ids = (0..<100).map { _ in randomJobID() }
         for id in ids { try line.say(job(port: silent.port, seconds: 600), id, password: "p") }
         for id in ids[80...] { #expect(try line.hear() == .answer(id, .failed(BrokerFailure(.unavailable)))) }
+        // Another server's turn comes all the same.
+        let other = randomJobID()
+        try line.say(job(port: PostgresServer.freePort()), other, password: "p")
+        #expect(try line.hear() == .answer(other, .failed(BrokerFailure(.refused))))
     }
 
     @Test func aStrangerIsCutOff() throws {

@@ -255,6 +255,32 @@ struct PostgresJobsTests {
         #expect(code(try perform(self.job(.renew, "not_there", validUntil: 1))) == .statement)
     }
 
+    /// Who reads a failure knows whether a login may have come into being.
+    @Test func aFailureTellsWhetherAnythingWasBegun() throws {
+        func failure(_ job: BrokerJob, password: String? = nil) throws -> BrokerFailure? {
+            guard case .failed(let failure) = try perform(job, password: password, loginPassword: "p") else {
+                return nil
+            }
+            return failure
+        }
+        var job = job(.create, "never_made", statements: ["CREATE ROLE never_made LOGIN PASSWORD 'p'"])
+        #expect(try failure(job, password: "wrong")?.isBeforeAnyWork == true)
+        let listener = try SilentListener()
+        job.port = listener.port
+        job.connectTimeoutSeconds = 1
+        #expect(try failure(job) == BrokerFailure(.timeout, sqlState: BrokerFailure.neverConnected))
+        #expect(try failure(job)?.isBeforeAnyWork == true)
+        // A statement that says what a server says at the door.
+        for state in ["28P01", "08001"] {
+            let raise = "DO $$ BEGIN RAISE EXCEPTION SQLSTATE '\(state)'; END $$"
+            let found = try failure(self.job(.create, "never_made", statements: [raise]))
+            #expect(found?.isBeforeAnyWork == false, "\(state)")
+        }
+        // A login that is made and does not let itself in.
+        let closed = self.job(.create, "never_made", statements: ["CREATE ROLE never_made NOLOGIN"])
+        #expect(try failure(closed)?.isBeforeAnyWork == false)
+    }
+
     @Test func aServerThatNeverAnswersRunsIntoTheDeadline() throws {
         let listener = try SilentListener()
         var job = job(.verify)

@@ -5,7 +5,15 @@ import Glibc
 /// is tried with `COFFRE_TEST_POSTGRES`, the folder of its programs.
 ///
 /// Statements, connections and parameters are all logged, so that a test can search ``log`` for what must not be there.
-package final class PostgresServer: Sendable {
+package final class PostgresServer: @unchecked Sendable {  // What changes is guarded by the lock.
+    /// What is right or wrong with the server's certificate.
+    package enum Certificate: String, Sendable {
+        /// For localhost and 127.0.0.1.
+        case valid
+        case expired
+        case ofAnotherName
+    }
+
     /// Whether the programs are installed.
     package static var isInstalled: Bool { FileManager.default.isExecutableFile(atPath: programs + "/postgres") }
 
@@ -18,14 +26,17 @@ package final class PostgresServer: Sendable {
     /// PEM certificate of the authority that signed the server's, when it has TLS.
     package let authority: String?
     private let folder: TestFolder
-    private let process: Process
-    private let leash: FileHandle
+    private let arguments: String
+    private let lock = NSLock()
+    private var process: Process
+    private var leash: FileHandle
 
     /// Starts a server.
     /// - Parameters:
     ///   - tls: with a certificate for `localhost` and 127.0.0.1.
+    ///   - certificate: what is wrong with that certificate.
     ///   - settings: further `-c` settings.
-    package init(tls: Bool = false, settings: [String] = []) throws {
+    package init(tls: Bool = false, certificate: Certificate = .valid, settings: [String] = []) throws {
         folder = try TestFolder("pg")
         chmod(folder.path, 0o755)
         port = try Self.freePort()
@@ -43,20 +54,31 @@ package final class PostgresServer: Sendable {
             "max_connections=100", "shared_buffers=16MB",
         ]
         if tls {
-            authority = try Self.makeCertificates(in: folder, data: data)
+            authority = try Self.makeCertificates(certificate, in: folder, data: data)
             options += ["ssl=on", "ssl_cert_file=\(data)/server.pem", "ssl_key_file=\(data)/server.key"]
         } else {
             authority = nil
         }
-        let arguments = (options + settings).map { "-c '\($0)'" }.joined(separator: " ")
-        // The shell holds the other end of a pipe: when this process ends, however it does, so does the server.
+        arguments = (options + settings).map { "-c '\($0)'" }.joined(separator: " ")
+        (process, leash) = try Self.launch(folder, arguments)
+        try waitUntilReady(after: 0)
+    }
+
+    deinit { stop() }
+
+    private static func launch(_ folder: TestFolder, _ arguments: String) throws -> (Process, FileHandle) {
+        // The shell holds the other end of a pipe: when this process ends, however it does, so does the server. It may have
+        // been started with SIGCHLD blocked, which its wait would wait for.
+        let start = "\(asOwner)\(programs)/postgres -D \(folder.file("data")) \(arguments)"
         let script = """
-            \(Self.asOwner)\(Self.programs)/postgres -D \(data) \(arguments) >'\(folder.file("log"))' 2>&1 </dev/null &
-            child=$!; cat >/dev/null; kill -QUIT $child; wait $child; rm -rf '\(folder.path)'
+            \(start) >>'\(folder.file("log"))' 2>&1 </dev/null &
+            child=$!; word=$(cat); kill -QUIT $child
+            while kill -0 $child && ! grep -q ') Z' /proc/$child/stat; do sleep 0.02; done
+            [ "$word" ] || rm -rf '\(folder.path)'
             """
         let pipe = Pipe()
-        leash = pipe.fileHandleForWriting
-        process = Process()
+        let leash = pipe.fileHandleForWriting
+        let process = Process()
         process.executableURL = URL(fileURLWithPath: "/bin/sh")
         process.arguments = ["-c", script]
         process.standardInput = pipe
@@ -64,15 +86,38 @@ package final class PostgresServer: Sendable {
         process.standardError = FileHandle.nullDevice
         _ = fcntl(leash.fileDescriptor, F_SETFD, FD_CLOEXEC)
         try process.run()
-        try eventually(within: 30, "PostgreSQL accepts connections") { log.contains("ready to accept connections") }
+        return (process, leash)
     }
 
-    deinit { stop() }
+    private func waitUntilReady(after length: Int) throws {
+        try eventually(within: 30, "PostgreSQL accepts connections") {
+            log.utf8.dropFirst(length).firstRange(of: Array("ready to accept connections".utf8)) != nil
+        }
+    }
 
-    /// Stops the server at once.
+    /// Stops the server at once, for good.
     package func stop() {
+        let (process, leash) = lock.withLock { (self.process, self.leash) }
         try? leash.close()
         process.waitUntilExit()
+    }
+
+    /// Ends the server where it stands; ``resume()`` starts it again.
+    package func crash() {
+        let (process, leash) = lock.withLock { (self.process, self.leash) }
+        guard process.isRunning else { return }
+        try? leash.write(contentsOf: Data("keep".utf8))
+        try? leash.close()
+        process.waitUntilExit()
+    }
+
+    /// Starts the server with the data that it had; nothing when it runs.
+    package func resume() throws {
+        guard !lock.withLock({ process.isRunning }) else { return }
+        let length = log.utf8.count
+        let started = try Self.launch(folder, arguments)
+        lock.withLock { (process, leash) = started }
+        try waitUntilReady(after: length)
     }
 
     /// All that the server has logged.
@@ -151,14 +196,20 @@ package final class PostgresServer: Sendable {
         guard status == 0 else { throw RunningProcess.Failure(description: "\(what): \(process.output)") }
     }
 
-    private static func makeCertificates(in folder: TestFolder, data: String) throws -> String {
+    private static func makeCertificates(
+        _ kind: Certificate,
+        in folder: TestFolder,
+        data: String
+    ) throws -> String {
         let path = folder.path
-        let names = try folder.write("names", "subjectAltName=DNS:localhost,IP:127.0.0.1\n")
+        let subject = kind == .ofAnotherName ? "DNS:db.example.org" : "DNS:localhost,IP:127.0.0.1"
+        let days = kind == .expired ? -1 : 2
+        let names = try folder.write("names", "subjectAltName=\(subject)\n")
         let script = """
             cd \(path) && key='-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes'
             openssl req -x509 $key -keyout ca.key -out ca.pem -days 2 -subj '/CN=Test authority' &&
             openssl req $key -keyout server.key -out server.csr -subj /CN=localhost &&
-            openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile \(names) \
+            openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days \(days) -extfile \(names) \
             -out server.pem && chmod 600 server.key && chown \(owner) server.key server.pem &&
             mv server.key server.pem \(data)/
             """

@@ -156,6 +156,30 @@ import Testing
         #expect(ConnectionRights(json: rights.json) == rights)
     }
 
+    /// The short way to the level, for lists, says what the long one says.
+    @Test func theLevelAloneIsThatOfTheRights() {
+        var random = SeededGenerator(11)
+        let levels: [ConnectionLevel] = [.none, .read, .readWrite, .owner]
+        let subjects: [ConnectionGrant.Subject] = [
+            .entity("a"), .entity("b"), .group("x"), .group("y"), .organisation,
+        ]
+        for _ in 0..<5000 {
+            var rights = ConnectionRights(owner: ["a", "b", ""].randomElement(using: &random) ?? "")
+            rights.audience = Bool.random(using: &random) ? subjects[2...].randomElement(using: &random) : nil
+            rights.tables = [Self.rule("t", .read)]
+            rights.isReadOnly = Bool.random(using: &random)
+            rights.grants = subjects.shuffled(using: &random).prefix(Int.random(in: 0...4, using: &random)).map {
+                ConnectionGrant(subject: $0, level: levels.randomElement(using: &random) ?? .none)
+            }
+            for entity in ["a", "b", "c", ""] {
+                for groups in [[], ["x"], ["x", "y"]] as [Set<String>] {
+                    let found = rights.level(entity: entity, groups: groups)
+                    #expect(found == rights.effective(entity: entity, groups: groups).level, "\(rights) \(entity)")
+                }
+            }
+        }
+    }
+
     @Test func tablesWithNamesThatLookTheSameAreDifferent() {
         let one = TableName(schema: "public", name: "caf\u{e9}")
         let other = TableName(schema: "public", name: "cafe\u{301}")

@@ -1,6 +1,5 @@
 import CoffreTestSupport
 import Foundation
-import Glibc
 import Testing
 
 /// Connections when things go wrong: either daemon killed at each frame between them, and places where no credential may
@@ -9,7 +8,7 @@ import Testing
 struct ConnectionFaultTests {
     private typealias Story = ConnectionStoryTests
 
-    private static func staged() throws -> (DatabaseStage, ConnectionStage) {
+    static func staged() throws -> (DatabaseStage, ConnectionStage) {
         let stage = try DatabaseStage()
         try Story.prepare(stage)
         let people = try ConnectionStage(stage.vault, stage.root, people: ["sarah": [], "nadia": ["finance"]])
@@ -24,7 +23,7 @@ struct ConnectionFaultTests {
     }
 
     /// Logins at the server that belong to no lease.
-    private static func orphans(_ stage: DatabaseStage, _ people: ConnectionStage) throws -> Int {
+    static func orphans(_ stage: DatabaseStage, _ people: ConnectionStage) throws -> Int {
         let logins = try Story.asDBA(
             stage,
             "SELECT count(*) FROM pg_roles WHERE rolcanlogin AND rolname LIKE 'coffre\\_production\\_%'"
@@ -155,45 +154,4 @@ struct ConnectionFaultTests {
         #expect(status == 400)
         #expect(ContinuousClock.now - begin < .seconds(90))
     }
-}
-
-/// A TCP server that accepts everything and gives nothing, or a byte at a time.
-private final class SilentServer: @unchecked Sendable {  // Set up once; its thread ends with the process.
-    let port: UInt16
-    private let descriptor: Int32
-
-    init(bytesASecond: Int) throws {
-        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-        let size = socklen_t(MemoryLayout<sockaddr_in>.size)
-        let bound = withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(descriptor, $0, size) }
-        }
-        guard bound == 0, listen(descriptor, 16) == 0 else {
-            throw RunningProcess.Failure(description: "no silent server: \(errno)")
-        }
-        var length = size
-        _ = withUnsafeMutablePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { getsockname(descriptor, $0, &length) }
-        }
-        self.descriptor = descriptor
-        port = UInt16(bigEndian: address.sin_port)
-        let listener = descriptor
-        Thread.detachNewThread {
-            var clients: [Int32] = []
-            while true {
-                var request = pollfd(fd: listener, events: Int16(POLLIN), revents: 0)
-                if poll(&request, 1, 1000) > 0 {
-                    let client = accept(listener, nil, nil)
-                    guard client >= 0 else { return }
-                    clients.append(client)
-                }
-                if bytesASecond > 0 { for client in clients { _ = send(client, "S", 1, Int32(MSG_NOSIGNAL)) } }
-            }
-        }
-    }
-
-    deinit { shutdown(descriptor, Int32(SHUT_RDWR)) }
 }

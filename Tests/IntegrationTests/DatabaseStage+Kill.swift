@@ -13,7 +13,8 @@ extension DatabaseStage {
     }
 
     /// Lets frames pass, and calls `kill` once at `point` of the job that counts as number `nth`.
-    func kill(at point: Point, nth: Int = 1, _ kill: @escaping @Sendable () -> Void) {
+    /// - Parameter isLost: whether the frame of that moment dies too, as it does with either daemon.
+    func kill(at point: Point, nth: Int = 1, isLost: Bool = true, _ kill: @escaping @Sendable () -> Void) {
         let jobs = Counter()
         let once = Once()
         gate.watch { kind, direction, frame in
@@ -23,7 +24,7 @@ extension DatabaseStage {
             case (.jobAboutToLeave, .job, .toBroker), (.answerAboutToArrive, .answer, .toVault):
                 guard once.isFirst else { return [frame] }
                 kill()
-                return []
+                return isLost ? [] : [frame]
             case (.jobWithTheBroker, .job, .toBroker), (.answerArrived, .answer, .toVault):
                 if once.isFirst { Thread.detachNewThread(kill) }
                 return [frame]

@@ -18,9 +18,10 @@ final class DatabaseStage: @unchecked Sendable {  // One test drives it; the bro
     private let lock = NSLock()
     private var broker: RunningProcess
 
-    init(seal: String = "shamir", settings: [String] = []) throws {
-        server = try PostgresServer(settings: settings)
-        try server.sql("CREATE TABLE clients (id int); INSERT INTO clients VALUES (7)")
+    /// - Parameter known: a server that another stage has made ready.
+    init(seal: String = "shamir", server known: PostgresServer? = nil, settings: [String] = []) throws {
+        server = try known ?? PostgresServer(settings: settings)
+        if known == nil { try server.sql("CREATE TABLE clients (id int); INSERT INTO clients VALUES (7)") }
         var setup = CoffredProcess.Setup()
         setup.seal = seal
         vault = try CoffredProcess(setup)
@@ -92,6 +93,14 @@ final class DatabaseStage: @unchecked Sendable {  // One test drives it; the bro
     func logins() throws -> [String] {
         try server.sql("SELECT rolname FROM pg_roles WHERE rolname LIKE 'coffre\\_%' ORDER BY 1")
             .split(separator: "\n").map(String.init)
+    }
+
+    /// The most memory that a daemon has held so far, in MiB (proc(5), VmHWM).
+    func memory(ofBroker: Bool) throws -> Int {
+        let pid = ofBroker ? lock.withLock { broker.pid } : vault.pid
+        let status = try String(contentsOfFile: "/proc/\(pid)/status", encoding: .utf8)
+        let line = try #require(status.split(separator: "\n").first { $0.hasPrefix("VmHWM:") })
+        return try #require(line.split(whereSeparator: { !$0.isNumber }).first.flatMap { Int($0) }) / 1024
     }
 
     /// Kills the broker where it stands.

@@ -111,10 +111,14 @@ final class PostgresConnection {
     /// libpq gives no SQLSTATE for a failed connection but in its message, and no code for its own refusals: what counts
     /// then is how far the connection had come.
     private func connectFailure(_ phase: ConnStatusType) -> BrokerFailure {
-        if let state = PostgresFailure.sqlState(inMessage: String(cString: PQerrorMessage(connection))) {
-            return PostgresFailure.failure(sqlState: state)
-        }
+        let message = String(cString: PQerrorMessage(connection))
+        if let state = PostgresFailure.sqlState(inMessage: message) { return PostgresFailure.failure(sqlState: state) }
         switch phase {
+        case CONNECTION_AWAITING_RESPONSE where message.contains("expected authentication request"):
+            // Another kind of server: it has not judged the password.
+            return BrokerFailure(.reply)
+        case CONNECTION_AWAITING_RESPONSE where message.contains("closed the connection"):
+            return BrokerFailure(.unavailable)
         case CONNECTION_SSL_STARTUP: return BrokerFailure(.tls)
         case CONNECTION_AWAITING_RESPONSE: return BrokerFailure(.authentication)
         case CONNECTION_AUTH_OK, CONNECTION_SETENV, CONNECTION_OK: return BrokerFailure(.unavailable)

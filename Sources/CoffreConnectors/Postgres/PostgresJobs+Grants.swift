@@ -10,6 +10,7 @@ extension PostgresJobs {
         case .inspect(let question): return try inspect(question, view)
         case .audit(let after): return try audit(after: after, view)
         case .withdraw(let logins): return try withdraw(logins, view)
+        case .check(let check): return try self.check(check, view)
         case nil: throw BrokerFailure(.malformed)
         }
     }
@@ -25,21 +26,32 @@ extension PostgresJobs {
         }
         var mayExist = false
         do throws(BrokerFailure) {
-            let connection = try administrator(view)
-            // A server that is slow on purpose is slow once, not at every statement.
-            connection.end = ContinuousClock.now + .seconds(2 * Int(view.job.statementTimeoutSeconds))
-            let granted = GrantedLogin(login, provision, validUntil: end, connection)
-            if let differences = try attempt(granted, connection, mayExist: &mayExist) { return .differs(differences) }
-            // Its own word for it, through the way that it will take.
-            let answer = try prove(
-                login,
-                password,
-                view,
-                "SELECT pg_catalog.pg_has_role(session_user, $1::text::pg_catalog.name, 'USAGE')::pg_catalog.text",
-                [provision.plan.group]
-            )
-            guard answer == ["true"] else { throw BrokerFailure(.statement) }
-            return done(connection)
+            let connection = try firstConnection(view)
+            return try begun { () throws(BrokerFailure) in
+                // A server that is slow on purpose is slow once, not at every statement.
+                connection.end = ContinuousClock.now + .seconds(2 * Int(view.job.statementTimeoutSeconds))
+                let granted = GrantedLogin(
+                    login,
+                    provision.plan,
+                    provision.connectionLimit,
+                    validUntil: end,
+                    verifier: provision.verifier,
+                    connection
+                )
+                if let differences = try attempt(granted, connection, mayExist: &mayExist) {
+                    return .differs(differences)
+                }
+                // Its own word for it, through the way that it will take.
+                let answer = try prove(
+                    login,
+                    password,
+                    view,
+                    "SELECT pg_catalog.pg_has_role(session_user, $1::text::pg_catalog.name, 'USAGE')::pg_catalog.text",
+                    [provision.plan.group]
+                )
+                guard answer == ["true"] else { throw BrokerFailure(.statement) }
+                return done(connection)
+            }
         } catch {
             if mayExist { _ = try? dropAfterFailure(login, view) }
             throw error
@@ -100,6 +112,30 @@ extension PostgresJobs {
         try connection.run(facts.createLogin)
         if let limitLogin = facts.limitLogin { try connection.run(limitLogin) }
         return try granted.differences(facts.version)
+    }
+
+    // MARK: Check
+
+    /// Holds a login that is there against its plan.
+    /// - Returns: `.differs` with what is not as the plan says, after the repair where one was asked for.
+    private func check(_ check: GrantCheck, _ view: BrokerJobView) throws(BrokerFailure) -> BrokerAnswer {
+        guard let login = view.job.login, let end = view.job.validUntil else { throw BrokerFailure(.malformed) }
+        let connection = try administrator(view)
+        connection.end = ContinuousClock.now + .seconds(2 * Int(view.job.statementTimeoutSeconds))
+        let granted = GrantedLogin(login, check.plan, check.connectionLimit, validUntil: end, verifier: nil, connection)
+        try PostgresSession.begin(connection)
+        let facts = try granted.facts()
+        guard facts.loginExists, facts.createGroup == nil else { throw BrokerFailure(.statement, sqlState: "42704") }
+        let left = check.isRepairing ? try granted.converge(facts) : try granted.obstacles()
+        let differences = try granted.differences(facts.version)
+        try connection.run(check.isRepairing && left.isEmpty ? "COMMIT" : "ROLLBACK")
+        guard !left.isEmpty || differences != nil else { return done(connection) }
+        return .differs(
+            GrantDifferences(
+                ordered: left + (differences?.list ?? []),
+                total: left.count + Int(differences?.total ?? 0)
+            )
+        )
     }
 
     // MARK: Retire

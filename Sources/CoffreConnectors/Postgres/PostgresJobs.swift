@@ -17,7 +17,7 @@ package struct PostgresJobs: Sendable {
             case .revoke: return try revoke(view)
             case .renew: return try renew(view)
             case .setPassword: return try setPassword(view)
-            case .provision, .retire, .inspect, .audit, .withdraw: return try perform(task: view)
+            case .provision, .retire, .inspect, .audit, .withdraw, .check: return try perform(task: view)
             }
         } catch {
             return .failed(error)
@@ -36,26 +36,50 @@ package struct PostgresJobs: Sendable {
         }
         var mayExist = false
         do throws(BrokerFailure) {
-            let connection = try administrator(view)
-            try connection.run("BEGIN")
-            // What was there before is not ours: it is neither changed nor, later, dropped.
-            guard try !PostgresLogin(login, connection).exists() else {
-                throw BrokerFailure(.statement, sqlState: "42710")
+            let connection = try firstConnection(view)
+            return try begun { () throws(BrokerFailure) in
+                try connection.run("BEGIN")
+                // What was there before is not ours: it is neither changed nor, later, dropped.
+                guard try !PostgresLogin(login, connection).exists() else {
+                    throw BrokerFailure(.statement, sqlState: "42710")
+                }
+                // A statement may end the transaction itself, and the answer to COMMIT may get lost.
+                mayExist = true
+                for statement in view.job.statements {
+                    try connection.run(statement)
+                    guard connection.isInTransaction else { throw BrokerFailure(.statement, sqlState: "25000") }
+                }
+                // Whatever the statements say: should everything else fail, the server itself ends the login.
+                if let end = view.job.validUntil { try PostgresLogin(login, connection).prolong(to: end) }
+                guard try connection.run("COMMIT").tag == "COMMIT" else { throw BrokerFailure(.statement) }
+                try prove(login, loginPassword, view)
+                return done(connection)
             }
-            // A statement may end the transaction itself, and the answer to COMMIT may get lost.
-            mayExist = true
-            for statement in view.job.statements {
-                try connection.run(statement)
-                guard connection.isInTransaction else { throw BrokerFailure(.statement, sqlState: "25000") }
-            }
-            // Whatever the statements say: should everything else fail, the server itself ends the login.
-            if let end = view.job.validUntil { try PostgresLogin(login, connection).prolong(to: end) }
-            guard try connection.run("COMMIT").tag == "COMMIT" else { throw BrokerFailure(.statement) }
-            try prove(login, loginPassword, view)
-            return done(connection)
         } catch {
             if mayExist { _ = try? dropAfterFailure(login, view) }
             throw error
+        }
+    }
+
+    /// The administrator's connection of a job that makes or changes a login. When it fails, the failure tells that nothing
+    /// has happened, so that nobody needs to look whether it has.
+    func firstConnection(_ view: BrokerJobView) throws(BrokerFailure) -> PostgresConnection {
+        do throws(BrokerFailure) {
+            return try administrator(view)
+        } catch {
+            guard !error.isBeforeAnyWork, error.sqlState == nil else { throw error }
+            throw BrokerFailure(error.code, sqlState: BrokerFailure.neverConnected)
+        }
+    }
+
+    /// A failure after that connection must not look like one of it.
+    func begun<R>(_ work: () throws(BrokerFailure) -> R) throws(BrokerFailure) -> R {
+        do throws(BrokerFailure) {
+            return try work()
+        } catch {
+            guard error.isBeforeAnyWork else { throw error }
+            let state = error.sqlState == BrokerFailure.neverConnected ? nil : error.sqlState
+            throw BrokerFailure(error.code == .authentication ? .statement : .unavailable, sqlState: state)
         }
     }
 
@@ -113,13 +137,15 @@ package struct PostgresJobs: Sendable {
         guard let login = view.job.login, let loginPassword = view.loginPassword else {
             throw BrokerFailure(.malformed)
         }
-        let connection = try administrator(view)
-        guard try PostgresLogin(login, connection).exists() else {
-            throw BrokerFailure(.statement, sqlState: "42704")
+        let connection = try firstConnection(view)
+        return try begun { () throws(BrokerFailure) in
+            guard try PostgresLogin(login, connection).exists() else {
+                throw BrokerFailure(.statement, sqlState: "42704")
+            }
+            try transaction(view.job.statements, connection)
+            try prove(login, loginPassword, view)
+            return done(connection)
         }
-        try transaction(view.job.statements, connection)
-        try prove(login, loginPassword, view)
-        return done(connection)
     }
 
     private func transaction(_ statements: [String], _ connection: PostgresConnection) throws(BrokerFailure) {

@@ -138,6 +138,10 @@ extension Vault {
 
     static func error(_ failure: BrokerFailure) -> VaultError {
         let state = failure.sqlState.map { " (SQLSTATE \($0))" } ?? ""
-        return VaultError(failure.code == .unavailable ? .brokerUnavailable : .upstream, failure.sentence + state)
+        return VaultError(
+            failure.code == .unavailable ? .brokerUnavailable : .upstream,
+            failure.sentence + state,
+            cause: failure
+        )
     }
 }

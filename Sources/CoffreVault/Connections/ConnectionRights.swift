@@ -177,6 +177,20 @@ struct ConnectionRights: Sendable, Equatable {
         return rights
     }
 
+    /// The level of ``effective(entity:groups:)``, without its cells.
+    func level(entity: String, groups: Set<String>) -> ConnectionLevel {
+        guard !entity.isEmpty else { return .none }
+        var level = owner.utf8.elementsEqual(entity.utf8) ? ConnectionLevel.owner : .none
+        for grant in grants where concerns(grant, entity, groups) {
+            if case .entity = grant.subject, grant.level == .none { return .none }
+            level = max(level, grant.level)
+        }
+        if level < .read, let audience, concerns(ConnectionGrant(subject: audience, level: .read), entity, groups) {
+            level = .read
+        }
+        return level
+    }
+
     /// The rights of an administrator of the vault: those of an owner.
     var ofAdministrator: EffectiveRights {
         var rights = EffectiveRights()

@@ -5,6 +5,7 @@ final class ConnectionTable {
     private var names: [String: String] = [:]
     /// Of those, which have an account.
     private var accounts: [[UInt8]: Set<String>] = [:]
+    private var sorted: [Connection]?
 
     /// That are not deleted.
     static let mostConnections = 20_000
@@ -32,11 +33,14 @@ final class ConnectionTable {
 
     func isNameFree(_ name: String) -> Bool { names[name] == nil }
 
-    /// Sorted by name; deleted ones last.
+    /// Sorted by name; deleted ones last. Sorted anew after a change.
     var all: [Connection] {
-        connections.values.sorted {
+        if let sorted { return sorted }
+        let all = connections.values.sorted {
             ($0.deleted == nil ? 0 : 1, $0.name, $0.id) < ($1.deleted == nil ? 0 : 1, $1.name, $1.id)
         }
+        sorted = all
+        return all
     }
 
     /// After the change is durable.
@@ -49,6 +53,7 @@ final class ConnectionTable {
             }
         }
         connections[connection.id] = connection
+        sorted = nil
         guard connection.state != .deleted else { return }
         names[connection.name] = connection.id
         for account in connection.accounts { accounts[account, default: []].insert(connection.id) }

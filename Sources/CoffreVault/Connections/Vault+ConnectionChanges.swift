@@ -266,6 +266,7 @@ extension Vault {
         }
         let generation = try await commit(mutations)
         state.connections.put(connection)
+        if !secrets.isEmpty { state.refusedAccounts[connection.leaseConnection] = nil }
         if let due = connection.rotation.due { state.leases.schedule(item, at: due) }
         return generation
     }

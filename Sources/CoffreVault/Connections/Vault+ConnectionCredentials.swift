@@ -112,7 +112,7 @@ extension Vault {
         defer { state.preparing.remove(leaseID) }
         try await prepare(lease, role, of: connection)
         do {
-            try await provision(login, plan, target, password)
+            try await provision(login, plan, target, password, of: connection.leaseConnection)
             lease.state = .active
             let active = lease
             // With fewer rights meanwhile nothing becomes active either.
@@ -134,8 +134,7 @@ extension Vault {
             ]
             return Effect(reply, generation: generation, what: what)
         } catch {
-            state.preparing.remove(leaseID)
-            revokeInBackground(leaseID)
+            await abandon(leaseID, after: error, state)
             throw error
         }
     }
@@ -175,7 +174,8 @@ extension Vault {
         _ login: NewLogin,
         _ plan: GrantPlan,
         _ target: DatabaseTarget,
-        _ password: SharedSecret
+        _ password: SharedSecret,
+        of account: String
     ) async throws {
         let provision: GrantProvision
         do throws(BrokerWireError) {
@@ -189,7 +189,7 @@ extension Vault {
             validUntil: login.expires.seconds,
             task: .provision(provision)
         )
-        let answer = try await runJob(job, adminPassword: password, loginPassword: login.password)
+        let answer = try await runJob(job, of: account, adminPassword: password, loginPassword: login.password)
         if case .differs(let differences) = answer { throw Self.refusal(differences) }
     }
 
@@ -227,7 +227,7 @@ extension Vault {
         guard isCovered(lease, connection, state) else { throw VaultError.permissionDenied }
         let (target, password) = try postgres(connection, administrator: true)
         let job = target.job(.renew, login: lease.username, validUntil: lease.expires.seconds)
-        _ = try await runJob(job, adminPassword: password)
+        _ = try await runJob(job, of: lease.connection, adminPassword: password)
     }
 
     /// Drops the roles that held its rights at the server, as far as leases tell of them.

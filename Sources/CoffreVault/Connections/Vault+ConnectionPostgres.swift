@@ -67,7 +67,7 @@ extension Vault {
         }.keys
         var known: [TableName: [SQLName]] = [:]
         for schema in Set(open.map(\.schema)).sorted() {
-            known.merge(try await columns(of: schema, target, password)) { $1 }
+            known.merge(try await columns(of: schema, target, password, connection.leaseConnection)) { $1 }
         }
         do throws(BrokerWireError) {
             var tables: [GrantPlan.Table] = []
@@ -109,14 +109,15 @@ extension Vault {
     private func columns(
         of schema: SQLName,
         _ target: DatabaseTarget,
-        _ password: SharedSecret
+        _ password: SharedSecret,
+        _ account: String
     ) async throws -> [TableName: [SQLName]] {
         var found: [TableName: [SQLName]] = [:]
         var after: String?
         while true {
             let question = try Self.question(schema: schema.text, after: after)
             let job = target.job(.inspect, task: .inspect(question))
-            guard case .inspected(let inspection) = try await runJob(job, adminPassword: password),
+            guard case .inspected(let inspection) = try await runJob(job, of: account, adminPassword: password),
                 let page = inspection.page
             else { throw VaultError(.upstream, "the broker answered something else than was asked") }
             for table in page.tables {

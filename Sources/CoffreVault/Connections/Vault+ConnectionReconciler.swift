@@ -40,11 +40,16 @@ extension Vault {
         var lost: [String] = []
         /// Roles that hold rights for nobody any more.
         var idleRoles: [String] = []
+        /// What logins could do other than their plan says, and can no more.
+        var mended: [String] = []
+        /// What they still can: it is not Coffre's to take away.
+        var wider: [String] = []
 
         var json: JSONValue {
             [
                 "idle_roles_dropped": .strings(idleRoles), "leases_without_login": .strings(lost),
-                "logins_without_lease": .strings(orphans),
+                "logins_without_lease": .strings(orphans), "rights_mended": .strings(mended),
+                "rights_that_differ": .strings(wider),
             ]
         }
     }
@@ -62,7 +67,7 @@ extension Vault {
         guard let connection = unsealed?.connections[id] else { throw VaultError.notFound }
         let (target, password) = try postgres(connection, administrator: true)
         let before = clock.now()
-        let roles = try await rolesAtServer(target, password)
+        let roles = try await rolesAtServer(target, password, of: connection.leaseConnection)
         // Leases after the server was asked: a login that was made meanwhile has one.
         var leases: [String: LeaseRecord] = [:]
         let parent = BarrierKey.leaseConnectionParent(connection.leaseConnection)
@@ -96,6 +101,13 @@ extension Vault {
             }
             try await forget(role, of: id)
         }
+        try await checkRights(
+            connection,
+            leases.values.filter { names.contains($0.username) },
+            target,
+            password,
+            &found
+        )
         if !found.orphans.isEmpty || !found.lost.isEmpty {
             journal(
                 true,
@@ -111,12 +123,14 @@ extension Vault {
 
     private func rolesAtServer(
         _ target: DatabaseTarget,
-        _ password: SharedSecret
+        _ password: SharedSecret,
+        of account: String
     ) async throws -> [DatabaseRoles.Role] {
         var all: [DatabaseRoles.Role] = []
         var after: String?
         while true {
-            let answer = try await runJob(target.job(.audit, task: .audit(after: after)), adminPassword: password)
+            let job = target.job(.audit, task: .audit(after: after))
+            let answer = try await runJob(job, of: account, adminPassword: password)
             guard case .audited(let page) = answer else {
                 throw VaultError(.upstream, "the broker answered something else than was asked")
             }
@@ -136,5 +150,88 @@ extension Vault {
             connection.roles.removeAll { $0 == role }
             _ = try await store(connection, [:], state)
         }
+    }
+
+    // MARK: rights
+
+    /// Holds what the logins can do against the rights that they were issued with: one login of each role, as the role has
+    /// the rights. What the role was given or lost is set right; what comes another way, such as a grant to PUBLIC, is told.
+    private func checkRights(
+        _ connection: Connection,
+        _ leases: [LeaseRecord],
+        _ target: DatabaseTarget,
+        _ password: SharedSecret,
+        _ found: inout Reconciliation
+    ) async throws {
+        var seen: Set<String> = []
+        for lease in leases.sorted(by: { $0.expires > $1.expires }) where lease.state == .active {
+            guard let grant = lease.grant, let rights = EffectiveRights(json: grant.rights),
+                Self.groupRole(connection, rights) == grant.role, seen.insert(grant.role).inserted
+            else { continue }
+            let plan = try await grantPlan(connection, rights, target, password)
+            func differences(isRepairing: Bool) async throws -> [String] {
+                let job: BrokerJob
+                do throws(BrokerWireError) {
+                    job = target.job(
+                        .check,
+                        login: lease.username,
+                        validUntil: lease.expires.seconds,
+                        task: .check(try GrantCheck(plan: plan, isRepairing: isRepairing))
+                    )
+                } catch {
+                    throw VaultError(.internalError, "internal error", cause: error)
+                }
+                let answer = try await runJob(job, of: connection.leaseConnection, adminPassword: password)
+                guard case .differs(let differences) = answer else { return [] }
+                return differences.list.map { "\($0.kind.name):\($0.object)" }
+            }
+            let before: [String]
+            do {
+                before = try await differences(isRepairing: false)
+            } catch {
+                // A login that ended since, or a server that went away: the next look tells.
+                guard VaultError(mapping: error).brokerFailure?.sqlState != "42704" else { continue }
+                throw error
+            }
+            guard !before.isEmpty else { continue }
+            let after = try await differences(isRepairing: true)
+            let mended = before.filter { !after.contains($0) }
+            found.mended += mended
+            found.wider += after
+            try await tellOfRights(connection, grant.role, mended, after)
+        }
+    }
+
+    /// Somebody at the server gave, or took, what is not in the matrix.
+    private func tellOfRights(
+        _ connection: Connection,
+        _ role: String,
+        _ mended: [String],
+        _ left: [String]
+    ) async throws {
+        let draft = AuditDraft(
+            .anomalyRaise,
+            outcome: .error,
+            error: "rights_differ",
+            correlation: Random.base62(16),
+            acceptedAt: clock.monotonic(),
+            who: AuditWho.system,
+            what: AuditWhat(
+                connector: connection.id,
+                details: [
+                    ("kind", .text("rights_differ")), ("role", .text(role)), ("mended", .int(Int64(mended.count))),
+                    ("left", .int(Int64(left.count))),
+                ]
+            )
+        )
+        try await appendRecord(draft)
+        journal(
+            true,
+            "logins of a connection could do other than its matrix says",
+            [
+                "connection": connection.name, "mended": mended.prefix(8).joined(separator: "; "),
+                "left": left.prefix(8).joined(separator: "; "),
+            ]
+        )
     }
 }

@@ -45,9 +45,13 @@ extension Vault {
         if GoBool.parse(context.query("dry_run") ?? "false") ?? true {
             return try await connectionConsequences(name, context)
         }
+        let isForced = GoBool.parse(context.query("force") ?? "false") ?? false
         let (id, generation) = try await inConnectionTurn { state in
-            var (connection, _) = try managedConnection(name, context)
+            var (connection, access) = try managedConnection(name, context)
             guard connection.state != .deleted else { throw VaultError.notFound }
+            guard !isForced || access.isAdministrator else {
+                throw VaultError(.permissionDenied, "only an administrator may forget what is left at a server (force)")
+            }
             connection.state = .removing
             connection.generation += 1
             connection.updated = context.now
@@ -55,14 +59,15 @@ extension Vault {
         }
         var what = what
         what.connector = id
+        if isForced { what.details.append(("forced", .flag(true))) }
         do {
-            try await finishRemoval(id)
+            try await finishRemoval(id, isForced: isForced)
         } catch {
             var reply = Reply.data(["id": .string(id), "state": "removing"], status: 202)
             let reason = VaultError(mapping: error).message
             reply.warnings = [
                 "the connection gives nothing out any more; what it left at the server is still being taken back, "
-                    + "tried again until it works: \(reason)"
+                    + "tried again until it works: \(reason); where the server is gone for good, an administrator can force it"
             ]
             return Effect(reply, generation: generation, what: what)
         }
@@ -70,17 +75,22 @@ extension Vault {
     }
 
     /// Takes back what is left, then wipes. Done again by the tick until it works.
+    /// - Parameter isForced: nothing is asked of the server, which is gone for good: what is left there is forgotten.
     /// - Throws: ``VaultError`` of the broker or the server.
-    func finishRemoval(_ id: String) async throws {
+    func finishRemoval(_ id: String, isForced: Bool = false) async throws {
         guard let state = unsealed else { throw VaultError.sealed }
         guard let connection = state.connections[id], connection.state == .removing else { return }
-        // The password that is in force may be the one of a rotation that was cut off.
-        if connection.secrets["admin_password"] != nil { try await settleRotation(of: id, ["admin_password"]) }
         let parent = BarrierKey.leaseConnectionParent(connection.leaseConnection)
+        if !isForced, connection.secrets["admin_password"] != nil {
+            // The password that is in force may be the one of a rotation that was cut off.
+            try await settleRotation(of: id, ["admin_password"])
+        }
         let leases = try barrier.names(in: .lease, parent: parent).map { String(decoding: $0, as: UTF8.self) }
-        if let failure = await revokeTogether(leases).values.first { throw failure }
-        if !connection.roles.isEmpty, connection.secrets["admin_password"] != nil { try await reconcile(id) }
-        try await retireRoles(of: connection)
+        if let failure = await revokeTogether(leases, isForced: isForced).values.first { throw failure }
+        if !isForced {
+            if !connection.roles.isEmpty, connection.secrets["admin_password"] != nil { try await reconcile(id) }
+            try await retireRoles(of: connection)
+        }
         try await beginForgetting(id)
         try await inConnectionTurn { state in
             guard var connection = state.connections[id], connection.state == .removing else { return }

@@ -100,9 +100,9 @@ extension Vault {
         else { return }
         let hasAdministrator = connection.secrets["admin_password"] != nil && connection.fields["admin_username"] != nil
         let (target, old) = try postgres(connection, administrator: secret == "admin_password")
-        if await worksAs(user, pending, target) {
+        if try await works(pending, as: user, target, id, secret) {
             _ = try await promote(id, secret, pending)
-        } else if await worksAs(user, old, target) {
+        } else if try await works(old, as: user, target, id, secret) {
             try await inConnectionTurn { state in
                 guard var connection = state.connections[id] else { return }
                 connection.rotation.unsure.removeAll { $0 == secret }
@@ -117,6 +117,28 @@ extension Vault {
         // Else the administrator sets it again at the next rotation, whatever it is now.
     }
 
+    /// - Throws: ``VaultError`` when the server says neither yes nor no: then nothing is known.
+    private func works(
+        _ password: SharedSecret,
+        as user: String,
+        _ target: DatabaseTarget,
+        _ id: String,
+        _ secret: String
+    ) async throws -> Bool {
+        do {
+            return try await provesItself(user, password, target)
+        } catch {
+            let reason = VaultError(mapping: error).message
+            try await failed(
+                id,
+                secret,
+                isSure: false,
+                "whether the password of \(user) was changed is unsure: \(reason)"
+            )
+            throw error
+        }
+    }
+
     private func rotateSecret(_ id: String, _ secret: String) async throws -> UInt64 {
         guard let connection = unsealed?.connections[id], let account = ConnectionRotation.accounts[secret],
             let user = connection.fields[account]
@@ -125,20 +147,26 @@ extension Vault {
         let hasAdministrator = connection.secrets["admin_password"] != nil && connection.fields["admin_username"] != nil
         let (target, password) = try postgres(connection, administrator: hasAdministrator)
         let key = ConnectionKey.pending(id, secret)
-        let pending: SharedSecret
-        if let known = try barrier.get(key)?.value {
-            pending = known
-        } else {
-            pending = Random.secretBase62(32)
-            _ = try await commit([.put(key, pending, expect: .any)])
-        }
+        let known = try barrier.get(key)?.value
+        let pending = known ?? Random.secretBase62(32)
+        if known == nil { _ = try await commit([.put(key, pending, expect: .any)]) }
         do {
             try await setPassword(of: user, to: pending, [], target, password)
         } catch {
+            let failure = VaultError(mapping: error)
+            if failure.brokerFailure?.isBeforeAnyWork == true {
+                // Nobody was let in: to try passwords now would only add to the refusals.
+                if failure.brokerFailure?.code == .authentication, hasAdministrator, let state = unsealed {
+                    refuse(connection.leaseConnection, state)
+                }
+                if known == nil { _ = try await commit([.delete(key, expect: .any)]) }
+                try await failed(id, secret, isSure: known == nil, failure.message)
+                throw error
+            }
             guard await worksAs(user, pending, target) else {
                 let old = try barrier.get(ConnectionKey.secret(id, secret))?.value
                 let isSure = if let old { await worksAs(user, old, target) } else { false }
-                try await failed(id, secret, isSure: isSure, VaultError(mapping: error).message)
+                try await failed(id, secret, isSure: isSure, failure.message)
                 throw error
             }
         }
@@ -185,8 +213,9 @@ extension Vault {
             return
         }
         guard due <= now else { return state.leases.schedule(.rotation(item), at: due) }
-        guard state.runningRotations.count < Self.concurrentRotations else {
-            return state.leases.push(.rotation(item), at: now.adding(seconds: 1))
+        guard !isRotatingEnough(state) else {
+            if state.waitingRotations.insert(item).inserted { state.rotationLine.append(item) }
+            return
         }
         guard state.runningRotations.insert(item).inserted else { return }
         Task {
@@ -204,6 +233,19 @@ extension Vault {
                 }
             }
             state.runningRotations.remove(item)
+            self.continueRotations(state)
+        }
+    }
+
+    private func isRotatingEnough(_ state: UnsealedState) -> Bool {
+        // Static roles have no line: they count for themselves.
+        state.runningRotations.count { $0.hasPrefix(Connection.leasePrefix) } >= Self.concurrentRotations
+    }
+
+    private func continueRotations(_ state: UnsealedState) {
+        while unsealed === state, !isRotatingEnough(state), let next = state.rotationLine.popFirst() {
+            state.waitingRotations.remove(next)
+            rotateConnectionWhenDue(next, clock.now())
         }
     }
 

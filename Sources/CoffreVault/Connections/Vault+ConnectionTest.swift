@@ -64,23 +64,29 @@ extension Vault {
             members.append(.init("password_valid_until", .string(Timestamp(seconds: end).rfc3339)))
         }
         guard let administrator else { return .object(members) }
-        members.append(.init("administration", try await testAdministration(administrator)))
+        // What is stored and what only was entered are two things.
+        let account = secrets.isEmpty ? connection.leaseConnection : nil
+        members.append(.init("administration", try await testAdministration(administrator, of: account)))
         return .object(members)
     }
 
     private func testAdministration(
-        _ account: (target: DatabaseTarget, password: SharedSecret)
+        _ administrator: (target: DatabaseTarget, password: SharedSecret),
+        of account: String?
     ) async throws -> JSONValue {
-        let (target, password) = account
+        let (target, password) = administrator
         let job = target.job(.inspect, task: .inspect(try Self.question()))
         switch try await attemptJob(job, adminPassword: password) {
         case .inspected(let found):
+            if let account { unsealed?.refusedAccounts[account] = nil }
             let may = found.isSuperuser || found.mayCreateRoles
             guard may else {
                 return ["works": .bool(false), "failure": ConnectionFailure(BrokerFailure(.rights)).json]
             }
             return ["works": .bool(true)]
-        case .failed(let failure): return ["works": .bool(false), "failure": ConnectionFailure(failure).json]
+        case .failed(let failure):
+            if failure.code == .authentication, let account, let state = unsealed { refuse(account, state) }
+            return ["works": .bool(false), "failure": ConnectionFailure(failure).json]
         default: throw VaultError(.upstream, "the broker answered something else than was asked")
         }
     }

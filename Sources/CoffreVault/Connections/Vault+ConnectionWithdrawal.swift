@@ -83,7 +83,8 @@ extension Vault {
             throw VaultError(.upstream, "the connection that this lease needs is missing")
         }
         let (target, password) = try postgres(connection, administrator: true)
-        let answer = try await runJob(target.job(.withdraw, task: .withdraw(logins)), adminPassword: password)
+        let job = target.job(.withdraw, task: .withdraw(logins))
+        let answer = try await runJob(job, of: connection.leaseConnection, adminPassword: password)
         guard case .withdrawn(let found) = answer else {
             throw Self.anotherAnswer
         }

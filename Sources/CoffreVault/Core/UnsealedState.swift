@@ -40,8 +40,13 @@ final class UnsealedState {
     var revocationLines: [String: RevocationLine] = [:]
     var waitingRevocations: Set<String> = []
     let withdrawals = WithdrawalQueue()
-    /// Static roles that are being rotated.
+    /// Static roles and connections that are being rotated.
     var runningRotations: Set<String> = []
+    /// Connections whose rotation is due and waits for others to end, in order and as a set.
+    var rotationLine = Line<String>()
+    var waitingRotations: Set<String> = []
+    /// Administration accounts that their server refused, by what leases call their connection.
+    var refusedAccounts: [String: RefusedAccount] = [:]
     /// Every expiry bucket before this minute has been dealt with.
     var storedCursor: Int64 = 0
     /// Seconds since 1970.

@@ -23,6 +23,9 @@ package struct VaultError: Error, Sendable {
 
     static func badRequest(_ message: String) -> VaultError { VaultError(.badRequest, message) }
 
+    /// What the broker said, where it was the broker that failed.
+    var brokerFailure: BrokerFailure? { cause as? BrokerFailure }
+
     /// Maps what lower modules throw; bugs keep their cause for the journal.
     init(mapping error: any Error) {
         switch error {

@@ -78,8 +78,7 @@ extension Vault {
             reply.leaseDuration = lease.remaining(at: clock.now())
             return Effect(reply, generation: generation)
         } catch {
-            state.preparing.remove(leaseID)
-            revokeInBackground(leaseID)
+            await abandon(leaseID, after: error, state)
             throw error
         }
     }

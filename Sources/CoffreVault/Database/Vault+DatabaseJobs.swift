@@ -91,7 +91,7 @@ extension Vault {
             NewLogin.expand($0, lease.username, lease.expires, password: nil)
         }
         let job = target.job(.revoke, login: lease.username, statements: statements)
-        _ = try await runJob(job, adminPassword: password)
+        _ = try await runJob(job, of: lease.connection, adminPassword: password)
     }
 
     func renewLogin(_ lease: LeaseRecord) async throws {

@@ -206,10 +206,18 @@ extension Vault {
     }
 
     func worksAs(_ user: String, _ password: SharedSecret, _ target: DatabaseTarget) async -> Bool {
+        (try? await provesItself(user, password, target)) ?? false
+    }
+
+    /// - Throws: ``VaultError`` when the server says neither yes nor no.
+    func provesItself(_ user: String, _ password: SharedSecret, _ target: DatabaseTarget) async throws -> Bool {
         do {
             _ = try await runJob(target.job(.verify, as: user), adminPassword: password)
             return true
-        } catch {
+        } catch let error as VaultError {
+            guard let failure = error.brokerFailure, failure.code == .authentication || failure.code == .rights else {
+                throw error
+            }
             return false
         }
     }
@@ -271,9 +279,11 @@ extension Vault {
     }
 
     private func promoteRoot(_ place: DatabasePlace, _ name: String, _ new: SharedSecret) async throws -> UInt64 {
-        try await commit([
+        let generation = try await commit([
             .put(place.password(name), new, expect: .any), .delete(place.pendingRoot(name), expect: .any),
         ])
+        unsealed?.refusedAccounts[place.connectionID(name)] = nil
+        return generation
     }
 
     /// A rotation of the administrator's password that was interrupted: finds out which password is in force.

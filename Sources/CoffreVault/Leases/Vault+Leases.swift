@@ -141,6 +141,23 @@ extension Vault {
         }
     }
 
+    /// The end of a lease whose login could not be made: taken back, or forgotten at once when the server let nobody in.
+    func abandon(_ id: String, after error: any Error, _ state: UnsealedState) async {
+        defer { state.preparing.remove(id) }
+        if (error as? VaultError)?.brokerFailure?.isBeforeAnyWork == true, (try? await forgetUnmade(id, state)) != nil {
+            return
+        }
+        state.preparing.remove(id)
+        revokeInBackground(id)
+    }
+
+    private func forgetUnmade(_ id: String, _ state: UnsealedState) async throws {
+        try await state.locks.withLock(Array("lease/\(id)".utf8)) {
+            guard unsealed === state, let lease = try lease(id) else { return }
+            _ = try await commit(forgetting(lease))
+        }
+    }
+
     // MARK: revocation
 
     /// Makes the wish durable: from here on the lease dies, also across a crash.

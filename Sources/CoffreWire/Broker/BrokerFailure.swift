@@ -37,6 +37,18 @@ public struct BrokerFailure: Error, Sendable, Equatable {
         self.sqlState = sqlState.flatMap { Self.isState(Array($0.utf8)) ? $0 : nil }
     }
 
+    /// The SQLSTATE of a job that ended before it was let in (ISO 9075, "SQL-client unable to establish SQL-connection").
+    public static let neverConnected = "08001"
+
+    /// Whether nobody was let in, so that nothing was changed. What fails later has other codes, on the way as well; for
+    /// jobs that make or change a login.
+    public var isBeforeAnyWork: Bool {
+        switch code {
+        case .dns, .refused, .egressDenied, .tls, .authentication, .malformed: true
+        case .rights, .timeout, .statement, .unavailable, .reply: sqlState == Self.neverConnected
+        }
+    }
+
     static func isState(_ bytes: some Collection<UInt8>) -> Bool {
         bytes.count == 5 && bytes.allSatisfy { (48...57).contains($0) || (65...90).contains($0) }
     }

@@ -25,11 +25,13 @@ public struct BrokerJob: Sendable, Equatable {
         case audit = 9
         /// End the sessions of several logins, take their statistics, remove them. One that is not there is a success.
         case withdraw = 10
+        /// Hold a login and its group role against a plan. The answer is not kept: whoever asks can ask again.
+        case check = 11
 
         /// Whether the job is about one login.
         var hasLogin: Bool {
             switch self {
-            case .create, .revoke, .renew, .setPassword, .provision: true
+            case .create, .revoke, .renew, .setPassword, .provision, .check: true
             case .verify, .retire, .inspect, .audit, .withdraw: false
             }
         }
@@ -102,7 +104,7 @@ public struct BrokerJob: Sendable, Equatable {
     /// What to run, placeholders already filled in; empty means the broker's own way (`.revoke`, `.renew`).
     public var statements: [String]
     /// The end of the login's life in seconds since 1970, for `.create` and `.renew` (set after the statements), and for
-    /// `.provision`, which needs one.
+    /// `.provision` and `.check`, which need one.
     public var validUntil: Int64?
     /// What to do beyond connecting, for the kinds from `.provision` on.
     public var task: DatabaseTask?
@@ -174,7 +176,7 @@ public struct BrokerJob: Sendable, Equatable {
             throw BrokerWireError(.tooLong, "the statements are above 512 KiB")
         }
         switch kind {
-        case .verify, .provision, .retire, .inspect, .audit, .withdraw:
+        case .verify, .provision, .retire, .inspect, .audit, .withdraw, .check:
             guard statements.isEmpty else { throw BrokerWireError(.invalidField, "this kind of job has no statements") }
         case .create, .setPassword:
             guard !statements.isEmpty else {
@@ -186,8 +188,8 @@ public struct BrokerJob: Sendable, Equatable {
                 throw BrokerWireError(.invalidField, "a renewal has statements, a new end or both")
             }
         }
-        guard kind == .create || kind == .renew || kind == .provision || validUntil == nil else {
-            throw BrokerWireError(.invalidField, "only a creation or a renewal sets an end")
+        guard kind == .create || kind == .renew || kind == .provision || kind == .check || validUntil == nil else {
+            throw BrokerWireError(.invalidField, "a job of this kind has nothing to do with an end")
         }
         try validateTask()
         for seconds in [connectTimeoutSeconds, statementTimeoutSeconds] {
@@ -202,10 +204,10 @@ public struct BrokerJob: Sendable, Equatable {
             throw BrokerWireError(.invalidField, "the task of a job is of its kind")
         }
         try task?.validate()
-        guard kind == .provision else { return }
+        guard kind == .provision || kind == .check else { return }
         try GrantPlan.check(login: login ?? "")
         guard let validUntil, (1...253_402_300_799).contains(validUntil) else {
-            throw BrokerWireError(.invalidField, "a provision sets an end between 1970 and 9999")
+            throw BrokerWireError(.invalidField, "a provision has an end between 1970 and 9999")
         }
     }
 

@@ -27,9 +27,18 @@ public enum BrokerWork {
         }
     }
 
+    /// Where it goes, so that one server that does not answer can be told from the others.
+    public var target: String {
+        switch self {
+        case .database(let view): "\(view.job.host.lowercased()):\(view.job.port)"
+        case .post: "post"
+        case .mail: "mail"
+        }
+    }
+
     /// Whom a parked answer is sealed to; nil when the answer is not kept.
     public var publicKey: [UInt8]? {
-        guard case .database(let view) = self, view.job.kind != .inspect, view.job.kind != .audit else { return nil }
+        guard case .database(let view) = self, ![.inspect, .audit, .check].contains(view.job.kind) else { return nil }
         return view.job.publicKey
     }
 }

@@ -10,6 +10,8 @@ public enum DatabaseTask: Sendable, Equatable {
     case audit(after: String?)
     /// Remove logins of Coffre's making, 1 to 100, and tell what they did.
     case withdraw([String])
+    /// Ask whether a login that is there can do what its plan says and nothing else.
+    case check(GrantCheck)
 
     /// The kind of job that carries it.
     public var kind: BrokerJob.Kind {
@@ -19,6 +21,7 @@ public enum DatabaseTask: Sendable, Equatable {
         case .inspect: .inspect
         case .audit: .audit
         case .withdraw: .withdraw
+        case .check: .check
         }
     }
 
@@ -36,6 +39,7 @@ public enum DatabaseTask: Sendable, Equatable {
             writer.append(count: logins.count)
             for login in logins { writer.append(login) }
             return writer.bytes
+        case .check(let check): return check.encode()
         }
     }
 
@@ -56,13 +60,14 @@ public enum DatabaseTask: Sendable, Equatable {
             }
             self = .withdraw(logins)
             try reader.finish()
+        case .check: self = .check(try GrantCheck(decoding: bytes))
         default: throw BrokerWireError(.invalidField, "a job of this kind has no task")
         }
     }
 
     func validate() throws(BrokerWireError) {
         switch self {
-        case .provision, .inspect, .audit(after: nil): break
+        case .provision, .check, .inspect, .audit(after: nil): break
         case .retire(let group): try GrantPlan.check(group: group)
         case .audit(.some(let name)): try BrokerText.check(name, 1...BrokerJob.Limit.identifier)
         case .withdraw(let logins):

@@ -162,6 +162,8 @@ extension ConnectionCommand {
         @OptionGroup var options: CommonOptions
         @Flag(help: "Only show who would miss it.")
         var dryRun = false
+        @Flag(help: "The server is gone for good: forget what is left there. For administrators.")
+        var force = false
         @Flag(help: "Do not ask.")
         var yes = false
         @Argument(help: "Name or id of the connection.")
@@ -181,7 +183,7 @@ extension ConnectionCommand {
                     .usage
                 )
             }
-            let answer = try await client.delete(path)
+            let answer = try await client.send(.delete, path, query: force ? [("force", "true")] : [])
             console.warn(answer.warnings)
             guard console.format == .table else { return console.json(answer.data ?? .object([])) }
             let state = answer.data?["state"]?.string ?? "deleted"

@@ -3,32 +3,44 @@ internal import CoffreWire
 /// One login and the group role whose member it becomes, through an administrator's connection that has a transaction.
 struct GrantedLogin {
     let name: String
-    let provision: GrantProvision
+    private let plan: GrantPlan
+    private let connectionLimit: UInt16
+    /// nil for a login that is there already.
+    private let verifier: String?
     /// Seconds since 1970.
     let validUntil: Int64
     let connection: PostgresConnection
-    private let plan: String
+    private let planText: String
     private let accepted: String
 
     /// Answers are lists of names: a row for each, at most two for each verb of a table.
     private static let manyRows = PostgresConnection.Room(rows: 100_000, bytes: 32 << 20)
     private static let fewRows = PostgresConnection.Room(rows: 64, bytes: 4 << 20)
 
-    init(_ name: String, _ provision: GrantProvision, validUntil: Int64, _ connection: PostgresConnection) {
+    init(
+        _ name: String,
+        _ plan: GrantPlan,
+        _ connectionLimit: UInt16,
+        validUntil: Int64,
+        verifier: String?,
+        _ connection: PostgresConnection
+    ) {
         self.name = name
-        self.provision = provision
+        self.plan = plan
+        self.connectionLimit = connectionLimit
+        self.verifier = verifier
         self.validUntil = validUntil
         self.connection = connection
-        plan = GrantText.plan(provision.plan)
-        accepted = GrantText.accepted(provision.plan)
+        planText = GrantText.plan(plan)
+        accepted = GrantText.accepted(plan)
     }
 
-    private var group: String { provision.plan.group }
+    private var group: String { plan.group }
 
     /// Whether the plan has so many tables and columns that reading the whole catalogue is cheaper than looking each up.
     private var isLong: Bool {
-        let verbs = provision.plan.tables.flatMap { [$0.read, $0.insert, $0.update] }
-        return verbs.reduce(provision.plan.tables.count) { sum, columns in
+        let verbs = plan.tables.flatMap { [$0.read, $0.insert, $0.update] }
+        return verbs.reduce(plan.tables.count) { sum, columns in
             guard case .only(let names) = columns else { return sum + 1 }
             return sum + names.count
         } > 400
@@ -61,8 +73,8 @@ struct GrantedLogin {
             CASE WHEN $6::bool THEN format('ALTER ROLE %I SET default_transaction_read_only = on', $1::text) END
             """,
             [
-                name, group, String(provision.connectionLimit), String(validUntil), provision.verifier,
-                provision.plan.isReadOnly ? "t" : "f",
+                name, group, String(connectionLimit), String(validUntil), verifier,
+                plan.isReadOnly ? "t" : "f",
             ],
             room: Self.fewRows
         )
@@ -147,8 +159,11 @@ struct GrantedLogin {
         return refused
     }
 
+    /// What keeps the group role from holding exactly the plan. Nothing is changed.
+    func obstacles() throws(BrokerFailure) -> [GrantDifference] { try compare().map(\.difference) }
+
     private func compare() throws(BrokerFailure) -> [Step] {
-        let rows = try connection.rows(GrantQueries.comparison, [plan, group], room: Self.manyRows)
+        let rows = try connection.rows(GrantQueries.comparison, [planText, group], room: Self.manyRows)
         return try rows.map { row throws(BrokerFailure) in
             guard let step = Step(row) else { throw BrokerFailure(.reply) }
             return step
@@ -163,13 +178,13 @@ struct GrantedLogin {
         let roles = try connection.rows(
             GrantQueries.roles,
             [
-                name, group, String(provision.connectionLimit), String(validUntil),
-                provision.plan.isReadOnly ? "t" : "f",
+                name, group, String(connectionLimit), String(validUntil),
+                plan.isReadOnly ? "t" : "f",
             ],
             room: Self.manyRows
         )
         if let found = try Self.differences(roles.map { $0 + [String(roles.count)] }) { return found }
-        let schemas = Self.schemas(provision.plan)
+        let schemas = Self.schemas(plan)
         let objects = try connection.rows(
             GrantQueries.objects(version: version),
             [name, group, accepted, schemas],
@@ -177,7 +192,7 @@ struct GrantedLogin {
         )
         let tables = try connection.rows(
             GrantQueries.tables(version: version),
-            [plan, name, accepted],
+            [planText, name, accepted],
             room: Self.fewRows
         )
         return try Self.differences(objects, tables)

@@ -1,0 +1,56 @@
+internal import CoffreCrypto
+internal import CoffreWire
+
+/// An administration account whose password its server did not accept.
+struct RefusedAccount {
+    /// Refusals in a row.
+    var attempts: Int64
+    /// Nothing is sent there before.
+    var until: Timestamp
+}
+
+/// A password that is wrong is not sent again and again: however many logins and leases ask for it, an account that locks
+/// after failures is not kept locked.
+extension Vault {
+    /// Has the broker do a job as the administration account `account`, unless the server refused it lately.
+    /// - Throws: ``VaultError`` `.brokerUnavailable`, `.upstream`.
+    func runJob(
+        _ job: BrokerJob,
+        of account: String,
+        adminPassword: SharedSecret,
+        loginPassword: SharedSecret? = nil
+    ) async throws -> BrokerAnswer {
+        guard let state = unsealed else { throw VaultError.sealed }
+        if let refused = state.refusedAccounts[account] {
+            guard refused.until <= clock.now() else {
+                throw VaultError(
+                    .upstream,
+                    "the server does not accept the administration account's user name or password, and is not asked again "
+                        + "before \(Timestamp(seconds: refused.until.seconds).rfc3339): mend the account, then test it",
+                    cause: BrokerFailure(.authentication)
+                )
+            }
+            // One tries; the others wait for what it finds.
+            refuse(account, state)
+        }
+        do {
+            let answer = try await runJob(job, adminPassword: adminPassword, loginPassword: loginPassword)
+            state.refusedAccounts[account] = nil
+            return answer
+        } catch {
+            if VaultError(mapping: error).brokerFailure?.code == .authentication { refuse(account, state) }
+            throw error
+        }
+    }
+
+    /// The server refused the account: it is asked again after 10, 20, 40 … 600 seconds. Who asked at the same time adds
+    /// nothing to that.
+    func refuse(_ account: String, _ state: UnsealedState) {
+        let now = clock.now()
+        let before = state.refusedAccounts[account]
+        guard before.map({ $0.until <= now }) ?? true else { return }
+        let attempts = (before?.attempts ?? 0) + 1
+        let delay = min(600, Int64(10) << min(attempts - 1, 6))
+        state.refusedAccounts[account] = RefusedAccount(attempts: attempts, until: now.adding(seconds: delay))
+    }
+}

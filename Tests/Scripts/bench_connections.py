@@ -219,19 +219,19 @@ def scripts(postgres, vault):
         texts = [text.strip().rstrip(";").replace(";", "\\;") for who, text in found if who == user]
         return texts
 
-    administrator = ";\n".join(script(ADMINISTRATOR)).replace(login, "coffre_bench_:n") + ";\n"
+    administrator = ";\n".join(script(ADMINISTRATOR)).replace(login, "bench_login_:n") + ";\n"
     proof = ";\n".join(script(login)) + ";\n"
     return "\\set n random(1, 1000000000000)\n" + administrator, proof, group
 
 
 def credentials(postgres, vault, options):
     administrator, proof, group = scripts(postgres, vault)
-    postgres.sql(f"CREATE ROLE coffre_proof LOGIN PASSWORD '{PASSWORD}'; GRANT {group} TO coffre_proof")
+    postgres.sql(f"CREATE ROLE bench_proof LOGIN PASSWORD '{PASSWORD}'; GRANT {group} TO bench_proof")
     bare, ours = [], []
     for number in range(options.rounds):
         def run_bare():
             first = postgres.pgbench(administrator, ADMINISTRATOR, PASSWORD, options.seconds)
-            bare.append(first + postgres.pgbench(proof, "coffre_proof", PASSWORD, max(2, options.seconds // 4)))
+            bare.append(first + postgres.pgbench(proof, "bench_proof", PASSWORD, max(2, options.seconds // 4)))
 
         def run_ours():
             end = time.perf_counter() + options.seconds
@@ -241,7 +241,7 @@ def credentials(postgres, vault, options):
         for run in (run_bare, run_ours) if number % 2 == 0 else (run_ours, run_bare):
             run()
         # What bare SQL has left behind goes, so that the server keeps its size.
-        names = postgres.sql("SELECT string_agg(quote_ident(rolname), ', ') FROM pg_roles WHERE rolname LIKE 'coffre_bench_%'")
+        names = postgres.sql("SELECT string_agg(quote_ident(rolname), ', ') FROM pg_roles WHERE rolname LIKE 'bench_login_%'")
         time.sleep(0.5)  # A session of pgbench may still be ending.
         for part in [names.split(", ")[at:at + 200] for at in range(0, len(names.split(", ")), 200)]:
             if part != [""]:

@@ -111,9 +111,11 @@ struct OAuthAnswer: Sendable {
         _ job: BrokerOAuth,
         _ content: OAuthContent
     ) throws(OAuthContent.Ambiguous) -> OAuthAnswer? {
-        guard let tokens = try job.tokenObject.map({ path throws(OAuthContent.Ambiguous) in
-            try content.object(at: path)
-        }) ?? content else { return nil }
+        guard
+            let tokens = try job.tokenObject.map({ path throws(OAuthContent.Ambiguous) in
+                try content.object(at: path)
+            }) ?? content
+        else { return nil }
         var answer = self
         let wanted: [(OAuthReply.Secret, String, isNeeded: Bool)] =
             switch job.kind {

@@ -77,7 +77,7 @@ struct OAuthComplaint {
         // Google, Meta, Salesforce, monday
         "unauthenticated": .invalidToken, "permission_denied": .insufficientScope, "unavailable": .temporary,
         "resource_exhausted": .temporary, "oauthexception": .invalidToken, "invalid_client_credentials": .invalidClient,
-        "inactive_user": .invalidGrant, "inactive_org": .invalidGrant, "unauthorized": .invalidToken,
+        "inactive_user": .invalidGrant, "inactive_org": .invalidGrant, "device_not_found": .invalidGrant, "unauthorized": .invalidToken,
         "notauthenticated": .invalidToken, "userunauthorizedexception": .insufficientScope,
         "rate_limit_exceeded": .temporary, "complexityexception": .temporary,
     ]

@@ -117,7 +117,7 @@ import Testing
             start,
             [.clientSecret: "kd94hf93k423kf44"],
             now: 137_131_200,
-            nonce: "wIjqoxSZS6"
+            nonce: "wIjqoS"
         )
         let authorization = try #require(Self.header(first, "authorization"))
         #expect(authorization.contains("oauth_signature=\"74KNZJeDHnMBp0EMJ9ZHt%2FXKycU%3D\""), "\(authorization)")

@@ -126,7 +126,7 @@ struct OAuthAnswer: Sendable {
             }
         for (secret, name, isNeeded) in wanted {
             // An empty text is how some say "none".
-            guard let value = try tokens.member(name), value.isComplaint else {
+            guard let value = try tokens.member(name), value.saysSomething else {
                 if isNeeded { return nil }
                 continue
             }

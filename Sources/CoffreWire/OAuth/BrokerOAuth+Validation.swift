@@ -2,10 +2,8 @@ extension BrokerOAuth {
     /// What the broker itself writes: no parameter may have these names.
     private static let ownParameters = [
         "grant_type", "client_id", "client_secret", "code", "code_verifier", "refresh_token", "device_code",
-        "assertion",
-        "oauth_consumer_key", "oauth_token", "oauth_signature_method", "oauth_signature", "oauth_timestamp",
-        "oauth_nonce",
-        "oauth_verifier", "oauth_version",
+        "assertion", "oauth_consumer_key", "oauth_token", "oauth_signature_method", "oauth_signature",
+        "oauth_timestamp", "oauth_nonce", "oauth_verifier", "oauth_version",
     ]
     /// What the broker, or HTTP itself, writes: no header may have these names.
     private static let ownHeaders = [

@@ -1,5 +1,6 @@
 import CoffreTestSupport
 import Foundation
+import Synchronization
 import Testing
 
 /// Connections when things go wrong: either daemon killed at each frame between them, and places where no credential may
@@ -153,5 +154,36 @@ struct ConnectionFaultTests {
         let status = try people.status("POST", "connectors/connections/slow2", body, as: "sarah")
         #expect(status == 400)
         #expect(ContinuousClock.now - begin < .seconds(90))
+    }
+
+    /// The administration account's password changes while logins are made and removed: nobody notices.
+    @Test func loginsGoOnWhileThePasswordOfTheirAccountChanges() throws {
+        let (stage, people) = try Self.staged()
+        let tokens = people.tokens
+        let isOver = Mutex(false)
+        let work: @Sendable () throws -> Int = {
+            var made = 0
+            while !isOver.withLock({ $0 }) {
+                let answer = try stage.vault.request("GET", "connectors/creds/production", token: tokens["nadia"])
+                guard answer.status == 200, let lease = answer.json["lease_id"] as? String else {
+                    throw RunningProcess.Failure(description: "\(answer.status) \(answer.text)")
+                }
+                made += 1
+                let body = try CoffredProcess.json(["lease_id": lease])
+                let ended = try stage.vault.request("PUT", "sys/leases/revoke", token: stage.root, body: body)
+                guard ended.status == 204 else { throw RunningProcess.Failure(description: ended.text) }
+            }
+            return made
+        }
+        let change: @Sendable () throws -> Int = {
+            defer { isOver.withLock { $0 = true } }
+            for _ in 0..<8 {
+                let answer = try stage.vault.request("POST", Story.path + "/rotate", token: tokens["sarah"], body: "{}")
+                guard answer.status == 204 else { throw RunningProcess.Failure(description: answer.text) }
+            }
+            return 0
+        }
+        let made = try onThreads([change] + Array(repeating: work, count: 6))
+        #expect(made.reduce(0, +) > 12)
     }
 }

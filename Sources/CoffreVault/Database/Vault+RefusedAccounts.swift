@@ -38,9 +38,24 @@ extension Vault {
             state.refusedAccounts[account] = nil
             return answer
         } catch {
-            if VaultError(mapping: error).brokerFailure?.code == .authentication { refuse(account, state) }
+            guard VaultError(mapping: error).brokerFailure?.code == .authentication else { throw error }
+            if let other = try await passwordAfterRotation(account, adminPassword) {
+                return try await runJob(job, adminPassword: other, loginPassword: loginPassword)
+            }
+            refuse(account, state)
             throw error
         }
+    }
+
+    /// A password that was right when it was read and is another by now: its rotation was under way.
+    /// - Returns: nil when it is the same.
+    private func passwordAfterRotation(_ account: String, _ used: SharedSecret) async throws -> SharedSecret? {
+        guard account.hasPrefix(Connection.leasePrefix) else { return nil }
+        let id = String(account.dropFirst(Connection.leasePrefix.utf8.count))
+        let now = try await inRotationTurn(id) { try barrier.get(ConnectionKey.secret(id, "admin_password"))?.value }
+        guard let now else { return nil }
+        let isSame = now.withBytes { now in used.withBytes { Memory.isEqual(now, $0) } }
+        return isSame ? nil : now
     }
 
     /// The server refused the account: it is asked again after 10, 20, 40 … 600 seconds. Who asked at the same time adds

@@ -179,7 +179,7 @@ final class BrokerServer: Sendable {
     private func perform(_ id: BrokerJobID, _ body: SharedSecret, latest: ContinuousClock.Instant) {
         let begin = ContinuousClock.now
         guard state.withLock({ $0.table.mayBegin(id) }) else { return }
-        let (answer, kind, publicKey) = body.withBytes { bytes -> (BrokerAnswer, String, [UInt8]?) in
+        let (result, kind, publicKey) = body.withBytes { bytes -> (JobResult, String, [UInt8]?) in
             do throws(BrokerWireError) {
                 let work = try BrokerWork(decoding: bytes)
                 guard begin < latest else {
@@ -188,37 +188,59 @@ final class BrokerServer: Sendable {
                 }
                 return (jobs.perform(work), work.name, work.publicKey)
             } catch {
-                return (.failed(BrokerFailure(.malformed)), "none", nil)
+                return (.open(.failed(BrokerFailure(.malformed))), "none", nil)
             }
         }
-        let isParked = publicKey.map { park(answer, for: id, to: $0) } ?? false
+        let box = publicKey.flatMap { seal(result, for: id, to: $0) }
+        let isParked = box.map { park($0, for: id) } ?? false
         logger.info(
             "did a job",
             metadata: [
-                "job": "\(id)", "kind": "\(kind)", "outcome": "\(Self.outcome(answer))",
+                "job": "\(id)", "kind": "\(kind)", "outcome": "\(Self.outcome(result))",
                 "milliseconds": "\((ContinuousClock.now - begin) / .milliseconds(1))",
             ]
         )
         let listeners = state.withLock { state in
             state.table.finish(id, isParked: isParked).compactMap { state.connections[$0] }
         }
-        for connection in listeners { send(.plain(answer), id, connection) }
+        guard let parcel = Self.parcel(result, box) else { return }
+        for connection in listeners { send(parcel, id, connection) }
+    }
+
+    /// What is sent at once. Secrets never leave in the open.
+    private static func parcel(_ result: JobResult, _ box: [UInt8]?) -> BrokerAnswer.Parcel? {
+        switch result {
+        case .open(let answer): .plain(answer)
+        case .secret: box.map { .sealed($0) }
+        }
+    }
+
+    private func seal(_ result: JobResult, for id: BrokerJobID, to publicKey: [UInt8]) -> [UInt8]? {
+        do throws(CryptoError) {
+            switch result {
+            case .open(let answer):
+                return try Self.seal(SharedSecret(copying: answer.encode()), to: publicKey)
+            case .secret(let encoded, _): return try Self.seal(encoded, to: publicKey)
+            }
+        } catch {
+            logger.error("cannot seal an answer", metadata: ["job": "\(id)"])
+            return nil
+        }
+    }
+
+    private static func seal(_ encoded: SharedSecret, to publicKey: [UInt8]) throws(CryptoError) -> [UInt8] {
+        try encoded.withBytes { bytes throws(CryptoError) in try SealedBox.seal(bytes, to: publicKey) }
     }
 
     /// - Returns: whether the answer survives a crash. One that does not is sent all the same.
-    private func park(_ answer: BrokerAnswer, for id: BrokerJobID, to publicKey: [UInt8]) -> Bool {
-        do {
-            let box = try answer.encode().withUnsafeBytes { bytes throws(CryptoError) in
-                try SealedBox.seal(bytes, to: publicKey)
-            }
+    private func park(_ box: [UInt8], for id: BrokerJobID) -> Bool {
+        do throws(ParkedAnswers.Failure) {
             try parked.park(box, for: id)
             return true
-        } catch let failure as ParkedAnswers.Failure {
-            logger.error("cannot keep an answer", metadata: ["job": "\(id)", "reason": "\(failure.message)"])
         } catch {
-            logger.error("cannot seal an answer", metadata: ["job": "\(id)"])
+            logger.error("cannot keep an answer", metadata: ["job": "\(id)", "reason": "\(error.message)"])
+            return false
         }
-        return false
     }
 
     private func collect(_ id: BrokerJobID, _ connection: UnixFrameConnection, _ number: UInt64) {
@@ -257,6 +279,13 @@ final class BrokerServer: Sendable {
             // What is parked is collected later.
             logger.notice("could not send an answer", metadata: ["job": "\(id)"])
             connection.shutDown()
+        }
+    }
+
+    private static func outcome(_ result: JobResult) -> String {
+        switch result {
+        case .open(let answer): outcome(answer)
+        case .secret(_, let outcome): outcome
         }
     }
 

@@ -84,7 +84,7 @@ package struct WebJobs: Sendable {
         .deadlineExceeded, .connectTimeout, .readTimeout, .getConnectionFromPoolTimeout,
     ]
 
-    private static func failure(_ error: any Error) -> BrokerFailure {
+    static func failure(_ error: any Error) -> BrokerFailure {
         switch error {
         case is ResponseAccumulator.ResponseTooBigError, is HTTPParserError, is BrokerWireError: BrokerFailure(.reply)
         case is NIOSSLError, is NIOSSLExtraError, is BoringSSLError: BrokerFailure(.tls)

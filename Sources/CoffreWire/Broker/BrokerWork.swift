@@ -6,6 +6,8 @@ public enum BrokerWork {
     case post(BrokerPost)
     /// Send a message.
     case mail(BrokerMailView)
+    /// Speak to an OAuth provider.
+    case oauth(BrokerOAuthView)
 
     /// Reads the body of a job frame.
     /// - Throws: ``BrokerWireError``.
@@ -14,6 +16,7 @@ public enum BrokerWork {
         switch body.count > 5 ? body[5] : 0 {
         case BrokerPost.kind: self = .post(try BrokerPost(decoding: body))
         case BrokerMail.kind: self = .mail(try BrokerMailView(decoding: body))
+        case BrokerOAuth.code: self = .oauth(try BrokerOAuthView(decoding: body))
         default: self = .database(try BrokerJobView(decoding: body))
         }
     }
@@ -24,6 +27,7 @@ public enum BrokerWork {
         case .database(let view): "\(view.job.kind)"
         case .post: "post"
         case .mail: "mail"
+        case .oauth(let view): "oauth \(view.job.kind)"
         }
     }
 
@@ -31,6 +35,7 @@ public enum BrokerWork {
     public var target: String {
         switch self {
         case .database(let view): "\(view.job.host.lowercased()):\(view.job.port)"
+        case .oauth(let view): "\(view.job.target.host.lowercased()):\(view.job.target.port)"
         case .post: "post"
         case .mail: "mail"
         }
@@ -38,8 +43,11 @@ public enum BrokerWork {
 
     /// Whom a parked answer is sealed to; nil when the answer is not kept.
     public var publicKey: [UInt8]? {
-        guard case .database(let view) = self, ![.inspect, .audit, .check].contains(view.job.kind) else { return nil }
-        return view.job.publicKey
+        switch self {
+        case .database(let view): [.inspect, .audit, .check].contains(view.job.kind) ? nil : view.job.publicKey
+        case .oauth(let view): view.job.publicKey
+        case .post, .mail: nil
+        }
     }
 }
 

@@ -156,7 +156,10 @@ struct GrantStage {
                 }
             }
         }
-        let answer = try body.withUnsafeBytes { jobs.perform(try BrokerWork(decoding: $0)) }
+        let result = try body.withUnsafeBytes { jobs.perform(try BrokerWork(decoding: $0)) }
+        guard case .open(let answer) = result else {
+            throw RunningProcess.Failure(description: "an answer of another kind")
+        }
         // What the broker says must pass its own codec.
         let back = try answer.encode().withUnsafeBytes { try BrokerAnswer(decoding: $0) }
         #expect(back == answer)

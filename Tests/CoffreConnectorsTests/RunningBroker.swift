@@ -23,7 +23,13 @@ final class RunningBroker {
         return URL(fileURLWithPath: bundle).deletingLastPathComponent().appendingPathComponent("coffre-broker").path
     }
 
-    init(allow: String = "\"127.0.0.0/8\"", user: String = "\(geteuid())", environment: [String: String] = [:]) throws {
+    /// - Parameter more: further lines of the configuration.
+    init(
+        allow: String = "\"127.0.0.0/8\"",
+        user: String = "\(geteuid())",
+        environment: [String: String] = [:],
+        more: [String] = []
+    ) throws {
         folder = try TestFolder("br")
         socket = folder.file("b.sock")
         configuration = try folder.write(
@@ -33,6 +39,7 @@ final class RunningBroker {
             state_directory = "\(folder.file("state"))"
             coffred_user = "\(user)"
             allow = [\(allow)]
+            \(more.joined(separator: "\n"))
             """
         )
         process = try RunningProcess(Self.executable, ["--config", configuration], environment: environment)

@@ -1,13 +1,15 @@
 import Foundation
 
-/// A certificate authority for one test, with a server's certificate for 127.0.0.1 and localhost, and one for time
-/// stamps.
+/// A certificate authority for one test, with a server's certificate for 127.0.0.1 and localhost, one for time
+/// stamps, and a client's.
 package struct TestAuthority: Sendable {
     private let folder: TestFolder
     /// PEM file of the authority's certificate.
     package var certificate: String { folder.file("ca.pem") }
     /// PEM file with a server's certificate and key.
     package var server: String { folder.file("server.pem") }
+    /// PEM files of a client's certificate and its key.
+    package var client: (certificate: String, key: String) { (folder.file("client.crt"), folder.file("client.key")) }
     package var path: String { folder.path }
 
     package init() throws {
@@ -27,6 +29,7 @@ package struct TestAuthority: Sendable {
             }
             sign server "subjectAltName=IP:127.0.0.1,DNS:localhost"
             sign tsa "extendedKeyUsage=critical,timeStamping"
+            sign client "extendedKeyUsage=clientAuth"
             cat server.crt server.key > server.pem
             echo 01 > serial
             cat > tsa.cnf <<END

@@ -65,7 +65,7 @@ import Testing
             case .post(let post): return post.encode()
             case .mail(let view):
                 return try encode(view.mail, view.password.map { Array($0) })
-            case .database: return []
+            case .database, .oauth: return []
             }
         }
     }

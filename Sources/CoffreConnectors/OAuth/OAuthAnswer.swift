@@ -111,9 +111,11 @@ struct OAuthAnswer: Sendable {
         _ job: BrokerOAuth,
         _ content: OAuthContent
     ) throws(OAuthContent.Ambiguous) -> OAuthAnswer? {
-        guard let tokens = try job.tokenObject.map({ path throws(OAuthContent.Ambiguous) in
-            try content.object(at: path)
-        }) ?? content else { return nil }
+        guard
+            let tokens = try job.tokenObject.map({ path throws(OAuthContent.Ambiguous) in
+                try content.object(at: path)
+            }) ?? content
+        else { return nil }
         var answer = self
         let wanted: [(OAuthReply.Secret, String, isNeeded: Bool)] =
             switch job.kind {
@@ -124,7 +126,7 @@ struct OAuthAnswer: Sendable {
             }
         for (secret, name, isNeeded) in wanted {
             // An empty text is how some say "none".
-            guard let value = try tokens.member(name), value.isComplaint else {
+            guard let value = try tokens.member(name), value.saysSomething else {
                 if isNeeded { return nil }
                 continue
             }

@@ -10,7 +10,7 @@ struct OAuthComplaint {
         var complains = false
         if case .json(let view)? = try content.member("ok"), view.bool == false { complains = true }
         for name in ["error", "errors"] {
-            if let value = try content.member(name), value.isComplaint { complains = true }
+            if let value = try content.member(name), value.saysSomething { complains = true }
         }
         guard complains else { return nil }
         word = try Self.word(content)
@@ -77,7 +77,8 @@ struct OAuthComplaint {
         // Google, Meta, Salesforce, monday
         "unauthenticated": .invalidToken, "permission_denied": .insufficientScope, "unavailable": .temporary,
         "resource_exhausted": .temporary, "oauthexception": .invalidToken, "invalid_client_credentials": .invalidClient,
-        "inactive_user": .invalidGrant, "inactive_org": .invalidGrant, "unauthorized": .invalidToken,
+        "inactive_user": .invalidGrant, "inactive_org": .invalidGrant, "device_not_found": .invalidGrant,
+        "unauthorized": .invalidToken,
         "notauthenticated": .invalidToken, "userunauthorizedexception": .insufficientScope,
         "rate_limit_exceeded": .temporary, "complexityexception": .temporary,
     ]

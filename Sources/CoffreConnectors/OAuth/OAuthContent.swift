@@ -190,8 +190,8 @@ extension OAuthContent.Value {
         return min(UInt64(parts[0]) ?? .max, OAuthReply.Limit.seconds)
     }
 
-    /// Whether it says something went wrong: not for an empty text, list or object, nor for `false` and 0.
-    var isComplaint: Bool {
+    /// Whether there is anything in it: not in an empty text, list or object, nor in `false` and 0.
+    var saysSomething: Bool {
         switch self {
         case .text(let text): text.count > 0
         case .json(let view):

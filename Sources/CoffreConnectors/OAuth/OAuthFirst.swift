@@ -16,7 +16,6 @@ struct OAuthFirst {
         own.append("oauth_nonce", nonce)
         own.append("oauth_signature_method", "HMAC-SHA1")
         own.append("oauth_timestamp", "\(now)")
-        own.append("oauth_version", "1.0")
         own.append("oauth_token", secret: view.secrets[.grant])
         own.append("oauth_verifier", secret: view.secrets[.verifier])
         var others = OAuthParameters()

@@ -15,7 +15,9 @@ struct OAuthRequest {
     /// - Throws: ``CryptoError`` when a key cannot sign.
     init(_ view: BrokerOAuthView, now: Int64, nonce: String) throws(CryptoError) {
         let job = view.job
-        var headers: [(name: String, value: String)] = [("user-agent", "coffre-broker"), ("accept-encoding", "identity")]
+        var headers: [(name: String, value: String)] = [
+            ("user-agent", "coffre-broker"), ("accept-encoding", "identity"),
+        ]
         if !job.headers.contains(where: { $0.name == "accept" }) { headers.append(("accept", "application/json")) }
         headers += job.headers.map { ($0.name, $0.value) }
         path = Self.path(view)

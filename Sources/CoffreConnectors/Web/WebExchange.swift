@@ -53,7 +53,8 @@ struct WebExchange {
             eventLoopGroupProvider: .shared(MultiThreadedEventLoopGroup.singleton),
             configuration: configuration
         )
-        defer { try? client.syncShutdown() }
+        // Not waited for: a server that does not say goodbye must not hold the job beyond its time.
+        defer { client.shutdown { [client] _ in withExtendedLifetime(client) {} } }
         let collector = Collector(limit: limit)
         do {
             let request = try HTTPClient.Request(
@@ -66,10 +67,19 @@ struct WebExchange {
             return collector.withContent { read(head, $0) }
         } catch {
             throw Failure(
-                code: WebJobs.failure(error).code,
+                code: Self.isBreak(error) ? .unavailable : WebJobs.failure(error).code,
                 isTooLong: error is ResponseAccumulator.ResponseTooBigError,
                 wasSent: collector.wasSent
             )
+        }
+    }
+
+    /// Whether the connection ended in the middle of the answer.
+    private static func isBreak(_ error: any Error) -> Bool {
+        switch error {
+        case let error as HTTPParserError: error == .invalidEOFState
+        case let error as NIOSSLError: error == .uncleanShutdown
+        default: false
         }
     }
 

@@ -119,7 +119,9 @@ extension BrokerOAuth {
         learns = try Self.pairs(&form, atMost: Limit.learns)
         assertion = try form.flag() ? OAuthAssertion(&form) : nil
         try form.finish()
-        rootCertificate = try reader.optional(Tag.rootCertificate, atMost: BrokerJob.Limit.certificate).map { Array($0) }
+        rootCertificate = try reader.optional(Tag.rootCertificate, atMost: BrokerJob.Limit.certificate).map {
+            Array($0)
+        }
         clientCertificate =
             try reader.optional(Tag.clientCertificate, atMost: BrokerJob.Limit.certificate).map { Array($0) }
         publicKey = Array(try reader.required(Tag.publicKey, atMost: 32))

@@ -1,9 +1,9 @@
 extension BrokerOAuth {
     /// What the broker itself writes: no parameter may have these names.
     private static let ownParameters = [
-        "grant_type", "client_id", "client_secret", "code", "code_verifier", "refresh_token", "device_code", "assertion",
-        "oauth_consumer_key", "oauth_token", "oauth_signature_method", "oauth_signature", "oauth_timestamp", "oauth_nonce",
-        "oauth_verifier", "oauth_version",
+        "grant_type", "client_id", "client_secret", "code", "code_verifier", "refresh_token", "device_code",
+        "assertion", "oauth_consumer_key", "oauth_token", "oauth_signature_method", "oauth_signature",
+        "oauth_timestamp", "oauth_nonce", "oauth_verifier", "oauth_version",
     ]
     /// What the broker, or HTTP itself, writes: no header may have these names.
     private static let ownHeaders = [
@@ -57,7 +57,9 @@ extension BrokerOAuth {
         guard !usesBearer || authentication == .none || authentication == .post else {
             throw Self.invalid("there is one authorization of a request")
         }
-        guard authentication == .none || clientID != nil else { throw Self.invalid("a client that proves itself has an id") }
+        guard authentication == .none || clientID != nil else {
+            throw Self.invalid("a client that proves itself has an id")
+        }
         guard kind.isFirst else { return }
         guard clientID != nil, authentication == .none, body == .form else {
             throw Self.invalid("OAuth 1.0a has a consumer key, and its own proof")

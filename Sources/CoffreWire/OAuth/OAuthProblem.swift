@@ -54,7 +54,8 @@ public enum OAuthProblem: UInt8, Sendable, CaseIterable {
     /// Whether the same request may succeed later without anybody doing anything.
     public var isTemporary: Bool {
         switch self {
-        case .authorizationPending, .slowDown, .temporary, .unknownHost, .unreachable, .timeout, .interrupted, .busy: true
+        case .authorizationPending, .slowDown, .temporary, .unknownHost, .unreachable, .timeout, .interrupted, .busy:
+            true
         default: false
         }
     }

@@ -137,7 +137,9 @@ public struct OAuthReply: Sendable, Equatable {
     }
 
     func validate() throws(BrokerWireError) {
-        if let error, !Self.isErrorWord(error.utf8) || !(1...Limit.word).contains(error.utf8.count) { throw Self.invalid }
+        if let error, !Self.isErrorWord(error.utf8) || !(1...Limit.word).contains(error.utf8.count) {
+            throw Self.invalid
+        }
         if let status, !(100...999).contains(status) { throw Self.invalid }
         for seconds in [expiresIn, refreshExpiresIn, interval, retryAfter].compactMap(\.self)
         where seconds > Limit.seconds { throw Self.invalid }

@@ -184,7 +184,7 @@ final class BrokerServer: Sendable {
                 let work = try BrokerWork(decoding: bytes)
                 guard begin < latest else {
                     let late = BrokerFailure(.timeout, sqlState: BrokerFailure.neverConnected)
-                    return (.failed(late), work.name, work.publicKey)
+                    return (.open(.failed(late)), work.name, work.publicKey)
                 }
                 return (jobs.perform(work), work.name, work.publicKey)
             } catch {

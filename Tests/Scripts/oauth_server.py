@@ -16,6 +16,7 @@ Scopes: openid, profile, read, write, contacts.
                                 X-Consent: deny refuses; X-Consent-Scope: "read" grants less than was asked.
   POST /token/  /revoke_token/  /introspect/  /device-authorization/
   GET  /userinfo/  /.well-known/openid-configuration  /.well-known/jwks.json
+                                GitLab's and Salesforce's paths lead to the same addresses.
   GET  /api/me                  a resource: {"user", "scope", "organisations"}; 401 without a living token
 
 For tests alone, without credentials:
@@ -401,6 +402,15 @@ def register():
             skip_authorization=True)
 
 
+# Where other providers have the same addresses: GitLab, Salesforce.
+ALIASES = {
+    "/oauth/authorize": "/authorize/", "/oauth/token": "/token/", "/oauth/revoke": "/revoke_token/",
+    "/oauth/authorize_device": "/device-authorization/", "/api/v4/user": "/api/me",
+    "/services/oauth2/authorize": "/authorize/", "/services/oauth2/token": "/token/",
+    "/services/oauth2/revoke": "/revoke_token/",
+}
+
+
 class Cutting:
     """Cuts the connection when an answer is to be thrown away."""
 
@@ -408,6 +418,8 @@ class Cutting:
         self.application = application
 
     def __call__(self, environ, start_response):
+        path = environ.get("PATH_INFO", "")
+        environ["PATH_INFO"] = ALIASES.get(path, path)
         answer = self.application(environ, start_response)
         if environ.get("coffre.dropped"):
             environ["coffre.connection"].shutdown(socket.SHUT_RDWR)

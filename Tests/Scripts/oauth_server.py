@@ -28,6 +28,7 @@ For tests alone, without credentials:
   POST /test/revoke             user: ends every grant of this person, as the provider's own page does
   POST /test/rotate-key         a new signing key; the old one stays published.  POST /test/forget-keys: only the new one
   GET  /test/log                what came, in order: [{"path", "grant_type", "client", "status", "error", "tls"}]
+  GET  /test/refresh-tokens     every refresh token that was ever given
   GET  /test/tokens             {"access": living, "refresh": living, "families": revoked}
 
 Prints `port N` and `listening`.
@@ -367,6 +368,11 @@ def tokens(request):
             "refresh": refresh.filter(revoked=None).count(), "families": len(families - living)}
 
 
+@tests_only
+def refresh_tokens(request):
+    return list(get_refresh_token_model().objects.values_list("token", flat=True))
+
+
 urlpatterns = [
     path("api/me", me),
     path("test/device", device),
@@ -377,6 +383,7 @@ urlpatterns = [
     path("test/forget-keys", forget_keys),
     path("test/log", log),
     path("test/tokens", tokens),
+    path("test/refresh-tokens", refresh_tokens),
     path("", include("oauth2_provider.urls", namespace="oauth2_provider")),
 ]
 sys.modules["oauth_urls"] = sys.modules[__name__]

@@ -49,6 +49,7 @@ extension Vault {
         let (connection, _) = try managedConnection(name, context)
         guard let state = unsealed else { throw VaultError.sealed }
         if let grant = state.grants[connection.id] {
+            guard grant.life.state != .needsConsent else { throw Self.noToken(grant) }
             guard grant.life.renewal != .none else {
                 throw VaultError.badRequest("only a new consent renews the tokens of this connection: connect again")
             }

@@ -112,7 +112,9 @@ struct OAuthLifecycle: Sendable, Equatable {
     private(set) var isUsed = false
     /// Whether the provider may have replaced the refresh token without our knowing.
     private(set) var isUnsure = false
-    /// Whether an alert stands that a recovery takes back.
+    /// Until then nobody asks the provider again, whoever wants it.
+    private(set) var held: Timestamp?
+    /// Whether an alert of failures stands that a recovery takes back.
     private(set) var isAlarmed = false
     /// The smallest number of days that was told of.
     private(set) var warned: Int64?
@@ -175,9 +177,10 @@ struct OAuthLifecycle: Sendable, Equatable {
         switch event {
         case .consented(let answer):
             take(answer, at: now)
-            (consented, replaced, warned) = (now, now, nil)
+            let isRecovery = isAlarmed || warned != nil
+            (consented, replaced, warned, isAlarmed) = (now, now, nil, false)
             plan(isFirst: true, at: now, &random)
-            return recovery()
+            return isRecovery ? [.alert(.recovered)] : []
         case .due:
             // A clock that was set back must not put a refresh off for longer than its interval.
             if let next, next > now.adding(seconds: keepAlive), attempts == 0 {
@@ -187,7 +190,7 @@ struct OAuthLifecycle: Sendable, Equatable {
             guard let next, next <= now else { return warnings }
             return warnings + begin()
         case .wanted(let least):
-            guard let left = left(at: now), left < least, attempts == 0 || next ?? now <= now else { return [] }
+            guard let left = left(at: now), left < least, held ?? now <= now else { return [] }
             return begin()
         case .forced: return begin()
         case .used:
@@ -242,7 +245,7 @@ struct OAuthLifecycle: Sendable, Equatable {
 
     private mutating func take(_ answer: Answer, at now: Timestamp) {
         generation += 1
-        (state, attempts, reason, isUsed, isUnsure) = (.healthy, 0, nil, false, false)
+        (state, attempts, reason, isUsed, isUnsure, held) = (.healthy, 0, nil, false, false, nil)
         (renewal, renewed) = (answer.renewal, now)
         accessLife = answer.expiresIn ?? lives.access ?? (answer.renewal == .none ? nil : Self.assumedLife)
         accessEnds = accessLife.map { now.adding(seconds: $0) }
@@ -290,7 +293,8 @@ struct OAuthLifecycle: Sendable, Equatable {
         }
     }
 
-    /// Tried again after 30 s, 1, 2, 4 … 60 minutes; what somebody has to put right, after 10 minutes … 6 hours.
+    /// Tried again after 30 s, 1, 2, 4 … 60 minutes, of which nobody in need of it waits for more than one; after up to 6 hours
+    /// where nobody uses it, or somebody has to put something right.
     private mutating func retry(
         _ text: String,
         isTemporary: Bool,
@@ -300,7 +304,7 @@ struct OAuthLifecycle: Sendable, Equatable {
     ) -> [Action] {
         attempts += 1
         reason = text
-        let (first, most): (Int64, Int64) = isTemporary ? (30, 3600) : (600, 21_600)
+        let (first, most): (Int64, Int64) = isTemporary ? (30, isUsed ? 3600 : 21_600) : (600, 21_600)
         let delay = min(most, first << min(attempts - 1, 10))
         var wait = Self.share(delay, 0.5...1, &random)
         if let retryAfter {
@@ -309,6 +313,7 @@ struct OAuthLifecycle: Sendable, Equatable {
             wait = max(wait, asked + Self.share(min(asked, 3600), 0...0.25, &random))
         }
         next = now.adding(seconds: wait)
+        held = now.adding(seconds: retryAfter == nil ? min(wait, 60) : wait)
         let isLate = left(at: now).map { $0 <= 0 } ?? false
         state = attempts >= Self.patience || isLate || isAlarmed ? .degraded : .healthy
         guard state == .degraded, !isAlarmed else { return [] }
@@ -322,7 +327,6 @@ struct OAuthLifecycle: Sendable, Equatable {
         let told = Self.warnings.last { left <= $0 * Self.day }
         guard let told, told < warned ?? .max else { return [] }
         warned = told
-        isAlarmed = true
         return [.alert(.consentDue(days: told))]
     }
 
@@ -348,7 +352,7 @@ extension OAuthLifecycle {
         ]
         for (name, number) in [
             ("ends", accessEnds?.nanoseconds), ("life", accessLife), ("refresh_life", refreshLife),
-            ("next", next?.nanoseconds), ("warned", warned),
+            ("next", next?.nanoseconds), ("held", held?.nanoseconds), ("warned", warned),
         ] {
             if let number { members.append(.init(name, .integer(number))) }
         }
@@ -373,6 +377,7 @@ extension OAuthLifecycle {
         accessLife = value["life"]?.integer
         refreshLife = value["refresh_life"]?.integer
         next = value["next"]?.integer.map { Timestamp(nanoseconds: $0) }
+        held = value["held"]?.integer.map { Timestamp(nanoseconds: $0) }
         warned = value["warned"]?.integer
         reason = value["reason"]?.string
     }

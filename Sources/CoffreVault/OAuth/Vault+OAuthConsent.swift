@@ -28,7 +28,7 @@ extension Vault {
     }
 
     /// What a consent is begun with.
-    private struct Order {
+    struct ConsentOrder {
         let connection: Connection
         let provider: OAuthProvider
         let flow: OAuthGrant.Flow
@@ -36,7 +36,7 @@ extension Vault {
         let redirect: String
     }
 
-    private func consentOrder(_ context: RequestContext) throws -> Order {
+    private func consentOrder(_ context: RequestContext) throws -> ConsentOrder {
         let (name, wanted, redirect, asked) = try withBody(context) { body in
             guard let name = body?["connection"]?.string, !name.isEmpty else {
                 throw VaultError.badRequest("connection names the connection that is to be connected")
@@ -67,7 +67,7 @@ extension Vault {
         guard scopes.count <= 64, scopes.allSatisfy({ Self.isScope($0) }) else {
             throw VaultError.badRequest("scopes are up to 64 words of at most 256 printable characters")
         }
-        return Order(connection: connection, provider: provider, flow: flow, scopes: scopes, redirect: redirect)
+        return ConsentOrder(connection: connection, provider: provider, flow: flow, scopes: scopes, redirect: redirect)
     }
 
     /// RFC 6749 §3.3.
@@ -130,8 +130,8 @@ extension Vault {
         return Effect(.data(.object(members)), what: what)
     }
 
-    private func pending(
-        _ order: Order,
+    func pending(
+        _ order: ConsentOrder,
         secret: SharedSecret?,
         _ context: RequestContext,
         _ caller: Caller,
@@ -142,6 +142,7 @@ extension Vault {
             connectionGeneration: order.connection.generation,
             owner: caller.owner,
             entity: caller.entityID,
+            flow: order.flow,
             redirect: order.redirect,
             scopes: order.scopes,
             secret: secret,
@@ -149,16 +150,18 @@ extension Vault {
         )
     }
 
-    private func hash(_ token: SharedSecret, _ state: UnsealedState) -> Digest {
+    func hash(_ token: SharedSecret, _ state: UnsealedState) -> Digest {
         token.withBytes { state.tokenKey.authenticate($0) }
     }
 
     /// What the person should know before saying yes.
-    private func facts(_ order: Order) -> [JSONValue.Member] {
+    func facts(_ order: ConsentOrder) -> [JSONValue.Member] {
         let provider = order.provider
         let quirks = provider.oauth.quirks.compactMap { key in
             Catalogue.shared.quirks[key].map {
-                JSONValue.object([.init("key", .string(key)), .init("en", .string($0.english)), .init("fr", .string($0.french))])
+                JSONValue.object([
+                    .init("key", .string(key)), .init("en", .string($0.english)), .init("fr", .string($0.french)),
+                ])
             }
         }
         return [
@@ -178,7 +181,7 @@ extension Vault {
 
     // MARK: the client itself
 
-    private func connectClient(_ order: Order, _ what: AuditWhat, _ caller: Caller) async throws -> Effect {
+    private func connectClient(_ order: ConsentOrder, _ what: AuditWhat, _ caller: Caller) async throws -> Effect {
         let id = order.connection.id
         try await inGrantTurn(id) { state in
             try await collectAnswers(of: id)
@@ -193,7 +196,7 @@ extension Vault {
         return try connected(id, what)
     }
 
-    private func consentErrand(
+    func consentErrand(
         _ flow: OAuthGrant.Flow,
         _ scopes: [String],
         _ entity: String,
@@ -216,7 +219,7 @@ extension Vault {
         try await use(result, errand)
     }
 
-    private func connected(_ id: String, _ what: AuditWhat) throws -> Effect {
+    func connected(_ id: String, _ what: AuditWhat) throws -> Effect {
         guard let grant = unsealed?.grants[id], grant.life.isUsable else {
             throw VaultError.badRequest("the connection was changed at this very moment: begin again")
         }
@@ -234,7 +237,7 @@ extension Vault {
 
     // MARK: the answer of a person
 
-    private struct Callback {
+    struct ConsentCallback {
         let state: SharedSecret
         let code: SharedSecret?
         let error: String?
@@ -243,7 +246,7 @@ extension Vault {
         let values: [String: String]
     }
 
-    private func callback(_ context: RequestContext) throws -> Callback {
+    func callback(_ context: RequestContext) throws -> ConsentCallback {
         try withBody(context) { body in
             guard let token = try Self.secret(body, "state", 256) else {
                 throw VaultError.badRequest("state is that of the address which the provider sent the browser to")
@@ -259,7 +262,7 @@ extension Vault {
                 }
                 values[name] = text
             }
-            return Callback(
+            return ConsentCallback(
                 state: token,
                 code: try Self.secret(body, "code", 4096),
                 error: body?["error"]?.string.flatMap { OAuthReply.errorWord($0.utf8) },
@@ -278,17 +281,21 @@ extension Vault {
     }
 
     /// Takes a consent out of those that wait: whatever comes of it, its `state` served once.
-    private func takeConsent(_ token: SharedSecret, _ context: RequestContext) throws -> PendingConsent {
+    func takeConsent(_ token: SharedSecret, _ context: RequestContext) throws -> PendingConsent {
         guard let state = unsealed, let caller = context.caller else { throw VaultError.sealed }
         let key = hash(token, state)
         guard let consent = state.consents[key], consent.expires > context.now else {
-            throw VaultError.badRequest("this state is unknown, was used already or is older than ten minutes: begin again")
+            throw VaultError.badRequest(
+                "this state is unknown, was used already or is older than ten minutes: begin again"
+            )
         }
         let isSame =
             consent.owner.utf8.elementsEqual(caller.owner.utf8)
             || !consent.entity.isEmpty && consent.entity.utf8.elementsEqual(caller.entityID.utf8)
         // The redirect service of a production site hands in what belongs to others: it has sudo on this path alone.
-        guard isSame || caller.acl.decide(.update, path: context.path).hasSudo else { throw VaultError.permissionDenied }
+        guard isSame || caller.acl.decide(.update, path: context.path).hasSudo else {
+            throw VaultError.permissionDenied
+        }
         state.consents[key] = nil
         return consent
     }
@@ -299,11 +306,16 @@ extension Vault {
         guard let connection = unsealed?.connections[consent.connection], connection.state == .active,
             connection.generation == consent.connectionGeneration
         else { throw VaultError.badRequest("the connection was changed since the consent began: begin again") }
+        guard consent.flow == .code else {
+            throw VaultError.badRequest("this state is one of a device: ask connectors/oauth/device")
+        }
         var what = what
         what.connector = connection.id
         let provider = try OAuthProvider(connection)
         if let issuer = callback.issuer, !provider.isIssuer(issuer) {
-            throw VaultError.badRequest("iss names another provider than the one that was asked: nothing was sent to either")
+            throw VaultError.badRequest(
+                "iss names another provider than the one that was asked: nothing was sent to either"
+            )
         }
         if let error = callback.error {
             throw VaultError(.upstream, "the provider gave no consent (\(error))")
@@ -325,80 +337,5 @@ extension Vault {
             try await exchange(job, secrets, ready)
         }
         return try connected(id, what)
-    }
-
-    // MARK: devices
-
-    private func startDevice(
-        _ order: Order,
-        _ what: AuditWhat,
-        _ context: RequestContext,
-        _ caller: Caller
-    ) async throws -> Effect {
-        guard let state = unsealed else { throw VaultError.sealed }
-        var job = try order.provider.tokenJob(.deviceStart, at: order.provider.oauth.deviceURL)
-        if !order.scopes.isEmpty {
-            job.parameters.append(.init("scope", order.scopes.joined(separator: order.provider.oauth.scopeSeparator)))
-        }
-        let secrets = try clientSecrets(job, order.connection, order.provider)
-        let errand = OAuthErrand(.probe, order.connection.id, 0)
-        let result = try await runOAuth(job, secrets: secrets, about: errand.encoded)
-        try await finishOAuth(result.id)
-        if case .failed(let problem) = result.reply.outcome { throw VaultError(.upstream, problem.sentence) }
-        guard unsealed === state, let code = result.secrets[.deviceCode], let user = result.reply.userCode,
-            let page = result.reply.verificationURI
-        else { throw VaultError(.upstream, OAuthProblem.malformed.sentence) }
-        let seconds = min(1800, Int64(clamping: result.reply.expiresIn ?? 600))
-        let token = Random.secretBase62(43)
-        let consent = pending(order, secret: code, context, caller, seconds: seconds)
-        state.consents[hash(token, state)] = consent
-        var members: [JSONValue.Member] = [
-            .init("state", .string(token.withBytes { String(decoding: $0, as: UTF8.self) })),
-            .init("user_code", .string(user)), .init("verification_uri", .string(page)),
-            .init("verification_uri_complete", result.reply.verificationURIComplete.map { .string($0) } ?? .null),
-            .init("interval", .integer(result.reply.interval ?? 5)),
-            .init("expires", .string(consent.expires.rfc3339)),
-        ]
-        members += facts(order)
-        return Effect(.data(.object(members)), what: what)
-    }
-
-    /// Asks once whether the person has answered. `state` serves until they have.
-    private func pollDevice(_ what: AuditWhat, _ context: RequestContext) async throws -> Effect {
-        let token = try callback(context).state
-        let consent = try takeConsent(token, context)
-        guard let state = unsealed, let code = consent.secret,
-            let connection = state.connections[consent.connection], connection.state == .active,
-            connection.generation == consent.connectionGeneration
-        else { throw VaultError.badRequest("the connection was changed since the consent began: begin again") }
-        let provider = try OAuthProvider(connection)
-        var what = what
-        what.connector = connection.id
-        guard provider.flows.contains(.device), consent.redirect.isEmpty else {
-            throw VaultError.badRequest("this state is not one of a device: complete it with its code")
-        }
-        let (id, errand) = (connection.id, consentErrand(.device, consent.scopes, consent.entity, connection))
-        let answer: OAuthProblem? = try await inGrantTurn(id) { _ in
-            try await collectAnswers(of: id)
-            let job = try provider.tokenJob(.devicePoll)
-            var secrets = try clientSecrets(job, connection, provider)
-            secrets[.grant] = code
-            let result = try await runOAuth(job, secrets: secrets, about: errand.encoded)
-            if case .failed(let problem) = result.reply.outcome, problem.isTemporary {
-                try await finishOAuth(result.id)
-                return problem
-            }
-            try await use(result, errand)
-            return nil
-        }
-        guard let answer else { return try connected(id, what) }
-        if unsealed === state { state.consents[hash(token, state)] = consent }
-        let isSlow = answer == .slowDown
-        return Effect(
-            .data([
-                "pending": .bool(true), "reason": .string(answer.sentence), "slow_down": .bool(isSlow),
-            ]),
-            what: what
-        )
     }
 }

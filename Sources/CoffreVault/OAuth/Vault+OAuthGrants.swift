@@ -11,6 +11,7 @@ struct PendingConsent: Sendable {
     /// Who began it: the token or peer, and the person or service.
     let owner: String
     let entity: String
+    let flow: OAuthGrant.Flow
     let redirect: String
     let scopes: [String]
     /// The proof key, or the device code.
@@ -38,7 +39,9 @@ extension Vault {
         var grants: [String: OAuthGrant] = [:]
         for (name, entry) in try barrier.entries(in: .connection, parent: OAuthKey.records, limit: .max) {
             let id = String(decoding: name, as: UTF8.self)
-            guard let connection = connections[id], let oauth = Catalogue.shared[connection.type]?.oauth else { continue }
+            guard let connection = connections[id], let oauth = Catalogue.shared[connection.type]?.oauth else {
+                continue
+            }
             grants[id] = try OAuthGrant(
                 connection: id,
                 decoding: entry.value,

@@ -7,7 +7,8 @@ extension Vault {
         func time(_ moment: Timestamp?) -> JSONValue { moment.map { .string($0.rfc3339) } ?? .null }
         return [
             "access_token_ends": time(life.accessEnds), "attempts": .integer(life.attempts),
-            "consent_due": time(life.consentDue), "consented": time(life.consented), "flow": .string(grant.flow.rawValue),
+            "consent_due": time(life.consentDue), "consented": time(life.consented),
+            "flow": .string(grant.flow.rawValue),
             "generation": .integer(life.generation), "is_unsure": .bool(life.isUnsure),
             "missing_scopes": .strings(grant.missing), "next_refresh": time(life.next),
             "reason": life.reason.map { .string($0) } ?? .null, "renewal": .string(life.renewal.rawValue),

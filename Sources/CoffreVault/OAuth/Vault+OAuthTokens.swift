@@ -102,7 +102,7 @@ extension Vault {
         }
     }
 
-    private static func noToken(_ grant: OAuthGrant) -> VaultError {
+    static func noToken(_ grant: OAuthGrant) -> VaultError {
         let reason = grant.life.reason.map { ": \($0)" } ?? ""
         switch grant.life.state {
         case .needsConsent: return VaultError(.upstream, "this connection needs a new consent" + reason)

@@ -144,7 +144,7 @@ let package = Package(
             ("CoffreAuditTests", ["CoffreAudit", "CoffreStorage", "CoffreCrypto", "CCoffreShims", "CZstd"]),
             (
                 "CoffreVaultTests",
-                ["CoffreVault", "CoffreAudit", "CoffreStorage", "CoffreCrypto", "CoffreWire"]
+                ["CoffreVault", "CoffreAudit", "CoffreCatalogue", "CoffreStorage", "CoffreCrypto", "CoffreWire"]
             ),
             ("CoffreHostTests", ["CoffreHost", logging]),
             (

@@ -19,7 +19,8 @@ struct HostileBodyTests {
         "key", "nonce", "secret_shares", "secret_threshold", "lease_id", "sync", "paths", "path", "db_name", "username",
         "rotation_period", "creation_statements", "connection_url", "allowed_policies", "path_suffix", "entity_alias",
         "max_operations",
-        "interval", "otp", "bound_uids", "entity_ids", "from_entity_ids", "capability",
+        "interval", "otp", "bound_uids", "entity_ids", "from_entity_ids", "capability", "connection", "flow", "scopes",
+        "redirect_uri", "state", "code", "iss", "error",
     ]
     private static let values = [
         "0", "-1", "1", "9223372036854775807", "-9223372036854775808", "1e308", "18446744073709551616", #""""#, #""a""#,
@@ -30,7 +31,8 @@ struct HostileBodyTests {
         #"{"a":{}}"#,
         #"{"a":null}"#, "null", "true", "false", #"["a","b"]"#, "[1,2]", #""*""#, #""+/+""#, #""../..""#, #"{"k":"v"}"#,
         #"[{"plaintext":"AAAA"},{}]"#, "[null]", #""path \"x\" { capabilities = [\"read\"] }""#,
-        #""2026-01-01T00:00:00Z""#,
+        #""2026-01-01T00:00:00Z""#, #""forge""#, #""device""#, #""client""#, #""http://127.0.0.1:1/cb""#,
+        #""https://a/""#,
     ]
     private static let queries = [
         "list=true", "list=x", "version=-1", "version=99999999999999999999", "limit=-5", "limit=999999999999",
@@ -51,6 +53,10 @@ struct HostileBodyTests {
             ("one/sample", #"{"a":1}"#), ("auth/token/roles/sample", "{}"), ("identity/entity/name/sample", "{}"),
             ("identity/group/name/sample", "{}"),
             (
+                "connectors/connections/forge",
+                #"{"type":"gitlab","fields":{"hostname":"h:1","client_id":"c","client_secret":"s"}}"#
+            ),
+            (
                 "connectors/connections/sample",
                 #"{"type":"postgresql","verify":false,"fields":{"host":"h","port":"5432","database":"d","username":"u","password":"p","ssl_mode":"verify-full"}}"#
             ),
@@ -67,7 +73,9 @@ struct HostileBodyTests {
         var answered = 0
         for _ in 0..<6000 {
             let (pattern, verb) = targets[Int.random(in: 0..<targets.count, using: &random)]
-            let names = ["sample", "sample", "sample", "ed", "x", "a%2Fb", "%C3%A9", "9223372036854775808", "sample/x"]
+            let names = [
+                "sample", "sample", "sample", "forge", "ed", "x", "a%2Fb", "%C3%A9", "9223372036854775808", "sample/x",
+            ]
             let name = names[Int.random(in: 0..<names.count, using: &random)]
             var target = pattern.replacing(/\{[a-z]+\}/, with: name)
             if random.chance(5) { target += "?" + Self.queries[Int.random(in: 0..<Self.queries.count, using: &random)] }

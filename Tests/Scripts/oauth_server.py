@@ -16,6 +16,7 @@ Scopes: openid, profile, read, write, contacts.
                                 X-Consent: deny refuses; X-Consent-Scope: "read" grants less than was asked.
   POST /token/  /revoke_token/  /introspect/  /device-authorization/
   GET  /userinfo/  /.well-known/openid-configuration  /.well-known/jwks.json
+                                GitLab's and Salesforce's paths lead to the same addresses.
   GET  /api/me                  a resource: {"user", "scope", "organisations"}; 401 without a living token
 
 For tests alone, without credentials:
@@ -27,6 +28,7 @@ For tests alone, without credentials:
   POST /test/revoke             user: ends every grant of this person, as the provider's own page does
   POST /test/rotate-key         a new signing key; the old one stays published.  POST /test/forget-keys: only the new one
   GET  /test/log                what came, in order: [{"path", "grant_type", "client", "status", "error", "tls"}]
+  GET  /test/refresh-tokens     every refresh token that was ever given
   GET  /test/tokens             {"access": living, "refresh": living, "families": revoked}
 
 Prints `port N` and `listening`.
@@ -366,6 +368,11 @@ def tokens(request):
             "refresh": refresh.filter(revoked=None).count(), "families": len(families - living)}
 
 
+@tests_only
+def refresh_tokens(request):
+    return list(get_refresh_token_model().objects.values_list("token", flat=True))
+
+
 urlpatterns = [
     path("api/me", me),
     path("test/device", device),
@@ -376,6 +383,7 @@ urlpatterns = [
     path("test/forget-keys", forget_keys),
     path("test/log", log),
     path("test/tokens", tokens),
+    path("test/refresh-tokens", refresh_tokens),
     path("", include("oauth2_provider.urls", namespace="oauth2_provider")),
 ]
 sys.modules["oauth_urls"] = sys.modules[__name__]
@@ -401,6 +409,15 @@ def register():
             skip_authorization=True)
 
 
+# Where other providers have the same addresses: GitLab, Salesforce.
+ALIASES = {
+    "/oauth/authorize": "/authorize/", "/oauth/token": "/token/", "/oauth/revoke": "/revoke_token/",
+    "/oauth/authorize_device": "/device-authorization/", "/api/v4/user": "/api/me",
+    "/services/oauth2/authorize": "/authorize/", "/services/oauth2/token": "/token/",
+    "/services/oauth2/revoke": "/revoke_token/",
+}
+
+
 class Cutting:
     """Cuts the connection when an answer is to be thrown away."""
 
@@ -408,6 +425,8 @@ class Cutting:
         self.application = application
 
     def __call__(self, environ, start_response):
+        path = environ.get("PATH_INFO", "")
+        environ["PATH_INFO"] = ALIASES.get(path, path)
         answer = self.application(environ, start_response)
         if environ.get("coffre.dropped"):
             environ["coffre.connection"].shutdown(socket.SHUT_RDWR)

@@ -19,6 +19,11 @@ struct OAuthResult: Sendable {
     /// Reads what was in a sealed box.
     /// - Throws: ``BrokerWireError``.
     init(_ id: BrokerJobID, decoding bytes: UnsafeRawBufferPointer) throws(BrokerWireError) {
+        // A job that was refused before it was looked at has the answer of any job.
+        if !OAuthReply.isReply(bytes), case .failed(let failure) = try BrokerAnswer(decoding: bytes) {
+            self.init(id, OAuthReply(.failed(OAuthProblem(failure))))
+            return
+        }
         let view = try OAuthReplyView(decoding: bytes)
         self.init(id, view.reply, view.secrets.mapValues { SharedSecret(copying: $0) })
     }

@@ -6,6 +6,10 @@ struct ConnectionFailure: Sendable {
     let english: String
     let french: String
 
+    init(code: String, english: String, french: String) {
+        (self.code, self.english, self.french) = (code, english, french)
+    }
+
     var json: JSONValue { ["code": .string(code), "en": .string(english), "fr": .string(french)] }
 
     init(_ failure: BrokerFailure) {

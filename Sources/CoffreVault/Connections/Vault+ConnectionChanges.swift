@@ -113,10 +113,12 @@ extension Vault {
             if connection.rights != before.rights { connection.rightsVersion += 1 }
             connection.generation += 1
             connection.updated = context.now
+            let hadGrant = state.grants[connection.id]?.life.state == .needsConsent
             let generation = try await store(connection, input.secrets, voiding: voided, state)
             var what = what
             what.connector = connection.id
             what.fields = input.fields.keys.sorted() + input.secrets.keys.sorted()
+            let losesGrant = !hadGrant && state.grants[connection.id]?.life.state == .needsConsent
             if !voided.isEmpty { what.details.append(("voided", .int(Int64(voided.count)))) }
             var reply = Reply.data(describe(connection, try access(to: connection, context)))
             reply.warnings = doubts
@@ -124,6 +126,11 @@ extension Vault {
                 reply.warnings += [
                     "where or as whom this connection connects has changed, which voids its stored secrets: enter "
                         + voided.joined(separator: ", ") + " again"
+                ]
+            }
+            if losesGrant {
+                reply.warnings += [
+                    "the tokens of this connection belonged to its former client or host and are wiped: connect again"
                 ]
             }
             let effect = Effect(reply, generation: generation, what: what)
@@ -264,8 +271,13 @@ extension Vault {
             mutations.append(.delete(ConnectionKey.secret(connection.id, field), expect: .any))
             mutations.append(.delete(ConnectionKey.pending(connection.id, field), expect: .any))
         }
+        let ending = endingGrant(of: connection, before: before, state)
+        mutations += ending?.mutations ?? []
         let generation = try await commit(mutations)
         state.connections.put(connection)
+        if let ending {
+            if let grant = ending.grant { stored(grant, state) } else { state.grants[connection.id] = nil }
+        }
         if !secrets.isEmpty { state.refusedAccounts[connection.leaseConnection] = nil }
         if let due = connection.rotation.due { state.leases.schedule(item, at: due) }
         return generation

@@ -57,7 +57,9 @@ extension Vault {
         }
         let isAdministrator = access.isAdministrator && access.entity.isEmpty
         let rights = isAdministrator ? connection.rights.ofAdministrator : access.rights
-        guard !rights.cells.isEmpty else {
+        if isOAuth(connection) {
+            try checkTokenRights(connection, rights)
+        } else if rights.cells.isEmpty {
             throw VaultError(
                 .permissionDenied,
                 "no table of this connection is open to you: its owner gives rights with coffre connection permissions"
@@ -80,6 +82,7 @@ extension Vault {
     ) async throws -> Effect {
         guard let state = unsealed, let caller = context.caller else { throw VaultError.sealed }
         let (connection, rights) = (order.connection, order.rights)
+        guard !isOAuth(connection) else { return try await handOutToken(order, leaseID, what, context) }
         let (target, password) = try postgres(connection, administrator: true)
         try checkLeaseCount(of: caller)
         let login = try NewLogin(
@@ -218,6 +221,8 @@ extension Vault {
     }
 
     func revokeConnectionLogin(_ lease: LeaseRecord) async throws {
+        // A token that was handed out is everybody's of that connection: it ends by itself, or with the grant.
+        guard !lease.username.isEmpty else { return }
         try await withdraw(lease.username, of: try connection(of: lease).id)
     }
 
@@ -225,6 +230,9 @@ extension Vault {
         guard let state = unsealed else { throw VaultError.sealed }
         let connection = try connection(of: lease)
         guard isCovered(lease, connection, state) else { throw VaultError.permissionDenied }
+        guard !lease.username.isEmpty else {
+            throw VaultError.badRequest("lease is not renewable: ask for the token again, it is refreshed in time")
+        }
         let (target, password) = try postgres(connection, administrator: true)
         let job = target.job(.renew, login: lease.username, validUntil: lease.expires.seconds)
         _ = try await runJob(job, of: lease.connection, adminPassword: password)

@@ -91,6 +91,7 @@ extension Vault {
             if !connection.roles.isEmpty, connection.secrets["admin_password"] != nil { try await reconcile(id) }
             try await retireRoles(of: connection)
         }
+        if !isForced { try await revokeGrant(id) }
         try await beginForgetting(id)
         try await inConnectionTurn { state in
             guard var connection = state.connections[id], connection.state == .removing else { return }

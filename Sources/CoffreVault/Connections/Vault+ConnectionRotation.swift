@@ -48,6 +48,14 @@ extension Vault {
     func rotateConnection(_ name: String, _ what: AuditWhat, _ context: RequestContext) async throws -> Effect {
         let (connection, _) = try managedConnection(name, context)
         guard let state = unsealed else { throw VaultError.sealed }
+        if let grant = state.grants[connection.id] {
+            guard grant.life.state != .needsConsent else { throw Self.noToken(grant) }
+            guard grant.life.renewal != .none else {
+                throw VaultError.badRequest("only a new consent renews the tokens of this connection: connect again")
+            }
+            try await refreshGrant(connection.id, .forced)
+            return Effect(.noContent, generation: barrier.generation, what: what)
+        }
         guard !rotated(connection, state).isEmpty else {
             throw VaultError.badRequest(
                 "this connection has no password that can be rotated: none is stored, or other connections have the account"
@@ -259,6 +267,10 @@ extension Vault {
         var (within, all): (Int64, Int64) = (0, 0)
         for connection in state.connections.all where connection.state == .active || connection.state == .disabled {
             guard try access(to: connection, context).maySee else { continue }
+            if let grant = rotation(of: connection, at: context.now) {
+                (within, all) = (within + grant.within, all + grant.all)
+                rows.append(grant.row)
+            }
             let rotated = rotated(connection, state)
             for (secret, set) in connection.secrets.sorted(by: { $0.key < $1.key }) {
                 let isRotated = rotated.contains(secret)

@@ -9,7 +9,9 @@ extension Vault {
         guard connection.state == .active || connection.state == .disabled else {
             throw VaultError.badRequest("this connection was deleted")
         }
-        let report = try await test(connection, secrets: [:], access)
+        let report =
+            isOAuth(connection)
+            ? try await testGrant(connection) : try await test(connection, secrets: [:], access)
         var what = what
         what.connector = connection.id
         what.details.append(("works", .flag(report["works"] == .bool(true))))

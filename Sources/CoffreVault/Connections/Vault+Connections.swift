@@ -29,6 +29,7 @@ extension Vault {
             return .read(.connectionRead, what, .capability(.read)) { vault, context in
                 try vault.rotationsOverview(context)
             }
+        case ("oauth", 2): return oauthEndpoint(context, parts[1], what)
         case ("approvals", _): return approvalsEndpoint(context, parts, what)
         case ("creds", 2):
             guard Connection.isValidName(parts[1]) else { return nil }
@@ -175,6 +176,7 @@ extension Vault {
             .init("updated", .string(connection.updated.rfc3339)),
             .init("visibility", .string(connection.visibility.rawValue)),
         ]
+        if let grant = unsealed?.grants[connection.id] { members.append(.init("oauth", describe(grant))) }
         if let deleted = connection.deleted { members.append(.init("deleted", .string(deleted.rfc3339))) }
         return .object(members)
     }

@@ -16,6 +16,14 @@ final class UnsealedState {
     var moves: [String: (from: String, to: String)] = [:]
     let identity: IdentityTable
     let connections: ConnectionTable
+    /// OAuth grants, by the id of their connection.
+    var grants: [String: OAuthGrant]
+    /// Consents that were begun, by the keyed hash of their `state`.
+    var consents: [Digest: PendingConsent] = [:]
+    /// Grants that are due and wait for others of their provider, and those of them that are known to wait.
+    var grantLines: [String: RevocationLine] = [:]
+    var waitingGrants: Set<String> = []
+    var isCollectingGrants = false
     var policies: [String: Policy]
     let policyHistory: PolicyHistory
     var peerRoles: [String: PeerRole]
@@ -76,6 +84,7 @@ final class UnsealedState {
         mounts: MountTable,
         identity: IdentityTable,
         connections: ConnectionTable,
+        grants: [String: OAuthGrant],
         policies: [String: Policy],
         policyHistory: PolicyHistory,
         peerRoles: [String: PeerRole]
@@ -85,6 +94,7 @@ final class UnsealedState {
         self.mounts = mounts
         self.identity = identity
         self.connections = connections
+        self.grants = grants
         self.policies = policies
         self.policyHistory = policyHistory
         self.peerRoles = peerRoles

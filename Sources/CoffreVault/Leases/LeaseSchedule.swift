@@ -11,6 +11,8 @@ final class LeaseSchedule {
         case wrap(Digest)
         /// A static role whose password is due: mount id and name.
         case rotation(String)
+        /// An OAuth grant of a connection: its id.
+        case grant(String)
 
         init?(name: [UInt8]) {
             switch name.first {
@@ -21,6 +23,7 @@ final class LeaseSchedule {
                 guard let digest = Digest(name.dropFirst()) else { return nil }
                 self = .wrap(digest)
             case 0x72: self = .rotation(String(decoding: name.dropFirst(), as: UTF8.self))
+            case 0x67: self = .grant(String(decoding: name.dropFirst(), as: UTF8.self))
             case 0x6c: self = .lease(String(decoding: name.dropFirst(), as: UTF8.self))
             default: return nil
             }
@@ -31,6 +34,7 @@ final class LeaseSchedule {
             case .token(let hash): [0x74] + hash.bytes
             case .wrap(let hash): [0x77] + hash.bytes
             case .rotation(let role): [0x72] + Array(role.utf8)
+            case .grant(let id): [0x67] + Array(id.utf8)
             case .lease(let id): [0x6c] + Array(id.utf8)
             }
         }

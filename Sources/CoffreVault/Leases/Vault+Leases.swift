@@ -301,6 +301,7 @@ extension Vault {
             case .lease(let id): expireLease(id, now)
             case .wrap(let hash): expireWrapped(hash, now)
             case .rotation(let role): rotateWhenDue(role, now)
+            case .grant(let id): grantIsDue(id, now)
             }
         }
         upkeep(state, now)

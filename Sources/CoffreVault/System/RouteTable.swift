@@ -148,6 +148,9 @@ struct Route: Sendable {
         GET connectors/connections/{name}/stats : What it was used for, as far as its server counts
         POST connectors/connections/{name}/test : Try it
         GET connectors/creds/{name} : A login with your rights
+        POST connectors/oauth/start : Begin a consent, or connect in the client's own name
+        POST connectors/oauth/complete : Hand in what the provider sent back
+        POST connectors/oauth/device : Whether the person has answered on the other device
         GET connectors/rotations : Age and due date of stored passwords
         LIST connectors/approvals : Uses that wait for a second person
         GET connectors/approvals/{accessor} : Such a use

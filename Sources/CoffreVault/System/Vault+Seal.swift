@@ -223,12 +223,14 @@ extension Vault {
             try Mount(path: String(decoding: name, as: UTF8.self), decoding: entry.value)
         }
         let hold = try findHold()
+        let connections = try loadConnections()
         let state = UnsealedState(
             tokenKey: key,
             batchKey: batchKey,
             mounts: MountTable(mounts),
             identity: try loadIdentity(),
-            connections: try loadConnections(),
+            connections: connections,
+            grants: try loadGrants(connections),
             policies: try loadPolicies(),
             policyHistory: try loadPolicyHistory(),
             peerRoles: Dictionary(uniqueKeysWithValues: roles.map { ($0.name, $0) })
@@ -285,6 +287,7 @@ extension Vault {
         }
         Task {
             await self.collectJobs()
+            await self.collectGrantAnswers()
             await self.settleRoots()
         }
     }

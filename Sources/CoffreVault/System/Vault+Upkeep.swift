@@ -14,6 +14,7 @@ extension Vault {
             continueConnectionRemovals(state)
             forgetApprovals(now)
             reconcileWhenDue(state, now)
+            reviewGrants(state, now)
         }
         guard !state.isKeepingUp else { return }
         let minute = now.seconds / 60

@@ -78,6 +78,8 @@ extension OAuthProblem {
             case .refused: .unreachable
             case .egressDenied: .egressRefused
             case .tls: .tls
+            // It waited too long for its turn: nothing was sent.
+            case .timeout where failure.isBeforeAnyWork: .busy
             case .timeout: .timeout
             case .unavailable: .busy
             case .reply: .malformed

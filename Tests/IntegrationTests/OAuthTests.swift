@@ -1,0 +1,230 @@
+import CoffreTestSupport
+import Foundation
+import Testing
+
+/// Connections by OAuth, against a real authorization server whose refresh tokens serve once.
+@Suite(.serialized)
+struct OAuthTests {
+    @Test func aConsentBecomesATokenThatServicesGetAndRefreshes() throws {
+        let stage = try OAuthStage()
+        #expect(stage.token().status == 400)
+        let begun = try stage.begin()
+        let address = try #require(begun.data["authorization_url"] as? String)
+        #expect(
+            address.hasPrefix(stage.server.origin + "/oauth/authorize?")
+                && address.contains("code_challenge_method=S256")
+        )
+        #expect(begun.data["least_scopes"] as? [String] == ["read_user", "read_api", "read_repository"])
+        #expect(
+            (begun.data["facts"] as? [[String: Any]])?.contains { $0["key"] as? String == "single_use_refresh" } == true
+        )
+        let done = try stage.people.ask("POST", "connectors/oauth/complete", try stage.consent(begun), as: "sarah")
+        let shown = try #require(done.data["oauth"] as? [String: Any])
+        #expect(shown["state"] as? String == "healthy" && shown["renewal"] as? String == "refresh_token")
+        #expect(shown["scopes_granted"] as? [String] == ["read"] && shown["missing_scopes"] as? [String] == [])
+
+        let answer = try stage.people.ask("GET", "connectors/creds/forge", as: "sarah")
+        let token = try #require(answer.data["access_token"] as? String)
+        #expect(try stage.works(token))
+        #expect(
+            answer.data.keys.sorted() == ["access_token", "connection", "expires_at", "scopes", "token_type", "values"]
+        )
+        let lease = try #require(answer.json["lease_id"] as? String)
+        #expect((3500...3600).contains(answer.json["lease_duration"] as? Int ?? 0))
+        #expect(answer.json["renewable"] as? Bool == false)
+        // The same token for whoever asks next: it is cached.
+        #expect(stage.token().token == token)
+        try stage.people.ask("PUT", "sys/leases/revoke", ["lease_id": lease], as: "sarah", expect: [204])
+
+        try stage.people.ask("POST", OAuthStage.path + "/rotate", as: "sarah", expect: [204])
+        let next = stage.token().token
+        #expect(next != token)
+        #expect(try stage.works(next))
+        #expect(try !stage.works(token))
+        #expect(try stage.grant()["generation"] as? Int == 2)
+
+        let tried = try stage.people.ask("POST", OAuthStage.path + "/test", as: "sarah")
+        #expect(tried.data["works"] as? Bool == true && tried.data["status"] as? Int == 200)
+        let rotations = try stage.people.ask("GET", "connectors/rotations", as: "sarah")
+        let rows = try #require(rotations.data["rotations"] as? [[String: Any]])
+        let row = try #require(rows.first { $0["secret"] as? String == "refresh_token" })
+        #expect(row["automatic"] as? Bool == true && row["age_days"] as? Int == 0)
+        try stage.expectSecrecy()
+    }
+
+    @Test func aStateServesOnceForWhoBeganAndForNobodyElse() throws {
+        let stage = try OAuthStage()
+        let callback = try stage.consent(try stage.begin())
+        func complete(_ body: [String: Any], as person: String? = "sarah") throws -> Int {
+            try stage.people.status("POST", "connectors/oauth/complete", body, as: person)
+        }
+        #expect(try complete(callback, as: "nadia") == 403)
+        #expect(try complete(callback.merging(["state": "unknown"]) { $1 }) == 400)
+        #expect(try complete(callback) == 200)
+        #expect(try complete(callback) == 400)
+        // Another issuer, a refusal, a code that is none: each ends that consent, and the grant stays as it was.
+        let wrong = try stage.consent(try stage.begin()).merging(["iss": "https://evil.example"]) { $1 }
+        #expect(try complete(wrong) == 400)
+        #expect(try complete(wrong.merging(["iss": stage.server.origin]) { $1 }) == 400)
+        let denied = try stage.consent(try stage.begin(), denying: true)
+        #expect(denied["error"] == "access_denied")
+        #expect(try complete(denied) == 400)
+        let bad = try stage.consent(try stage.begin()).merging(["code": "nothing"]) { $1 }
+        #expect(try complete(bad) == 400)
+        #expect(try stage.state() == "healthy")
+        #expect(try stage.works(stage.token().token))
+        // The redirect service of a site hands in what somebody else began; only sudo lets it.
+        #expect(try complete(try stage.consent(try stage.begin()), as: nil) == 200)
+        // Only the owner begins, and a changed connection voids what was begun.
+        #expect(
+            try stage.people.status("POST", "connectors/oauth/start", ["connection": "forge"], as: "nadia") == 403
+        )
+        let late = try stage.consent(try stage.begin())
+        try stage.people.ask("POST", OAuthStage.path, ["label": "Forge"], as: "sarah")
+        #expect(try complete(late) == 400)
+        for redirect in ["http://evil.example/cb", "ftp://127.0.0.1/", "https://a b/", "http://127.0.0.1:1/#x", ""] {
+            let body: [String: Any] = ["connection": "forge", "redirect_uri": redirect]
+            #expect(try stage.people.status("POST", "connectors/oauth/start", body, as: "sarah") == 400, "\(redirect)")
+        }
+    }
+
+    @Test func lessThanAskedIsShownAndMoreThanReadingNeedsTheRightToWrite() throws {
+        let stage = try OAuthStage()
+        let callback = try stage.consent(try stage.begin(["scopes": ["read", "write"]]), granting: "read")
+        let done = try stage.people.ask("POST", "connectors/oauth/complete", callback, as: "sarah")
+        #expect((done.data["oauth"] as? [String: Any])?["missing_scopes"] as? [String] == ["write"])
+        #expect((done.json["warnings"] as? [String])?.first?.contains("write") == true)
+        // "read" is not among the catalogue's least scopes of this type: a reader does not get it.
+        try stage.people.ask("POST", OAuthStage.path, ["visibility": "team", "team": "commercial"], as: "sarah")
+        #expect(stage.token(as: "amine").status == 403)
+        #expect(stage.token(as: "nadia").status == 403)
+        #expect(stage.token().status == 200)
+    }
+
+    @Test func twentyServicesAtTheMomentOfExpiryCauseOneRefresh() throws {
+        var setup = OAuthServer.Setup()
+        setup.accessSeconds = 16
+        let stage = try OAuthStage(setup)
+        try stage.connect()
+        // Nobody has had it, so it is not refreshed ahead; a quarter of its life before the end it counts as ended.
+        let end = try #require(try stage.grant()["access_token_ends"] as? String)
+        try eventually(within: 30, "the token is about to end") { try #require(Self.left(end)) < 3 }
+        let tokens = try onThreads((0..<20).map { _ in { stage.token().token } })
+        #expect(tokens.allSatisfy { $0 != nil } && Set(tokens.compactMap { $0 }).count == 1)
+        #expect(try stage.server.statuses("refresh_token") == [200])
+        #expect(try stage.server.tokens()["families"] == 0)
+    }
+
+    private static func left(_ text: String) -> Double? {
+        let formatter = ISO8601DateFormatter()
+        let whole = text.replacing(/\.[0-9]+Z/, with: "Z")
+        return formatter.date(from: whole)?.timeIntervalSinceNow
+    }
+
+    @Test func aProviderThatIsAwayAndComesBackCostsNothing() throws {
+        let stage = try OAuthStage()
+        try stage.connect()
+        let token = stage.token().token
+        try stage.server.kill()
+        #expect(try stage.people.status("POST", OAuthStage.path + "/rotate", as: "sarah") == 400)
+        #expect(try stage.people.status("POST", OAuthStage.path + "/rotate", as: "sarah") == 400)
+        #expect(try stage.state() == "degraded")
+        #expect(stage.token().token == token)
+        #expect(stage.vault.output.contains("cannot be refreshed and are tried again"))
+        try stage.server.restart()
+        try stage.people.ask("POST", OAuthStage.path + "/rotate", as: "sarah", expect: [204])
+        #expect(try stage.state() == "healthy" && stage.grant()["attempts"] as? Int == 0)
+        #expect(stage.vault.output.contains("are refreshed again"))
+        #expect(try stage.works(stage.token().token))
+    }
+
+    @Test func aGrantThatTheProviderEndedNeedsConsentSaysWhyAndIsKept() throws {
+        let stage = try OAuthStage()
+        try stage.connect()
+        try stage.server.revokeGrants(of: "alice")
+        #expect(try stage.people.status("POST", OAuthStage.path + "/rotate", as: "sarah") == 400)
+        let grant = try stage.grant()
+        #expect(grant["state"] as? String == "needs-consent")
+        #expect((grant["reason"] as? String)?.contains("no longer accepts") == true)
+        #expect(try stage.server.statuses("refresh_token") == [400])
+        // Nobody asks again for nothing.
+        #expect(try stage.people.status("POST", OAuthStage.path + "/rotate", as: "sarah") == 400)
+        #expect(try stage.server.statuses("refresh_token") == [400])
+        let log = try stage.people.ask("GET", "sys/audit/log?op=oauth.needs_consent").text
+        #expect(log.contains("no longer accepts"))
+        try stage.connect()
+        #expect(try stage.state() == "healthy")
+        #expect(try stage.works(stage.token().token))
+        try stage.expectSecrecy()
+    }
+
+    @Test func theEndIsTheEndOnBothSides() throws {
+        let stage = try OAuthStage()
+        try stage.connect()
+        let token = stage.token().token
+        // While the provider is away nothing is wiped, and it is said.
+        try stage.server.kill()
+        let kept = try stage.people.ask("DELETE", OAuthStage.path + "?dry_run=false", as: "sarah", expect: [202])
+        #expect(kept.text.contains("nothing answers"))
+        #expect(stage.token().status == 400)
+        try stage.server.restart()
+        #expect(try stage.works(token))
+        let done = try stage.people.ask("DELETE", OAuthStage.path + "?dry_run=false", as: "sarah")
+        #expect(done.data["state"] as? String == "deleted")
+        #expect(try !stage.works(token))
+        #expect(try stage.server.tokens()["refresh"] == 0)
+        #expect(stage.vault.output.contains("the access token is dead"))
+        #expect(try stage.people.ask("GET", "sys/audit/log?op=oauth.revoke").text.contains("granted"))
+        // Restored, it needs its secret and a consent again.
+        let back = try stage.people.ask("POST", OAuthStage.path + "/restore", as: "sarah")
+        #expect((back.data["secrets"] as? [String: Any])?.isEmpty == true && back.data["oauth"] == nil)
+    }
+
+    @Test func anotherClientOrHostVoidsTheTokens() throws {
+        let stage = try OAuthStage()
+        try stage.connect()
+        let changed = try stage.people.ask("POST", OAuthStage.path, ["fields": ["client_id": "other"]], as: "sarah")
+        #expect((changed.json["warnings"] as? [String])?.contains { $0.contains("connect again") } == true)
+        #expect(try stage.state() == "needs-consent")
+        #expect(stage.token().token == nil)
+        try stage.connection(client: "coffre")
+        try stage.connect()
+        #expect(try stage.works(stage.token().token))
+        // A new secret of the same client leaves them alone.
+        try stage.people.ask("POST", OAuthStage.path, ["fields": ["client_secret": OAuthServer.secret]], as: "sarah")
+        #expect(try stage.state() == "healthy")
+    }
+
+    @Test func aDeviceIsConnectedByAPersonElsewhere() throws {
+        let stage = try OAuthStage()
+        try stage.connection(client: "coffre-device", secret: nil)
+        let begun = try stage.begin(["flow": "device"])
+        let code = try #require(begun.data["user_code"] as? String)
+        let poll = ["state": try #require(begun.data["state"] as? String)]
+        #expect(
+            try stage.people.ask("POST", "connectors/oauth/device", poll, as: "sarah").data["pending"] as? Bool == true
+        )
+        #expect(try stage.people.status("POST", "connectors/oauth/device", poll, as: "nadia") == 403)
+        try stage.server.answerDevice(code)
+        try eventually(within: 20, "the device is connected") {
+            try stage.people.ask("POST", "connectors/oauth/device", poll, as: "sarah").data["oauth"] != nil
+        }
+        #expect(try stage.works(stage.token().token))
+    }
+
+    @Test func standardClientsReadTheToken() throws {
+        let stage = try OAuthStage()
+        try stage.connect()
+        let sarah = try #require(stage.people.tokens["sarah"])
+        let environment = [
+            "BAO_ADDR": "unix://" + stage.vault.socket, "BAO_TOKEN": sarah, "HOME": stage.vault.folder.path,
+        ]
+        let (status, output) = try RunningProcess.run(
+            "/usr/bin/env",
+            environment.map { "\($0.key)=\($0.value)" }
+                + [try CoffredProcess.bao(), "read", "-field=access_token", "connectors/creds/forge"]
+        )
+        #expect(status == 0, "\(output)")
+        #expect(try stage.works(output.trimmingCharacters(in: .whitespacesAndNewlines)))
+    }
+}

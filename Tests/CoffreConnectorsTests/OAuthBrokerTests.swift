@@ -62,7 +62,7 @@ import Testing
             #expect(try broker.folder.contains(secret).isEmpty)
             #expect(!broker.process.output.contains(secret))
         }
-        #expect(broker.process.output.contains("oauth exchange"))
+        try eventually("the journal names the job") { broker.process.output.contains("oauth exchange") }
         // Asked again, the same answer comes: the provider is not asked twice.
         try line.say(BrokerFrame.encode(.job, jobID: id, body: try refresh("other")))
         #expect(try open(try line.hear(), id).secrets == reply.secrets)

@@ -183,6 +183,8 @@ private struct PostgresCrowd {
                 if try login.exists() { members[index].sessions += try login.remove() }
             } catch {
                 members[index].failure = error
+                guard members[index].borrowed else { continue }
+                _ = try? connection.run("REVOKE \(members[index].quoted) FROM CURRENT_USER")
             }
         }
     }

@@ -61,7 +61,8 @@ extension Vault {
     func remember(_ found: DatabaseWithdrawals, of connection: String) async {
         guard let state = unsealed, found.isMeasured else { return }
         let time = clock.now().seconds * 1_000_000
-        let rows = found.logins.flatMap { login in
+        // Who is still there is counted when it goes: its figures would be counted again at each attempt.
+        let rows = found.logins.filter { $0.failure == nil }.flatMap { login in
             login.statements.map { statement in
                 QueryLedger.Row(
                     time: time,

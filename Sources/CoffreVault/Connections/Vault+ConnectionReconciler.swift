@@ -40,6 +40,8 @@ extension Vault {
         var lost: [String] = []
         /// Roles that hold rights for nobody any more.
         var idleRoles: [String] = []
+        /// Logins without a lease that the server does not let go, such as owners of a table.
+        var stuck: [String] = []
         /// What logins could do other than their plan says, and can no more.
         var mended: [String] = []
         /// What they still can: it is not Coffre's to take away.
@@ -48,7 +50,8 @@ extension Vault {
         var json: JSONValue {
             [
                 "idle_roles_dropped": .strings(idleRoles), "leases_without_login": .strings(lost),
-                "logins_without_lease": .strings(orphans), "rights_mended": .strings(mended),
+                "logins_that_stay": .strings(stuck), "logins_without_lease": .strings(orphans),
+                "rights_mended": .strings(mended),
                 "rights_that_differ": .strings(wider),
             ]
         }
@@ -80,8 +83,13 @@ extension Vault {
             guard leases[role.name] == nil else { continue }
             found.orphans.append(role.name)
             let what = AuditWhat(connector: id, details: [("login", .text(role.name)), ("orphan", .flag(true))])
-            try await recorded(.leaseRevoke, what) {
-                _ = try await runJob(target.job(.revoke, login: role.name), adminPassword: password)
+            do {
+                try await recorded(.leaseRevoke, what) {
+                    _ = try await runJob(target.job(.revoke, login: role.name), adminPassword: password)
+                }
+            } catch let error as VaultError where error.brokerFailure?.code == .statement {
+                // It is in the way of itself alone.
+                found.stuck.append(role.name)
             }
         }
         let names = Set(roles.map(\.name))
@@ -169,6 +177,8 @@ extension Vault {
                 Self.groupRole(connection, rights) == grant.role, seen.insert(grant.role).inserted
             else { continue }
             let plan = try await grantPlan(connection, rights, target, password)
+            // It may have been renewed, or ended, since the leases were read.
+            guard let lease = try self.lease(lease.id), lease.state == .active else { continue }
             func differences(isRepairing: Bool) async throws -> [String] {
                 let job: BrokerJob
                 do throws(BrokerWireError) {
@@ -193,7 +203,7 @@ extension Vault {
                 guard VaultError(mapping: error).brokerFailure?.sqlState != "42704" else { continue }
                 throw error
             }
-            guard !before.isEmpty else { continue }
+            guard !before.isEmpty, try self.lease(lease.id)?.expires == lease.expires else { continue }
             let after = try await differences(isRepairing: true)
             let mended = before.filter { !after.contains($0) }
             found.mended += mended

@@ -88,7 +88,15 @@ extension Vault {
         let leases = try barrier.names(in: .lease, parent: parent).map { String(decoding: $0, as: UTF8.self) }
         if let failure = await revokeTogether(leases, isForced: isForced).values.first { throw failure }
         if !isForced {
-            if !connection.roles.isEmpty, connection.secrets["admin_password"] != nil { try await reconcile(id) }
+            if !connection.roles.isEmpty, connection.secrets["admin_password"] != nil {
+                let stuck = try await reconcile(id).stuck
+                guard stuck.isEmpty else {
+                    throw VaultError(
+                        .upstream,
+                        "logins that own something stay at the server: \(stuck.prefix(8).joined(separator: ", "))"
+                    )
+                }
+            }
             try await retireRoles(of: connection)
         }
         if !isForced { try await revokeGrant(id) }

@@ -39,7 +39,7 @@ extension Vault {
             return answer
         } catch {
             guard VaultError(mapping: error).brokerFailure?.code == .authentication else { throw error }
-            if let other = try await passwordAfterRotation(account, adminPassword) {
+            if let other = try await passwordAfterRotation(account, job, adminPassword) {
                 return try await runJob(job, adminPassword: other, loginPassword: loginPassword)
             }
             refuse(account, state)
@@ -48,14 +48,31 @@ extension Vault {
     }
 
     /// A password that was right when it was read and is another by now: its rotation was under way.
-    /// - Returns: nil when it is the same.
-    private func passwordAfterRotation(_ account: String, _ used: SharedSecret) async throws -> SharedSecret? {
+    ///
+    /// It goes where the refused one went and nowhere else: a connection that has another host meanwhile has another
+    /// password too. The rotation's own turn is not waited for: whoever asks may hold a lease that it waits for.
+    /// - Returns: nil when it is the same, or for another place.
+    private func passwordAfterRotation(
+        _ account: String,
+        _ job: BrokerJob,
+        _ used: SharedSecret
+    ) async throws -> SharedSecret? {
         guard account.hasPrefix(Connection.leasePrefix) else { return nil }
         let id = String(account.dropFirst(Connection.leasePrefix.utf8.count))
-        let now = try await inRotationTurn(id) { try barrier.get(ConnectionKey.secret(id, "admin_password"))?.value }
-        guard let now else { return nil }
-        let isSame = now.withBytes { now in used.withBytes { Memory.isEqual(now, $0) } }
-        return isSame ? nil : now
+        for _ in 0..<30 where try barrier.get(ConnectionKey.pending(id, "admin_password")) != nil {
+            do { try await Task.sleep(for: .milliseconds(100)) } catch _ { break }
+        }
+        return try await inConnectionTurn { state in
+            guard let connection = state.connections[id],
+                let (target, now) = try? postgres(connection, administrator: true)
+            else { return nil }
+            let same = target.job(job.kind)
+            guard same.host.utf8.elementsEqual(job.host.utf8), same.port == job.port, same.tls == job.tls,
+                same.database.utf8.elementsEqual(job.database.utf8), same.user.utf8.elementsEqual(job.user.utf8),
+                same.minimumTLS == job.minimumTLS, same.rootCertificate == job.rootCertificate
+            else { return nil }
+            return now.withBytes { now in used.withBytes { Memory.isEqual(now, $0) } } ? nil : now
+        }
     }
 
     /// The server refused the account: it is asked again after 10, 20, 40 … 600 seconds. Who asked at the same time adds

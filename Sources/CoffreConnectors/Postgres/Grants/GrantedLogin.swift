@@ -211,7 +211,7 @@ struct GrantedLogin {
         var total = 0
         for rows in answers {
             guard !rows.isEmpty else { continue }
-            total += max(rows.count, rows[0].number(3, Int.self) ?? 0)
+            total += max(rows.count, Int(UInt32(clamping: rows[0].number(3, Int.self) ?? 0)))
             for row in rows {
                 guard let kind = row.text(0).flatMap(GrantDifference.Kind.init(name:)), let object = row.text(1) else {
                     throw BrokerFailure(.reply)

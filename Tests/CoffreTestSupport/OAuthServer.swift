@@ -13,6 +13,8 @@ package final class OAuthServer: @unchecked Sendable {  // Changed by the one te
         package var refreshSeconds = 0
         /// Whether a refresh replaces the refresh token.
         package var rotates = true
+        /// 0 for any that is free.
+        package var port = 0
 
         package init() {}
     }
@@ -53,7 +55,7 @@ package final class OAuthServer: @unchecked Sendable {  // Changed by the one te
         self.setup = setup
         self.authority = try authority ?? TestAuthority()
         folder = try TestFolder("oauth")
-        process = try Self.start(setup, folder, self.authority, port: 0)
+        process = try Self.start(setup, folder, self.authority, port: setup.port)
         port = try Self.waitUntilReady(process)
     }
 

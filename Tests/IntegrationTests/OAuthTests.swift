@@ -158,6 +158,34 @@ struct OAuthTests {
         try stage.expectSecrecy()
     }
 
+    @Test func anAnswerThatTheNetworkLostIsNamedWhenTheGrantIsGone() throws {
+        let stage = try OAuthStage()
+        try stage.connect()
+        try stage.server.fault(#"{"drop":1}"#)
+        #expect(try stage.people.status("POST", OAuthStage.path + "/rotate", as: "sarah") == 400)
+        #expect(try stage.grant()["is_unsure"] as? Bool == true)
+        #expect(try stage.people.status("POST", OAuthStage.path + "/rotate", as: "sarah") == 400)
+        #expect(try stage.state() == "needs-consent")
+        #expect((try stage.grant()["reason"] as? String)?.contains("was lost") == true)
+        try stage.connect()
+        // Answers that are none: pages for people, redirects, ten megabytes. The grant waits, and works afterwards.
+        for fault in [
+            #"{"status":200,"body":"<html>welcome</html>","count":1}"#, #"{"status":302,"body":"","count":1}"#,
+            #"{"status":503,"body":"x","count":1}"#,
+            #"{"status":200,"body":"{\"error\":\"temporarily_unavailable\"}","type":"application/json","count":1}"#,
+            "{\"status\":200,\"count\":1,\"body\":\"\(String(repeating: "x", count: 2_000_000))\"}",
+        ] {
+            let file = try stage.vault.folder.write("fault.json", fault)
+            try stage.server.fault("@" + file)
+            #expect(try stage.people.status("POST", OAuthStage.path + "/rotate", as: "sarah") == 400)
+            #expect(try stage.grant()["generation"] as? Int == 2)
+            #expect(try stage.works(stage.token().token))
+        }
+        try stage.people.ask("POST", OAuthStage.path + "/rotate", as: "sarah", expect: [204])
+        #expect(try stage.works(stage.token().token))
+        try stage.expectSecrecy()
+    }
+
     @Test func theEndIsTheEndOnBothSides() throws {
         let stage = try OAuthStage()
         try stage.connect()

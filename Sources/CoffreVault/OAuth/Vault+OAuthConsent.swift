@@ -189,8 +189,7 @@ extension Vault {
             let job = try order.provider.clientJob(order.scopes)
             var secrets = try clientSecrets(job, connection, order.provider)
             if job.kind == .exchange { secrets[.grant] = try secret("exchange_token", of: connection) }
-            var errand = consentErrand(order.flow, order.scopes, caller.entityID, connection)
-            errand.learnt = [:]
+            let errand = consentErrand(order.flow, order.scopes, caller.entityID, connection)
             try await exchange(job, secrets, errand)
         }
         return try connected(id, what)
@@ -321,20 +320,23 @@ extension Vault {
             throw VaultError(.upstream, "the provider gave no consent (\(error))")
         }
         guard let code = callback.code else { throw VaultError.badRequest("code is missing") }
-        var errand = consentErrand(.code, consent.scopes, consent.entity, connection)
-        errand.redirect = consent.redirect
+        let id = connection.id
+        var learnt: [String: String] = [:]
         for learn in provider.oauth.learns where learn.source == .callback {
-            errand.learnt[learn.name] = callback.values[learn.member]
+            learnt[learn.name] = callback.values[learn.member]
         }
-        let (ready, id) = (errand, connection.id)
+        let values = learnt
         try await inGrantTurn(id) { _ in
             try await collectAnswers(of: id)
+            var errand = consentErrand(.code, consent.scopes, consent.entity, connection)
+            errand.redirect = consent.redirect
+            errand.learnt = values
             var job = try provider.tokenJob(.exchange)
             job.parameters.append(.init("redirect_uri", consent.redirect))
             var secrets = try clientSecrets(job, connection, provider)
             secrets[.grant] = code
             secrets[.verifier] = consent.secret
-            try await exchange(job, secrets, ready)
+            try await exchange(job, secrets, errand)
         }
         return try connected(id, what)
     }

@@ -53,9 +53,10 @@ extension Vault {
         guard consent.flow == .device else {
             throw VaultError.badRequest("this state is not one of a device: complete it with its code")
         }
-        let (id, errand) = (connection.id, consentErrand(.device, consent.scopes, consent.entity, connection))
+        let id = connection.id
         let answer: OAuthProblem? = try await inGrantTurn(id) { _ in
             try await collectAnswers(of: id)
+            let errand = consentErrand(.device, consent.scopes, consent.entity, connection)
             let job = try provider.tokenJob(.devicePoll)
             var secrets = try clientSecrets(job, connection, provider)
             secrets[.grant] = code

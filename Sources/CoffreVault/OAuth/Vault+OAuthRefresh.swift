@@ -82,7 +82,7 @@ extension Vault {
         let id = errand.connection
         let (actions, grant) = try await inConnectionTurn { state -> ([OAuthLifecycle.Action], OAuthGrant?) in
             guard errand.step == .refresh || errand.step == .consent, let connection = state.connections[id],
-                connection.state == .active || connection.state == .disabled,
+                connection.state != .deleted,
                 let old = state.grants[id] ?? newGrant(connection, errand),
                 old.life.generation == errand.generation
             else {
@@ -276,6 +276,11 @@ extension Vault {
     func reviewGrants(_ state: UnsealedState, _ now: Timestamp) {
         state.consents = state.consents.filter { $0.value.expires > now }
         for grant in state.grants.values {
+            // What the schedule has lost sight of, such as a grant whose connection was disabled when it was due.
+            if let due = grant.life.due, due.adding(seconds: 120) < now, !state.waitingGrants.contains(grant.connection)
+            {
+                grantIsDue(grant.connection, now)
+            }
             guard let next = grant.life.next, next > now.adding(seconds: grant.life.keepAlive + 86_400),
                 grant.life.attempts == 0
             else { continue }

@@ -203,6 +203,7 @@ extension Vault {
     ) -> OAuthErrand {
         let generation = unsealed?.grants[connection.id]?.life.generation ?? 0
         var errand = OAuthErrand(.consent, connection.id, generation)
+        errand.connectionGeneration = connection.generation
         errand.flow = flow
         errand.asked = scopes
         errand.entity = entity

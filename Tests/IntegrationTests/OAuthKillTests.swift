@@ -51,15 +51,13 @@ struct OAuthKillTests {
             let delay = Double.random(in: 0...0.12, using: &random)
             let killsVault = random.chance(2)
             let pid = stage.vault.pid
-            let killer = Task.detached {
-                try await Task.sleep(for: .seconds(delay))
+            DispatchQueue.global().asyncAfter(deadline: .now() + delay) {
                 if killsVault { _ = Glibc.kill(pid, SIGKILL) } else { stage.killBroker() }
             }
             _ = try? stage.people.status("POST", OAuthStage.path + "/rotate", as: "sarah")
             try eventually(within: 10, "somebody dies") {
                 killsVault ? !stage.vault.isRunning : !stage.isBrokerRunning
             }
-            _ = killer
             try stage.recover()
             try eventually(within: 40, "settled after round \(round)") {
                 guard let grant = try? stage.grant(), let state = grant["state"] as? String else { return false }

@@ -6,8 +6,9 @@ import Testing
 /// "Salesforce CRM: off line, token expired: reconnect", and what else needs a provider under its own name and port.
 @Suite(.serialized, .enabled(if: geteuid() == 0))
 struct OAuthStoryTests {
-    private static func stage() throws -> OAuthStage {
+    private static func stage(needsProofKey: Bool = true) throws -> OAuthStage {
         var setup = OAuthServer.Setup()
+        setup.needsProofKey = needsProofKey
         setup.port = 443
         return try OAuthStage(setup, salesforce: true)
     }
@@ -65,5 +66,23 @@ struct OAuthStoryTests {
         try stage.people.ask("DELETE", OAuthStage.path + "?dry_run=false", as: "sarah")
         #expect(try !stage.works(stage.token().token))
         #expect(stage.vault.output.contains("a grant was revoked"))
+    }
+
+    @Test func whereAProviderHasNoCallThatEndsTokensItIsSaid() throws {
+        let stage = try Self.stage(needsProofKey: false)
+        let fields = [
+            "token_domain": "login.salesforce.com", "authorization_domain": "login.salesforce.com", "tenant": "acme",
+            "client_id": "coffre", "client_secret": OAuthServer.secret,
+        ]
+        let path = "connectors/connections/people"
+        try stage.people.ask("POST", path, ["type": "workday", "fields": fields], as: "sarah")
+        let callback = try stage.consent(try stage.begin(["connection": "people"]))
+        try stage.people.ask("POST", "connectors/oauth/complete", callback, as: "sarah")
+        let handed = try stage.people.ask("GET", "connectors/creds/people", as: "sarah")
+        #expect(try stage.works(handed.data["access_token"] as? String))
+        let done = try stage.people.ask("DELETE", path + "?dry_run=false", as: "sarah")
+        #expect((done.json["warnings"] as? [String])?.first?.contains("no call that ends tokens") == true)
+        #expect(stage.vault.output.contains("the provider has no call for it"))
+        try stage.expectSecrecy()
     }
 }

@@ -233,6 +233,10 @@ struct OAuthTests {
             try stage.people.ask("POST", "connectors/oauth/device", poll, as: "sarah").data["pending"] as? Bool == true
         )
         #expect(try stage.people.status("POST", "connectors/oauth/device", poll, as: "nadia") == 403)
+        // A broker that is away costs no consent.
+        stage.killBroker()
+        #expect(try stage.people.status("POST", "connectors/oauth/device", poll, as: "sarah") == 502)
+        try stage.recover()
         try stage.server.answerDevice(code)
         try eventually(within: 20, "the device is connected") {
             try stage.people.ask("POST", "connectors/oauth/device", poll, as: "sarah").data["oauth"] != nil

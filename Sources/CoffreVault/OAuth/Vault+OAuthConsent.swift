@@ -256,7 +256,8 @@ extension Vault {
                 throw VaultError.badRequest("iss is a text")
             }
             var values: [String: String] = [:]
-            for (name, value) in body?.members ?? [] where (1...64).contains(name.utf8.count) {
+            for (name, value) in body?.members ?? []
+            where (1...64).contains(name.utf8.count) && name != "code" && name != "state" {
                 guard let text = value.string, (1...512).contains(text.utf8.count), OAuthReply.isPrintable(text) else {
                     continue
                 }

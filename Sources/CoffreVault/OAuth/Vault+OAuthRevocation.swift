@@ -30,6 +30,16 @@ extension Vault {
         }
     }
 
+    /// What a person has to do where a provider has no call that ends tokens; nil where it has, or there are none.
+    func localEnding(of id: String, _ state: UnsealedState) -> String? {
+        guard let connection = state.connections[id], let grant = state.grants[id], grant.life.generation > 0,
+            let provider = try? OAuthProvider(connection, learnt: grant.learnt),
+            case .some(.none) = try? provider.revokeJob()
+        else { return nil }
+        return "the provider has no call that ends tokens, so they are wiped here alone: "
+            + provider.connector.revocation.how.english
+    }
+
     private func revokeNow(_ connection: Connection, _ grant: OAuthGrant) async throws -> String {
         let access = try barrier.get(OAuthKey.access(connection.id))?.value
         let refresh = try barrier.get(OAuthKey.refresh(connection.id))?.value

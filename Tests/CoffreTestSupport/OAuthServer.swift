@@ -13,6 +13,10 @@ package final class OAuthServer: @unchecked Sendable {  // Changed by the one te
         package var refreshSeconds = 0
         /// Whether a refresh replaces the refresh token.
         package var rotates = true
+        /// Whether a code needs a proof key.
+        package var needsProofKey = true
+        /// 0 for any that is free.
+        package var port = 0
 
         package init() {}
     }
@@ -53,7 +57,7 @@ package final class OAuthServer: @unchecked Sendable {  // Changed by the one te
         self.setup = setup
         self.authority = try authority ?? TestAuthority()
         folder = try TestFolder("oauth")
-        process = try Self.start(setup, folder, self.authority, port: 0)
+        process = try Self.start(setup, folder, self.authority, port: setup.port)
         port = try Self.waitUntilReady(process)
     }
 
@@ -80,6 +84,7 @@ package final class OAuthServer: @unchecked Sendable {  // Changed by the one te
         var arguments = [PackageFolder.path + "/Tests/Scripts/oauth_server.py", folder.path]
         arguments += ["--cert", authority.server, "--port", "\(port)", "--grace", "\(setup.grace)"]
         arguments += ["--access-seconds", "\(setup.accessSeconds)", "--refresh-seconds", "\(setup.refreshSeconds)"]
+        if !setup.needsProofKey { arguments.append("--no-pkce") }
         if !setup.rotates { arguments.append("--no-rotation") }
         return try RunningProcess(try CoffredProcess.python(), arguments)
     }

@@ -27,7 +27,7 @@ package struct TestAuthority: Sendable {
                 openssl x509 -req -in "$1.csr" -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile "$1.ext" \
                     -out "$1.crt" 2>&1
             }
-            sign server "subjectAltName=IP:127.0.0.1,DNS:localhost"
+            sign server "subjectAltName=IP:127.0.0.1,DNS:localhost,DNS:login.salesforce.com"
             sign tsa "extendedKeyUsage=critical,timeStamping"
             sign client "extendedKeyUsage=clientAuth"
             cat server.crt server.key > server.pem

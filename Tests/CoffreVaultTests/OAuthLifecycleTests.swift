@@ -109,6 +109,10 @@ import Testing
         #expect(silent.life.left(at: silent.now) == 3600 && silent.life.due != nil)
         let catalogued = Self.connected(OAuthLifecycle.Lives(access: 300), Self.answer(nil))
         #expect(catalogued.life.left(at: catalogued.now) == 300)
+        // Zero is how some say that they do not know, or that there is no end.
+        let zero = OAuthLifecycle.Answer(expiresIn: 0, refreshExpiresIn: 0, renewal: .refreshToken)
+        let vague = Self.connected(OAuthLifecycle.Lives(), zero)
+        #expect(vague.life.left(at: vague.now) == 3600 && vague.life.keepAlive == 7 * Self.day)
         let endless = Self.connected(OAuthLifecycle.Lives(), Self.answer(nil, .none))
         #expect(endless.life.left(at: endless.now) == nil && endless.life.isUsable)
     }

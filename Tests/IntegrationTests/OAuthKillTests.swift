@@ -41,6 +41,36 @@ struct OAuthKillTests {
         try stage.expectSecrecy()
     }
 
+    /// Killed wherever it may be, again and again, while the grant is refreshed.
+    @Test func randomMomentsCostNoGrantInSilence() throws {
+        let stage = try OAuthStage()
+        try stage.connect()
+        var random = Seeded(11)
+        for round in 0..<24 {
+            if try stage.state() != "healthy" { try stage.connect() }
+            let delay = Double.random(in: 0...0.12, using: &random)
+            let killsVault = random.chance(2)
+            let pid = stage.vault.pid
+            DispatchQueue.global().asyncAfter(deadline: .now() + delay) {
+                if killsVault { _ = Glibc.kill(pid, SIGKILL) } else { stage.killBroker() }
+            }
+            _ = try? stage.people.status("POST", OAuthStage.path + "/rotate", as: "sarah")
+            try eventually(within: 10, "somebody dies") {
+                killsVault ? !stage.vault.isRunning : !stage.isBrokerRunning
+            }
+            try stage.recover()
+            try eventually(within: 40, "settled after round \(round)") {
+                guard let grant = try? stage.grant(), let state = grant["state"] as? String else { return false }
+                if state == "needs-consent" { return (grant["reason"] as? String)?.isEmpty == false }
+                _ = try? stage.people.status("POST", OAuthStage.path + "/rotate", as: "sarah")
+                return state == "healthy" && (try? stage.works(stage.token().token)) == true
+            }
+            // A vault that dies alone loses nothing.
+            if killsVault { #expect(try stage.state() == "healthy", "round \(round)") }
+        }
+        try stage.expectSecrecy()
+    }
+
     /// As ``DatabaseStage/kill(at:nth:isLost:_:)``, for the first job that comes.
     private func arm(
         _ stage: OAuthStage,

@@ -19,7 +19,11 @@ final class OAuthStage: @unchecked Sendable {  // One test drives it; the broker
     /// Tokens that were handed out: they may be in answers, and nowhere else.
     private(set) var handedOut: [String] = []
 
-    init(_ setup: OAuthServer.Setup = OAuthServer.Setup()) throws {
+    private let launcher: [String]
+
+    /// - Parameter salesforce: the server plays login.salesforce.com: the broker finds it under that name, for which the
+    ///   test has to be root.
+    init(_ setup: OAuthServer.Setup = OAuthServer.Setup(), salesforce: Bool = false) throws {
         server = try OAuthServer(setup)
         vault = try CoffredProcess()
         let socket = vault.folder.file("real")
@@ -33,7 +37,11 @@ final class OAuthStage: @unchecked Sendable {  // One test drives it; the broker
             ca_file = "\(server.authority.certificate)"
             """
         )
-        broker = try Self.startBroker(brokerConfiguration)
+        let hosts = try vault.folder.write("hosts", "127.0.0.1 localhost login.salesforce.com\n")
+        launcher =
+            salesforce
+            ? ["unshare", "-m", "sh", "-c", "mount --bind \(hosts) /etc/hosts && exec \"$@\"", "sh"] : []
+        broker = try Self.startBroker(brokerConfiguration, launcher)
         gate = try BrokerGate(at: vault.folder.file("broker"), broker: socket)
         try vault.start()
         let root = try vault.initialise().rootToken
@@ -43,17 +51,20 @@ final class OAuthStage: @unchecked Sendable {  // One test drives it; the broker
             root,
             people: ["sarah": [], "amine": ["commercial"], "nadia": []]
         )
-        try connection(client: "coffre")
+        try connection(client: "coffre", salesforce: salesforce)
     }
 
-    func connection(client: String, secret: String? = OAuthServer.secret) throws {
-        var fields = ["hostname": "127.0.0.1:\(server.port)", "client_id": client]
+    func connection(client: String, secret: String? = OAuthServer.secret, salesforce: Bool = false) throws {
+        let host = salesforce ? "login.salesforce.com" : "127.0.0.1:\(server.port)"
+        var fields = ["hostname": host, "client_id": client]
         fields["client_secret"] = secret
-        try people.ask("POST", Self.path, ["type": "gitlab", "fields": fields], as: "sarah")
+        let type = salesforce ? "salesforce" : "gitlab"
+        try people.ask("POST", Self.path, ["type": type, "fields": fields], as: "sarah")
     }
 
-    private static func startBroker(_ configuration: String) throws -> RunningProcess {
-        let process = try RunningProcess(try CoffredProcess.program("coffre-broker"), ["--config", configuration])
+    private static func startBroker(_ configuration: String, _ launcher: [String]) throws -> RunningProcess {
+        let program = try CoffredProcess.program("coffre-broker")
+        let process = try RunningProcess("/usr/bin/env", launcher + [program, "--config", configuration])
         guard process.says("listening", within: 20) else {
             throw RunningProcess.Failure(description: "coffre-broker does not listen: \(process.output)")
         }
@@ -72,7 +83,7 @@ final class OAuthStage: @unchecked Sendable {  // One test drives it; the broker
     func recover() throws {
         gate.open()
         if !lock.withLock({ broker.isRunning }) {
-            let started = try Self.startBroker(brokerConfiguration)
+            let started = try Self.startBroker(brokerConfiguration, launcher)
             lock.withLock { broker = started }
         }
         if !vault.isRunning { try vault.start() }
@@ -90,9 +101,13 @@ final class OAuthStage: @unchecked Sendable {  // One test drives it; the broker
     /// The parameters that the browser brings back.
     func consent(_ begun: UnixHTTP.Answer, granting: String? = nil, denying: Bool = false) throws -> [String: String] {
         let address = try #require(begun.data["authorization_url"] as? String)
-        let location = try server.consent(at: address, granting: granting, denying: denying)
+        // The browser has no hosts of its own here.
+        let local = address.replacing("https://login.salesforce.com", with: server.origin)
+        let location = try server.consent(at: local, granting: granting, denying: denying)
         let items = URLComponents(string: location)?.queryItems ?? []
-        return Dictionary(items.map { ($0.name, $0.value ?? "") }, uniquingKeysWith: { $1 })
+        var callback = Dictionary(items.map { ($0.name, $0.value ?? "") }, uniquingKeysWith: { $1 })
+        if local != address { callback["iss"] = "https://login.salesforce.com" }
+        return callback
     }
 
     @discardableResult

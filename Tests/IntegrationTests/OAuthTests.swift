@@ -158,6 +158,34 @@ struct OAuthTests {
         try stage.expectSecrecy()
     }
 
+    @Test func anAnswerThatTheNetworkLostIsNamedWhenTheGrantIsGone() throws {
+        let stage = try OAuthStage()
+        try stage.connect()
+        try stage.server.fault(#"{"drop":1}"#)
+        #expect(try stage.people.status("POST", OAuthStage.path + "/rotate", as: "sarah") == 400)
+        #expect(try stage.grant()["is_unsure"] as? Bool == true)
+        #expect(try stage.people.status("POST", OAuthStage.path + "/rotate", as: "sarah") == 400)
+        #expect(try stage.state() == "needs-consent")
+        #expect((try stage.grant()["reason"] as? String)?.contains("was lost") == true)
+        try stage.connect()
+        // Answers that are none: pages for people, redirects, ten megabytes. The grant waits, and works afterwards.
+        for fault in [
+            #"{"status":200,"body":"<html>welcome</html>","count":1}"#, #"{"status":302,"body":"","count":1}"#,
+            #"{"status":503,"body":"x","count":1}"#,
+            #"{"status":200,"body":"{\"error\":\"temporarily_unavailable\"}","type":"application/json","count":1}"#,
+            "{\"status\":200,\"count\":1,\"body\":\"\(String(repeating: "x", count: 2_000_000))\"}",
+        ] {
+            let file = try stage.vault.folder.write("fault.json", fault)
+            try stage.server.fault("@" + file)
+            #expect(try stage.people.status("POST", OAuthStage.path + "/rotate", as: "sarah") == 400)
+            #expect(try stage.grant()["generation"] as? Int == 2)
+            #expect(try stage.works(stage.token().token))
+        }
+        try stage.people.ask("POST", OAuthStage.path + "/rotate", as: "sarah", expect: [204])
+        #expect(try stage.works(stage.token().token))
+        try stage.expectSecrecy()
+    }
+
     @Test func theEndIsTheEndOnBothSides() throws {
         let stage = try OAuthStage()
         try stage.connect()
@@ -205,11 +233,41 @@ struct OAuthTests {
             try stage.people.ask("POST", "connectors/oauth/device", poll, as: "sarah").data["pending"] as? Bool == true
         )
         #expect(try stage.people.status("POST", "connectors/oauth/device", poll, as: "nadia") == 403)
+        // A broker that is away costs no consent.
+        stage.killBroker()
+        #expect(try stage.people.status("POST", "connectors/oauth/device", poll, as: "sarah") == 502)
+        try stage.recover()
         try stage.server.answerDevice(code)
         try eventually(within: 20, "the device is connected") {
             try stage.people.ask("POST", "connectors/oauth/device", poll, as: "sarah").data["oauth"] != nil
         }
         #expect(try stage.works(stage.token().token))
+    }
+
+    @Test func aTokenMayNeedTheConsentOfASecondPerson() throws {
+        let stage = try OAuthStage()
+        try stage.connect()
+        let rights: [String: Any] = ["grants": [["entity": "amine", "level": "read-write"]]]
+        try stage.people.ask("POST", OAuthStage.path + "/permissions", rights, as: "sarah", expect: [200, 204])
+        #expect(try stage.works(stage.token(as: "amine").token))
+        try stage.people.ask("POST", OAuthStage.path, ["approval": true], as: "sarah")
+        let asked = try stage.people.ask("GET", "connectors/creds/forge", as: "amine")
+        let wrap = try #require(asked.json["wrap_info"] as? [String: Any])
+        let (token, accessor) = (wrap["token"] as? String ?? "", wrap["accessor"] as? String ?? "")
+        let unwrap = ["token": token]
+        #expect(try stage.people.status("POST", "sys/wrapping/unwrap", unwrap, as: "amine") == 400)
+        try stage.people.ask("POST", "connectors/approvals/\(accessor)/approve", [:], as: "sarah")
+        let opened = try stage.people.ask("POST", "sys/wrapping/unwrap", unwrap, as: "amine")
+        let lease = try #require(opened.json["lease_id"] as? String)
+        #expect(try stage.works(opened.data["access_token"] as? String))
+        // Rights that shrink end the lease; the token itself is everybody's, and ends by itself.
+        #expect(try stage.people.status("PUT", "sys/leases/lookup", ["lease_id": lease], as: nil) == 200)
+        let none: [String: Any] = ["grants": [["entity": "amine", "level": "none"]]]
+        try stage.people.ask("POST", OAuthStage.path + "/permissions", none, as: "sarah", expect: [200, 204])
+        try eventually(within: 5, "the lease is over") {
+            try stage.people.status("PUT", "sys/leases/lookup", ["lease_id": lease], as: nil) == 400
+        }
+        #expect(stage.token(as: "amine").status == 403)
     }
 
     @Test func standardClientsReadTheToken() throws {
@@ -224,6 +282,20 @@ struct OAuthTests {
             environment.map { "\($0.key)=\($0.value)" }
                 + [try CoffredProcess.bao(), "read", "-field=access_token", "connectors/creds/forge"]
         )
+        let (_, hvac) = try RunningProcess.run(
+            try CoffredProcess.python(),
+            [
+                "-c",
+                """
+                import hvac, requests_unixsocket, urllib.parse, sys
+                session = requests_unixsocket.Session()
+                url = "http+unix://" + urllib.parse.quote(sys.argv[1], safe="")
+                client = hvac.Client(url=url, token=sys.argv[2], session=session)
+                print(client.read("connectors/creds/forge")["data"]["access_token"])
+                """, stage.vault.socket, sarah,
+            ]
+        )
+        #expect(try stage.works(hvac.trimmingCharacters(in: .whitespacesAndNewlines)), "\(hvac)")
         #expect(status == 0, "\(output)")
         #expect(try stage.works(output.trimmingCharacters(in: .whitespacesAndNewlines)))
     }

@@ -16,7 +16,7 @@ Scopes: openid, profile, read, write, contacts.
                                 X-Consent: deny refuses; X-Consent-Scope: "read" grants less than was asked.
   POST /token/  /revoke_token/  /introspect/  /device-authorization/
   GET  /userinfo/  /.well-known/openid-configuration  /.well-known/jwks.json
-                                GitLab's and Salesforce's paths lead to the same addresses.
+                                GitLab's, Salesforce's and Workday's paths lead to the same addresses.
   GET  /api/me                  a resource: {"user", "scope", "organisations"}; 401 without a living token
 
 For tests alone, without credentials:
@@ -55,6 +55,7 @@ parser.add_argument("--grace", type=int, default=0, help="seconds for which a us
 parser.add_argument("--access-seconds", type=int, default=3600)
 parser.add_argument("--refresh-seconds", type=int, default=0, help="life of an unused refresh token; 0: no end")
 parser.add_argument("--interval", type=int, default=1, help="seconds between two polls of a device")
+parser.add_argument("--no-pkce", action="store_true", help="take codes without a proof key, as older providers do")
 parser.add_argument("--no-rotation", action="store_true")
 parser.add_argument("--no-reuse-protection", action="store_true")
 arguments = parser.parse_args()
@@ -147,7 +148,7 @@ settings.configure(
         "REFRESH_TOKEN_GRACE_PERIOD_SECONDS": arguments.grace,
         "REFRESH_TOKEN_REUSE_PROTECTION": not arguments.no_reuse_protection,
         "ROTATE_REFRESH_TOKEN": not arguments.no_rotation,
-        "PKCE_REQUIRED": True,
+        "PKCE_REQUIRED": not arguments.no_pkce,
         "DEVICE_FLOW_INTERVAL": arguments.interval,
         "OAUTH_DEVICE_VERIFICATION_URI": ORIGIN + "/device/",
         "OIDC_ENABLED": True,
@@ -409,12 +410,12 @@ def register():
             skip_authorization=True)
 
 
-# Where other providers have the same addresses: GitLab, Salesforce.
+# Where other providers have the same addresses: GitLab, Salesforce, Workday.
 ALIASES = {
     "/oauth/authorize": "/authorize/", "/oauth/token": "/token/", "/oauth/revoke": "/revoke_token/",
     "/oauth/authorize_device": "/device-authorization/", "/api/v4/user": "/api/me",
     "/services/oauth2/authorize": "/authorize/", "/services/oauth2/token": "/token/",
-    "/services/oauth2/revoke": "/revoke_token/",
+    "/services/oauth2/revoke": "/revoke_token/", "/acme/authorize": "/authorize/", "/ccx/oauth2/acme/token": "/token/",
 }
 
 

@@ -57,6 +57,7 @@ extension Vault {
             connection.updated = context.now
             return (connection.id, try await store(connection, [:], state))
         }
+        let local = unsealed.flatMap { localEnding(of: id, $0) }
         var what = what
         what.connector = id
         if isForced { what.details.append(("forced", .flag(true))) }
@@ -71,7 +72,9 @@ extension Vault {
             ]
             return Effect(reply, generation: generation, what: what)
         }
-        return Effect(.data(["id": .string(id), "state": "deleted"]), generation: barrier.generation, what: what)
+        var reply = Reply.data(["id": .string(id), "state": "deleted"])
+        if let local { reply.warnings = [local] }
+        return Effect(reply, generation: barrier.generation, what: what)
     }
 
     /// Takes back what is left, then wipes. Done again by the tick until it works.

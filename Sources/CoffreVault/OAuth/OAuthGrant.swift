@@ -114,6 +114,8 @@ struct OAuthErrand: Sendable {
     /// Of the grant when the job was made.
     let generation: Int64
     // Of a consent:
+    /// Of the connection: with other fields it is another client's.
+    var connectionGeneration: Int64 = 0
     var flow = OAuthGrant.Flow.code
     var asked: [String] = []
     var learnt: [String: String] = [:]
@@ -130,6 +132,7 @@ struct OAuthErrand: Sendable {
         var members: [JSONValue.Member] = [
             .init("step", .string(step.rawValue)), .init("connection", .string(connection)),
             .init("generation", .integer(generation)), .init("flow", .string(flow.rawValue)),
+            .init("fields", .integer(connectionGeneration)),
             .init("asked", .strings(asked)), .init("learnt", .object(learnt)), .init("entity", .string(entity)),
         ]
         if let redirect { members.append(.init("redirect", .string(redirect))) }
@@ -143,6 +146,7 @@ struct OAuthErrand: Sendable {
         else { return nil }
         self.init(step, connection, generation)
         flow = value["flow"]?.string.flatMap { OAuthGrant.Flow(rawValue: $0) } ?? .code
+        connectionGeneration = value["fields"]?.integer ?? 0
         asked = value["asked"]?.array?.compactMap(\.string) ?? []
         learnt = value["learnt"]?.texts ?? [:]
         redirect = value["redirect"]?.string

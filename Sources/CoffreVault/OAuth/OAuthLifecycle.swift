@@ -247,9 +247,11 @@ struct OAuthLifecycle: Sendable, Equatable {
         generation += 1
         (state, attempts, reason, isUsed, isUnsure, held) = (.healthy, 0, nil, false, false, nil)
         (renewal, renewed) = (answer.renewal, now)
-        accessLife = answer.expiresIn ?? lives.access ?? (answer.renewal == .none ? nil : Self.assumedLife)
+        // Some write 0 for a token without end, or when they do not know.
+        func told(_ seconds: Int64?) -> Int64? { seconds.flatMap { $0 > 0 ? $0 : nil } }
+        accessLife = told(answer.expiresIn) ?? lives.access ?? (answer.renewal == .none ? nil : Self.assumedLife)
         accessEnds = accessLife.map { now.adding(seconds: $0) }
-        refreshLife = answer.refreshExpiresIn
+        refreshLife = told(answer.refreshExpiresIn)
     }
 
     /// What is not used waits for its keep-alive; a client needs none.

@@ -189,8 +189,7 @@ extension Vault {
             let job = try order.provider.clientJob(order.scopes)
             var secrets = try clientSecrets(job, connection, order.provider)
             if job.kind == .exchange { secrets[.grant] = try secret("exchange_token", of: connection) }
-            var errand = consentErrand(order.flow, order.scopes, caller.entityID, connection)
-            errand.learnt = [:]
+            let errand = consentErrand(order.flow, order.scopes, caller.entityID, connection)
             try await exchange(job, secrets, errand)
         }
         return try connected(id, what)
@@ -204,6 +203,7 @@ extension Vault {
     ) -> OAuthErrand {
         let generation = unsealed?.grants[connection.id]?.life.generation ?? 0
         var errand = OAuthErrand(.consent, connection.id, generation)
+        errand.connectionGeneration = connection.generation
         errand.flow = flow
         errand.asked = scopes
         errand.entity = entity
@@ -256,7 +256,8 @@ extension Vault {
                 throw VaultError.badRequest("iss is a text")
             }
             var values: [String: String] = [:]
-            for (name, value) in body?.members ?? [] where (1...64).contains(name.utf8.count) {
+            for (name, value) in body?.members ?? []
+            where (1...64).contains(name.utf8.count) && name != "code" && name != "state" {
                 guard let text = value.string, (1...512).contains(text.utf8.count), OAuthReply.isPrintable(text) else {
                     continue
                 }
@@ -321,20 +322,23 @@ extension Vault {
             throw VaultError(.upstream, "the provider gave no consent (\(error))")
         }
         guard let code = callback.code else { throw VaultError.badRequest("code is missing") }
-        var errand = consentErrand(.code, consent.scopes, consent.entity, connection)
-        errand.redirect = consent.redirect
+        let id = connection.id
+        var learnt: [String: String] = [:]
         for learn in provider.oauth.learns where learn.source == .callback {
-            errand.learnt[learn.name] = callback.values[learn.member]
+            learnt[learn.name] = callback.values[learn.member]
         }
-        let (ready, id) = (errand, connection.id)
+        let values = learnt
         try await inGrantTurn(id) { _ in
             try await collectAnswers(of: id)
+            var errand = consentErrand(.code, consent.scopes, consent.entity, connection)
+            errand.redirect = consent.redirect
+            errand.learnt = values
             var job = try provider.tokenJob(.exchange)
             job.parameters.append(.init("redirect_uri", consent.redirect))
             var secrets = try clientSecrets(job, connection, provider)
             secrets[.grant] = code
             secrets[.verifier] = consent.secret
-            try await exchange(job, secrets, ready)
+            try await exchange(job, secrets, errand)
         }
         return try connected(id, what)
     }

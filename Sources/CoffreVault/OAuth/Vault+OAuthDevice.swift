@@ -53,9 +53,37 @@ extension Vault {
         guard consent.flow == .device else {
             throw VaultError.badRequest("this state is not one of a device: complete it with its code")
         }
-        let (id, errand) = (connection.id, consentErrand(.device, consent.scopes, consent.entity, connection))
-        let answer: OAuthProblem? = try await inGrantTurn(id) { _ in
+        let id = connection.id
+        let answer: OAuthProblem?
+        do {
+            answer = try await askDevice(consent, code, connection, provider)
+        } catch let error as VaultError where error.code == .brokerUnavailable {
+            // The person need not begin again for that.
+            if unsealed === state { state.consents[hash(token, state)] = consent }
+            throw error
+        }
+        guard let answer else { return try connected(id, what) }
+        if unsealed === state { state.consents[hash(token, state)] = consent }
+        let isSlow = answer == .slowDown
+        return Effect(
+            .data([
+                "pending": .bool(true), "reason": .string(answer.sentence), "slow_down": .bool(isSlow),
+            ]),
+            what: what
+        )
+    }
+
+    /// - Returns: why there is no grant yet; nil when there is.
+    private func askDevice(
+        _ consent: PendingConsent,
+        _ code: SharedSecret,
+        _ connection: Connection,
+        _ provider: OAuthProvider
+    ) async throws -> OAuthProblem? {
+        let id = connection.id
+        return try await inGrantTurn(id) { _ in
             try await collectAnswers(of: id)
+            let errand = consentErrand(.device, consent.scopes, consent.entity, connection)
             let job = try provider.tokenJob(.devicePoll)
             var secrets = try clientSecrets(job, connection, provider)
             secrets[.grant] = code
@@ -67,14 +95,5 @@ extension Vault {
             try await use(result, errand)
             return nil
         }
-        guard let answer else { return try connected(id, what) }
-        if unsealed === state { state.consents[hash(token, state)] = consent }
-        let isSlow = answer == .slowDown
-        return Effect(
-            .data([
-                "pending": .bool(true), "reason": .string(answer.sentence), "slow_down": .bool(isSlow),
-            ]),
-            what: what
-        )
     }
 }

@@ -13,9 +13,10 @@ extension Vault {
         try await inGrantTurn(id) { state in
             // What an earlier attempt has left with the broker counts first.
             try await collectAnswers(of: id)
-            guard let connection = state.connections[id], connection.state == .active, state.grants[id] != nil else {
-                return
-            }
+            // Kept alive while the connection is disabled: what lapses could not be enabled again.
+            guard let connection = state.connections[id], connection.state == .active || connection.state == .disabled,
+                state.grants[id] != nil
+            else { return }
             let actions = try await tell(id, event)
             for case .refresh(let generation) in actions {
                 try await recorded(.oauthRefresh, AuditWhat(connector: id)) {
@@ -82,9 +83,10 @@ extension Vault {
         let id = errand.connection
         let (actions, grant) = try await inConnectionTurn { state -> ([OAuthLifecycle.Action], OAuthGrant?) in
             guard errand.step == .refresh || errand.step == .consent, let connection = state.connections[id],
-                connection.state == .active || connection.state == .disabled,
+                connection.state != .deleted,
                 let old = state.grants[id] ?? newGrant(connection, errand),
-                old.life.generation == errand.generation
+                old.life.generation == errand.generation,
+                errand.step == .refresh || connection.generation == errand.connectionGeneration
             else {
                 // Of another consent, or of a connection that has changed: it counts for nothing.
                 try await finishOAuth(result.id)
@@ -247,7 +249,10 @@ extension Vault {
     func grantIsDue(_ id: String, _ now: Timestamp) {
         guard let state = unsealed, let grant = state.grants[id], let due = grant.life.due else { return }
         guard due <= now else { return state.leases.schedule(Self.grantItem(id), at: due) }
-        guard let connection = state.connections[id], connection.state == .active else { return }
+        guard let connection = state.connections[id], connection.state == .active || connection.state == .disabled
+        else {
+            return
+        }
         guard state.waitingGrants.insert(id).inserted else { return }
         let line = RevocationLine(limit: Self.refreshesOfProvider)
         state.grantLines[connection.type, default: line].waiting.append(id)
@@ -276,6 +281,11 @@ extension Vault {
     func reviewGrants(_ state: UnsealedState, _ now: Timestamp) {
         state.consents = state.consents.filter { $0.value.expires > now }
         for grant in state.grants.values {
+            // What the schedule has lost sight of, as after a failure to write it down.
+            if let due = grant.life.due, due.adding(seconds: 120) < now, !state.waitingGrants.contains(grant.connection)
+            {
+                grantIsDue(grant.connection, now)
+            }
             guard let next = grant.life.next, next > now.adding(seconds: grant.life.keepAlive + 86_400),
                 grant.life.attempts == 0
             else { continue }

@@ -30,6 +30,16 @@ extension Vault {
         }
     }
 
+    /// What a person has to do where a provider has no call that ends tokens; nil where it has, or there are none.
+    func localEnding(of id: String, _ state: UnsealedState) -> String? {
+        guard let connection = state.connections[id], let grant = state.grants[id], grant.life.generation > 0,
+            let provider = try? OAuthProvider(connection, learnt: grant.learnt),
+            case .some(.none) = try? provider.revokeJob()
+        else { return nil }
+        return "the provider has no call that ends tokens, so they are wiped here alone: "
+            + provider.connector.revocation.how.english
+    }
+
     private func revokeNow(_ connection: Connection, _ grant: OAuthGrant) async throws -> String {
         let access = try barrier.get(OAuthKey.access(connection.id))?.value
         let refresh = try barrier.get(OAuthKey.refresh(connection.id))?.value
@@ -54,7 +64,8 @@ extension Vault {
             }
             return "the provider knows the tokens no more"
         }
-        guard let access, let probe = try provider.probeJob() else { return "revoked" }
+        // Where the catalogue's call needs a value that never came, there is nothing to try it with.
+        guard let access, let probe = (try? provider.probeJob()) ?? nil else { return "revoked" }
         var proof = try clientSecrets(probe, connection, provider)
         proof[.grant] = access
         let tried = try await ask(probe, proof, .probe, connection, grant)
@@ -90,7 +101,9 @@ extension Vault {
         let provider = try OAuthProvider(connection, learnt: grant.learnt)
         var members: [JSONValue.Member] = []
         let now = unsealed?.grants[connection.id] ?? grant
-        if let job = try provider.probeJob(), let token = try barrier.get(OAuthKey.access(connection.id))?.value {
+        if let job = (try? provider.probeJob()) ?? nil,
+            let token = try barrier.get(OAuthKey.access(connection.id))?.value
+        {
             var secrets = try clientSecrets(job, connection, provider)
             secrets[.grant] = token
             let start = clock.monotonic()

@@ -18,7 +18,7 @@ struct ConnectionCommand: AsyncParsableCommand {
             """,
         subcommands: [
             Create.self, Update.self, List.self, Show.self, Permissions.self, Disable.self, Enable.self, Delete.self,
-            Restore.self, Test.self, Rotate.self, Reconcile.self, History.self,
+            Restore.self, Connect.self, Test.self, Rotate.self, Reconcile.self, History.self,
         ]
     )
 

@@ -8,7 +8,7 @@ internal import Synchronization
 /// Listens for coffred, does its jobs, and keeps answers until they are acknowledged.
 final class BrokerServer: Sendable {
     /// Jobs at the same time, a thread each.
-    private static let threads = 32
+    private static let threads = 64
     /// Of these, for one server: one that does not answer leaves threads for the others.
     private static let threadsOfTarget = 8
     /// Nobody waits any longer for a job that has not begun by then.

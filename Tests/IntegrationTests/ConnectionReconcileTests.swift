@@ -53,7 +53,43 @@ struct ConnectionReconcileTests {
         let raised = try stage.vault.records().compactMap { $0["what"] as? [String: Any] }
             .filter { $0["op"] as? String == "anomaly.raise" && "\($0)".contains("rights_differ") }
         #expect(raised.count == 3, "\(raised)")
+        // What is repaired is in the log before it is.
+        let repairs = try stage.vault.records().compactMap { $0["what"] as? [String: Any] }
+            .filter { $0["op"] as? String == "role.grant" && "\($0)".contains("public.clients") }
+        #expect(repairs.count == 4, "\(repairs)")
         try stage.vault.verifyLog()
+    }
+
+    /// Logins of one role can each be given something of their own.
+    @Test func whatOneOfSeveralLoginsWasGivenIsTold() throws {
+        let (stage, people) = try Self.staged()
+        let logins = try (0..<4).map { _ in try Story.issue(people, "nadia").user }
+        let role = try #require(try Story.roles(stage).first { $0.hasPrefix("coffre_g_") })
+        func differences() throws -> [String] {
+            let found = try people.ask("POST", Story.path + "/reconcile", [:], as: "sarah").data
+            return found["rights_that_differ"] as? [String] ?? []
+        }
+        #expect(try differences().isEmpty)
+        let changes = [
+            ("GRANT SELECT ON salaires TO \(logins[0])", "REVOKE SELECT ON salaires FROM \(logins[0])", "salaires"),
+            ("GRANT pg_monitor TO \(logins[1])", "REVOKE pg_monitor FROM \(logins[1])", "pg_monitor"),
+            ("ALTER ROLE \(logins[2]) CREATEDB", "ALTER ROLE \(logins[2]) NOCREATEDB", "CREATEDB"),
+            ("ALTER ROLE \(logins[3]) VALID UNTIL 'infinity'", nil, "VALID UNTIL"),
+            ("CREATE ROLE stranger LOGIN; GRANT \(role) TO stranger", "DROP ROLE stranger", "stranger"),
+        ]
+        for (change, _, _) in changes { try Story.asDBA(stage, change) }
+        let found = try differences()
+        for (_, _, word) in changes {
+            // The login that is looked at in detail has "settings".
+            let isFound = found.contains { $0.contains(word) || word == "VALID UNTIL" && $0.contains("settings of") }
+            #expect(isFound, "\(word): \(found)")
+        }
+        for (_, undo, _) in changes { if let undo { try Story.asDBA(stage, undo) } }
+        #expect(try differences().allSatisfy { $0.contains("VALID UNTIL") || $0.contains("settings of") })
+        // A role that somebody dropped leaves logins that can do nothing: told, and not taken for their end.
+        try Story.asDBA(stage, "DROP OWNED BY \(role); DROP ROLE \(role)")
+        #expect(try differences() == ["missing-right:the role \(role)"])
+        #expect(try people.ask("GET", Story.path + "/consequences", as: "sarah").data["leases"] as? Int == 4)
     }
 
     @Test func aConnectionWhoseServerIsGoneForGoodCanBeForgotten() throws {

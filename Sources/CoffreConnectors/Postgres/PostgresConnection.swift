@@ -223,7 +223,7 @@ final class PostgresConnection {
             case PGRES_COPY_IN, PGRES_COPY_OUT, PGRES_COPY_BOTH: throw BrokerFailure(.statement)
             default:
                 let state = PQresultErrorField(result, 67).map { String(cString: $0) }  // PG_DIAG_SQLSTATE is 'C'
-                failure = failure ?? PostgresFailure.failure(sqlState: state)
+                failure = failure ?? PostgresFailure.failure(ofStatement: state)
             }
         }
         if let failure { throw failure }

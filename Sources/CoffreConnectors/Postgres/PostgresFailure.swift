@@ -21,6 +21,12 @@ enum PostgresFailure {
         return BrokerFailure(code(sqlState: sqlState), sqlState: sqlState)
     }
 
+    /// Of a statement: who is logged in was not refused, whatever a trigger or a function of the database says.
+    static func failure(ofStatement sqlState: String?) -> BrokerFailure {
+        let failure = failure(sqlState: sqlState)
+        return failure.code == .authentication ? BrokerFailure(.statement, sqlState: sqlState) : failure
+    }
+
     /// The SQLSTATE at the end of a libpq message made with PQERRORS_SQLSTATE (`…FATAL:  28P01`), nil when none is.
     static func sqlState(inMessage message: String) -> String? {
         let line = message.utf8.split(separator: 0x0a).last ?? message.utf8[...]

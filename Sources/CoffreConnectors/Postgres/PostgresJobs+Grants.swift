@@ -125,9 +125,14 @@ extension PostgresJobs {
         let granted = GrantedLogin(login, check.plan, check.connectionLimit, validUntil: end, verifier: nil, connection)
         try PostgresSession.begin(connection)
         let facts = try granted.facts()
-        guard facts.loginExists, facts.createGroup == nil else { throw BrokerFailure(.statement, sqlState: "42704") }
+        guard facts.loginExists else { throw BrokerFailure(.statement, sqlState: "42704") }
+        guard facts.createGroup == nil else {
+            // The login can do nothing any more; a new one brings a new role.
+            let difference = GrantDifference(.missingRight, object: "the role \(check.plan.group)")
+            return .differs(GrantDifferences(ordered: [difference], total: 1))
+        }
         let left = check.isRepairing ? try granted.converge(facts) : try granted.obstacles()
-        let differences = try granted.differences(facts.version)
+        let differences = try granted.differences(facts.version, everything: true)
         try connection.run(check.isRepairing && left.isEmpty ? "COMMIT" : "ROLLBACK")
         guard !left.isEmpty || differences != nil else { return done(connection) }
         return .differs(

@@ -13,16 +13,6 @@ enum BrokerKey {
 }
 
 extension Vault {
-    /// Has the broker do one job.
-    /// - Throws: ``VaultError`` `.brokerUnavailable`, `.upstream`.
-    func runJob(_ job: BrokerJob, adminPassword: SharedSecret, loginPassword: SharedSecret? = nil) async throws
-        -> BrokerAnswer
-    {
-        let answer = try await attemptJob(job, adminPassword: adminPassword, loginPassword: loginPassword)
-        if case .failed(let failure) = answer { throw Self.error(failure) }
-        return answer
-    }
-
     /// Has the broker do one job, and tells its failure as an answer. The job's key is durable before the job leaves, so that an answer that was parked can
     /// still be read after a restart of either side.
     /// - Throws: ``VaultError`` `.brokerUnavailable`.

@@ -278,7 +278,6 @@ extension Vault {
         if let ending {
             if let grant = ending.grant { stored(grant, state) } else { state.grants[connection.id] = nil }
         }
-        if !secrets.isEmpty { state.refusedAccounts[connection.leaseConnection] = nil }
         if let due = connection.rotation.due { state.leases.schedule(item, at: due) }
         return generation
     }

@@ -242,8 +242,19 @@ extension Vault {
     func retireRoles(of connection: Connection) async throws {
         guard connection.type == Self.postgresType, connection.secrets["admin_password"] != nil else { return }
         let (target, password) = try postgres(connection, administrator: true)
-        for role in connection.roles {
-            _ = try await runJob(target.job(.retire, task: .retire(group: role)), adminPassword: password)
+        for role in connection.roles { try await retire(role, of: connection, target, password) }
+    }
+
+    /// Drops one role that holds rights for nobody any more, between records of its own.
+    func retire(
+        _ role: String,
+        of connection: Connection,
+        _ target: DatabaseTarget,
+        _ password: SharedSecret
+    ) async throws {
+        try await recorded(.roleRevoke, AuditWhat(connector: connection.id, details: [("role", .text(role))])) {
+            let job = target.job(.retire, task: .retire(group: role))
+            _ = try await runJob(job, of: connection.leaseConnection, adminPassword: password)
         }
     }
 }

@@ -9,13 +9,18 @@ extension Vault {
     private static let period: Int64 = 3600
 
     func reconcileWhenDue(_ state: UnsealedState, _ now: Timestamp) {
-        guard now.seconds >= state.nextReconciliation, !state.isReconciling else { return }
+        guard now.seconds >= state.nextReconciliation else { return }
         state.nextReconciliation = now.seconds + Self.period
-        let ids = state.connections.all.filter { $0.state == .active && $0.type == Self.postgresType }.map(\.id)
-        guard !ids.isEmpty else { return }
-        state.isReconciling = true
-        Task {
-            for id in ids where self.unsealed === state {
+        for connection in state.connections.all
+        where connection.state == .active && connection.type == Self.postgresType {
+            state.reconciliations.append(connection.id, of: connection.rights.owner)
+        }
+        continueReconciliations(state)
+    }
+
+    private func continueReconciliations(_ state: UnsealedState) {
+        while unsealed === state, let id = state.reconciliations.next() {
+            Task {
                 do {
                     try await self.settleRotation(of: id)
                     try await self.refreshRotation(of: id)
@@ -27,8 +32,9 @@ extension Vault {
                         ["connection": id, "reason": VaultError(mapping: error).message]
                     )
                 }
+                state.reconciliations.end(id)
+                self.continueReconciliations(state)
             }
-            state.isReconciling = false
         }
     }
 
@@ -85,7 +91,8 @@ extension Vault {
             let what = AuditWhat(connector: id, details: [("login", .text(role.name)), ("orphan", .flag(true))])
             do {
                 try await recorded(.leaseRevoke, what) {
-                    _ = try await runJob(target.job(.revoke, login: role.name), adminPassword: password)
+                    let job = target.job(.revoke, login: role.name)
+                    _ = try await runJob(job, of: connection.leaseConnection, adminPassword: password)
                 }
             } catch let error as VaultError where error.brokerFailure?.code == .statement {
                 // It is in the way of itself alone.
@@ -104,7 +111,7 @@ extension Vault {
         }
         for role in idle.map(\.name) + ours.filter({ !names.contains($0) && !needed.contains($0) }) {
             if names.contains(role) {
-                _ = try await runJob(target.job(.retire, task: .retire(group: role)), adminPassword: password)
+                try await retire(role, of: connection, target, password)
                 found.idleRoles.append(role)
             }
             try await forget(role, of: id)
@@ -204,12 +211,38 @@ extension Vault {
                 throw error
             }
             guard !before.isEmpty, try self.lease(lease.id)?.expires == lease.expires else { continue }
-            let after = try await differences(isRepairing: true)
+            let after: [String]
+            do {
+                after = try await repaired(before, connection, grant.role) {
+                    try await differences(isRepairing: true)
+                }
+            } catch let error as VaultError where error.brokerFailure?.sqlState == "42704" {
+                continue
+            }
             let mended = before.filter { !after.contains($0) }
             found.mended += mended
             found.wider += after
             try await tellOfRights(connection, grant.role, mended, after)
         }
+    }
+
+    /// GRANT and REVOKE between records of their own: what is about to be changed is in the log before it is.
+    private func repaired(
+        _ differences: [String],
+        _ connection: Connection,
+        _ role: String,
+        _ body: () async throws -> [String]
+    ) async throws -> [String] {
+        let what = AuditWhat(
+            connector: connection.id,
+            details: [
+                ("role", .text(role)), ("differences", .int(Int64(differences.count))),
+                ("first", .text(differences.prefix(4).joined(separator: "; "))),
+            ]
+        )
+        var left: [String] = []
+        try await recorded(.roleGrant, what) { left = try await body() }
+        return left
     }
 
     /// Somebody at the server gave, or took, what is not in the matrix.

@@ -164,9 +164,6 @@ extension Vault {
             let failure = VaultError(mapping: error)
             if failure.brokerFailure?.isBeforeAnyWork == true {
                 // Nobody was let in: to try passwords now would only add to the refusals.
-                if failure.brokerFailure?.code == .authentication, hasAdministrator, let state = unsealed {
-                    refuse(connection.leaseConnection, state)
-                }
                 if known == nil { _ = try await commit([.delete(key, expect: .any)]) }
                 try await failed(id, secret, isSure: known == nil, failure.message)
                 throw error

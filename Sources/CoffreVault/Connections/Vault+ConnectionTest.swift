@@ -39,12 +39,14 @@ extension Vault {
             } ?? [:]
         let tables = Array(cells.keys.sorted().prefix(DatabaseQuestion.maximumCounts))
         let job = target.job(.inspect, task: .inspect(try Self.question(counts: tables)))
-        let answer = try await attemptJob(job, adminPassword: password)
+        // Whoever may mend the account is not held off, as those are who only use the connection.
+        let insists = access?.mayManage ?? true
+        let answer = try await tryJob(job, of: connection.rights.owner, adminPassword: password, insists: insists)
         guard case .inspected(let found) = answer else {
             guard case .failed(let failure) = answer else {
                 throw VaultError(.upstream, "the broker answered something else than was asked")
             }
-            return ["works": .bool(false), "failure": ConnectionFailure(failure).json]
+            return failed(failure, job, password)
         }
         var members: [JSONValue.Member] = [
             .init("works", .bool(true)), .init("connect_us", .integer(found.connectMicroseconds)),
@@ -66,31 +68,35 @@ extension Vault {
             members.append(.init("password_valid_until", .string(Timestamp(seconds: end).rfc3339)))
         }
         guard let administrator else { return .object(members) }
-        // What is stored and what only was entered are two things.
-        let account = secrets.isEmpty ? connection.leaseConnection : nil
-        members.append(.init("administration", try await testAdministration(administrator, of: account)))
+        members.append(.init("administration", try await testAdministration(administrator, of: connection, insists)))
         return .object(members)
     }
 
     private func testAdministration(
         _ administrator: (target: DatabaseTarget, password: SharedSecret),
-        of account: String?
+        of connection: Connection,
+        _ insists: Bool
     ) async throws -> JSONValue {
         let (target, password) = administrator
         let job = target.job(.inspect, task: .inspect(try Self.question()))
-        switch try await attemptJob(job, adminPassword: password) {
+        switch try await tryJob(job, of: connection.rights.owner, adminPassword: password, insists: insists) {
         case .inspected(let found):
-            if let account { unsealed?.refusedAccounts[account] = nil }
             let may = found.isSuperuser || found.mayCreateRoles
-            guard may else {
-                return ["works": .bool(false), "failure": ConnectionFailure(BrokerFailure(.rights)).json]
-            }
-            return ["works": .bool(true)]
-        case .failed(let failure):
-            if failure.code == .authentication, let account, let state = unsealed { refuse(account, state) }
-            return ["works": .bool(false), "failure": ConnectionFailure(failure).json]
+            return may ? ["works": .bool(true)] : failed(BrokerFailure(.rights), job, password)
+        case .failed(let failure): return failed(failure, job, password)
         default: throw VaultError(.upstream, "the broker answered something else than was asked")
         }
+    }
+
+    /// - Returns: why it does not work; with `not_before`, since when the server may be asked again.
+    private func failed(_ failure: BrokerFailure, _ job: BrokerJob, _ password: SharedSecret) -> JSONValue {
+        var members: [JSONValue.Member] = [
+            .init("works", .bool(false)), .init("failure", ConnectionFailure(failure).json),
+        ]
+        if failure.code == .authentication, let until = pause(job, password) {
+            members.append(.init("not_before", .string(Timestamp(seconds: until.seconds).rfc3339)))
+        }
+        return .object(members)
     }
 
     private static func rows(of table: TableName, _ count: DatabaseInspection.RowCount) -> JSONValue {

@@ -8,34 +8,33 @@ final class WithdrawalQueue {
         let done: CheckedContinuation<Void, any Error>
     }
 
-    /// Servers that are talked to at a time.
-    private static let servers = 16
-
     private var lines: [String: [Waiting]] = [:]
-    /// Connections with a line, in the order in which it is their turn.
-    private var turns = Line<String>()
-    private var busy: Set<String> = []
+    private var turns = OwnerTurns(limit: 16, limitOfOwner: 8)
 
-    func append(_ waiting: Waiting, of connection: String) {
-        if lines[connection] == nil, !busy.contains(connection) { turns.append(connection) }
+    func append(_ waiting: Waiting, of connection: String, ownedBy owner: String) {
         lines[connection, default: []].append(waiting)
+        turns.append(connection, of: owner)
     }
 
     /// The next connection and what is to be removed there, until ``end(_:)`` says that it is done.
     func next() -> (connection: String, batch: [Waiting])? {
-        guard busy.count < Self.servers, let connection = turns.popFirst(),
-            let line = lines.removeValue(forKey: connection)
-        else { return nil }
-        busy.insert(connection)
-        let most = DatabaseWithdrawals.maximumLogins
-        if line.count > most { lines[connection] = Array(line[most...]) }
-        return (connection, Array(line.prefix(most)))
+        while let connection = turns.next() {
+            guard let line = lines.removeValue(forKey: connection) else {
+                turns.end(connection)
+                continue
+            }
+            let most = DatabaseWithdrawals.maximumLogins
+            if line.count > most {
+                lines[connection] = Array(line[most...])
+                // Once more, when this visit is over.
+                turns.append(connection, of: "")
+            }
+            return (connection, Array(line.prefix(most)))
+        }
+        return nil
     }
 
-    func end(_ connection: String) {
-        busy.remove(connection)
-        if lines[connection] != nil { turns.append(connection) }
-    }
+    func end(_ connection: String) { turns.end(connection) }
 }
 
 /// Many leases of a connection that end at the same moment cost its server one visit.
@@ -45,7 +44,11 @@ extension Vault {
     func withdraw(_ login: String, of connection: String) async throws {
         guard let state = unsealed else { throw VaultError.sealed }
         try await withCheckedThrowingContinuation { continuation in
-            state.withdrawals.append(WithdrawalQueue.Waiting(login: login, done: continuation), of: connection)
+            state.withdrawals.append(
+                WithdrawalQueue.Waiting(login: login, done: continuation),
+                of: connection,
+                ownedBy: state.connections[connection]?.rights.owner ?? ""
+            )
             startWithdrawals(state)
         }
     }

@@ -48,13 +48,15 @@ final class UnsealedState {
     var revocationLines: [String: RevocationLine] = [:]
     var waitingRevocations: Set<String> = []
     let withdrawals = WithdrawalQueue()
+    let ownerJobs = OwnerJobs()
     /// Static roles and connections that are being rotated.
     var runningRotations: Set<String> = []
     /// Connections whose rotation is due and waits for others to end, in order and as a set.
     var rotationLine = Line<String>()
     var waitingRotations: Set<String> = []
-    /// Administration accounts that their server refused, by what leases call their connection.
-    var refusedAccounts: [String: RefusedAccount] = [:]
+    /// Passwords that their server refused, by a digest of place, account and password under a key of this process.
+    var refusedPasswords = BoundedCache<Digest, RefusedPassword>(limit: 10_000)
+    let refusalKey = HMACKey(SecretBytes.randomKey(count: 32))
     /// Every expiry bucket before this minute has been dealt with.
     var storedCursor: Int64 = 0
     /// Seconds since 1970.
@@ -64,7 +66,7 @@ final class UnsealedState {
     var rotationChecked: Int64 = 0
     /// Seconds since 1970.
     var nextReconciliation: Int64 = 0
-    var isReconciling = false
+    var reconciliations = OwnerTurns(limit: 8, limitOfOwner: 4)
     /// Leases whose login is being made by a request at this moment.
     var preparing: Set<String> = []
     var isRemovingConnections = false

@@ -143,7 +143,6 @@ extension Vault {
                 .put(place.configuration(name), wanted.encoded, expect: .any),
                 .put(place.password(name), password, expect: .any),
             ])
-            unsealed?.refusedAccounts[place.connectionID(name)] = nil
             return Effect(.noContent, generation: generation)
         }
     }

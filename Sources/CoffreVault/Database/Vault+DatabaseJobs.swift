@@ -69,7 +69,7 @@ struct DatabaseTarget: Sendable {
 
 extension Vault {
     func verifyDatabase(_ target: DatabaseTarget, password: SharedSecret) async throws {
-        _ = try await runJob(target.job(.verify), adminPassword: password)
+        _ = try await runJob(target.job(.verify), adminPassword: password, insists: true)
     }
 
     func createLogin(_ login: NewLogin, statements: [String], _ target: DatabaseTarget, password: SharedSecret)

@@ -211,15 +211,10 @@ extension Vault {
 
     /// - Throws: ``VaultError`` when the server says neither yes nor no.
     func provesItself(_ user: String, _ password: SharedSecret, _ target: DatabaseTarget) async throws -> Bool {
-        do {
-            _ = try await runJob(target.job(.verify, as: user), adminPassword: password)
-            return true
-        } catch let error as VaultError {
-            guard let failure = error.brokerFailure, failure.code == .authentication || failure.code == .rights else {
-                throw error
-            }
-            return false
-        }
+        guard case .failed(let failure) = try await attemptJob(target.job(.verify, as: user), adminPassword: password)
+        else { return true }
+        guard failure.code == .authentication || failure.code == .rights else { throw Self.error(failure) }
+        return false
     }
 
     /// A due rotation of the schedule, between records of its own.
@@ -282,7 +277,6 @@ extension Vault {
         let generation = try await commit([
             .put(place.password(name), new, expect: .any), .delete(place.pendingRoot(name), expect: .any),
         ])
-        unsealed?.refusedAccounts[place.connectionID(name)] = nil
         return generation
     }
 

@@ -17,6 +17,8 @@ public struct GrantDifference: Sendable, Equatable {
         case ownership = 6
         /// The group role has a right beyond the plan that could not be taken back.
         case groupRight = 7
+        /// Another login of the group role has a right of its own.
+        case loginRight = 8
         /// A right on a table, view or the like, beyond the plan.
         case table = 16
         /// A right on a column, beyond the plan.
@@ -66,6 +68,7 @@ public struct GrantDifference: Sendable, Equatable {
             case .membership: "membership"
             case .ownership: "ownership"
             case .groupRight: "group-right"
+            case .loginRight: "login-right"
             case .table: "table"
             case .column: "column"
             case .sequence: "sequence"

@@ -47,6 +47,42 @@ extension GrantQueries {
         WHERE d.deptype = 'o' AND NOT (\(harmless))
         """
 
+    /// What members of a group role (`$1`) have beside it, the login `$2` apart, which is looked at in detail: they can do
+    /// what it can, and what this finds. The administrator is a member of what it makes, from PostgreSQL 16 on.
+    static let companions = """
+        WITH here AS (SELECT oid FROM pg_database WHERE datname = current_database()),
+        mates AS (SELECT r.*, m.admin_option FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid
+            JOIN pg_roles r ON r.oid = m.member
+            WHERE g.rolname = $1::text AND r.rolname <> $2::text AND r.rolname <> current_user)
+        SELECT f.kind, f.object, f.mend, count(*) OVER () FROM (
+            SELECT 'membership', format('%I IN %I', w.rolname, $1::text), format('REVOKE %I FROM %I', $1::text, w.rolname)
+            FROM mates w WHERE NOT starts_with(w.rolname::text, 'coffre_')
+            UNION ALL
+            SELECT 'membership', format('ADMIN OPTION OF %I FOR %I', $1::text, w.rolname), NULL
+            FROM mates w WHERE w.admin_option
+            UNION ALL
+            SELECT 'membership', format('%I IN %I', w.rolname, r.rolname), format('REVOKE %I FROM %I', r.rolname, w.rolname)
+            FROM mates w JOIN pg_auth_members m ON m.member = w.oid JOIN pg_roles r ON r.oid = m.roleid
+            WHERE r.rolname <> $1::text AND starts_with(w.rolname::text, 'coffre_')
+            UNION ALL
+            SELECT 'attribute', format('%s OF %I', a.name, w.rolname), format('ALTER ROLE %I NO%s', w.rolname, a.name)
+            FROM mates w CROSS JOIN LATERAL (VALUES ('SUPERUSER', w.rolsuper), ('CREATEDB', w.rolcreatedb),
+                ('CREATEROLE', w.rolcreaterole), ('REPLICATION', w.rolreplication), ('BYPASSRLS', w.rolbypassrls))
+                AS a(name, held)
+            WHERE a.held AND starts_with(w.rolname::text, 'coffre_')
+            UNION ALL
+            SELECT 'attribute', format('no VALID UNTIL of %I', w.rolname), NULL FROM mates w
+            WHERE (w.rolvaliduntil IS NULL OR NOT isfinite(w.rolvaliduntil)) AND starts_with(w.rolname::text, 'coffre_')
+            UNION ALL
+            SELECT CASE d.deptype WHEN 'o' THEN 'ownership' ELSE 'login-right' END, format('%I: %s', w.rolname,
+                    CASE WHEN d.dbid IN (0, here.oid) THEN pg_describe_object(d.classid, d.objid, d.objsubid)
+                    ELSE format('an object in database %I', (SELECT datname FROM pg_database b WHERE b.oid = d.dbid)) END),
+                CASE d.deptype WHEN 'o' THEN format('REASSIGN OWNED BY %I TO CURRENT_USER', w.rolname) END
+            FROM here, mates w JOIN pg_shdepend d ON d.refclassid = 'pg_authid'::regclass AND d.refobjid = w.oid
+            WHERE starts_with(w.rolname::text, 'coffre_') AND (d.deptype = 'a' OR d.deptype = 'o' AND NOT (\(harmless)))
+        ) AS f(kind, object, mend) ORDER BY f.kind, f.object LIMIT 64
+        """
+
     /// What a login (`$1`) of a group role (`$2`) can do with what is neither table nor sequence, beyond its plan, whose
     /// schemas are `$4`, a JSON array. Accepted: `$3`.
     /// - Parameter version: `server_version_num`; parameters have rights from 15 on.

@@ -173,8 +173,10 @@ struct GrantedLogin {
     // MARK: The login
 
     /// Asks the server what the login can really do.
+    /// - Parameter everything: also what has less meaning beside something worse. For a login that is there, its companions
+    ///   of the same role too.
     /// - Returns: every difference from the plan that is not accepted; nil when there is none.
-    func differences(_ version: Int) throws(BrokerFailure) -> GrantDifferences? {
+    func differences(_ version: Int, everything: Bool = false) throws(BrokerFailure) -> GrantDifferences? {
         let roles = try connection.rows(
             GrantQueries.roles,
             [
@@ -183,7 +185,8 @@ struct GrantedLogin {
             ],
             room: Self.manyRows
         )
-        if let found = try Self.differences(roles.map { $0 + [String(roles.count)] }) { return found }
+        let counted = roles.map { $0 + [String(roles.count)] }
+        if !everything, let found = try Self.differences(counted) { return found }
         let schemas = Self.schemas(plan)
         let objects = try connection.rows(
             GrantQueries.objects(version: version),
@@ -195,7 +198,9 @@ struct GrantedLogin {
             [planText, name, accepted],
             room: Self.fewRows
         )
-        return try Self.differences(objects, tables)
+        guard everything else { return try Self.differences(objects, tables) }
+        let companions = try connection.rows(GrantQueries.companions, [group, name], room: Self.fewRows)
+        return try Self.differences(Array(counted.prefix(64)), companions, objects, tables)
     }
 
     private static func schemas(_ plan: GrantPlan) -> String {

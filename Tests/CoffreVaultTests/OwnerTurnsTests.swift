@@ -1,0 +1,83 @@
+import Testing
+
+@testable import CoffreVault
+
+struct OwnerTurnsTests {
+    @Test func oneOwnerLeavesRoomForTheOthers() {
+        var turns = OwnerTurns(limit: 4, limitOfOwner: 3)
+        for index in 0..<20 { turns.append("slow\(index)", of: "mallory") }
+        for index in 0..<2 { turns.append("good\(index)", of: "sarah") }
+        turns.append("good0", of: "sarah")
+        #expect([turns.next(), turns.next(), turns.next(), turns.next()] == ["slow0", "good0", "slow1", "good1"])
+        #expect(turns.next() == nil)
+        turns.end("good0")
+        #expect(turns.next() == "slow2")
+        turns.end("good1")
+        #expect(turns.next() == nil, "three of mallory's are visited")
+        turns.append("good0", of: "sarah")
+        #expect(turns.next() == "good0")
+        turns.end("slow1")
+        #expect(turns.next() == "slow3")
+    }
+
+    @Test func aConnectionIsVisitedOnceAtATime() {
+        var turns = OwnerTurns(limit: 4, limitOfOwner: 4)
+        turns.append("a", of: "x")
+        #expect(turns.next() == "a")
+        turns.append("a", of: "x")
+        turns.append("a", of: "x")
+        #expect(turns.next() == nil)
+        turns.end("a")
+        #expect(turns.next() == "a")
+        turns.end("a")
+        turns.end("a")
+        #expect(turns.next() == nil)
+    }
+
+    @Test func everythingIsVisitedInTheEnd() {
+        var turns = OwnerTurns(limit: 5, limitOfOwner: 2)
+        var left: Set<String> = []
+        for index in 0..<300 {
+            left.insert("c\(index)")
+            turns.append("c\(index)", of: "o\(index % 7)")
+        }
+        var busy: [String] = []
+        while true {
+            while let next = turns.next() {
+                #expect(left.remove(next) != nil)
+                busy.append(next)
+                #expect(busy.count <= 5)
+            }
+            guard let first = busy.first else { break }
+            turns.end(first)
+            busy.removeFirst()
+        }
+        #expect(left.isEmpty)
+    }
+
+    @Test func jobsOfOneOwnerWaitForEachOther() async throws { try await OneActor().run() }
+
+    private actor OneActor {
+        private let jobs = OwnerJobs()
+        private var entered = 0
+
+        private func enter() async throws {
+            try await jobs.enter("mallory")
+            entered += 1
+        }
+
+        func run() async throws {
+            for _ in 0..<24 { try await enter() }
+            let waiting = (0..<256).map { _ in Task { try await self.enter() } }
+            while jobs.waitingCount(of: "mallory") < 256 { await Task.yield() }
+            await #expect(throws: VaultError.self) { try await self.enter() }
+            try await jobs.enter("sarah")
+            #expect(entered == 24)
+            for _ in 0..<256 { jobs.leave("mallory") }
+            for task in waiting { try await task.value }
+            #expect(entered == 280)
+            for _ in 0..<24 { jobs.leave("mallory") }
+            for _ in 0..<24 { try await enter() }
+        }
+    }
+}

@@ -65,6 +65,8 @@ let package = Package(
             dependencies: ["CoffreCrypto", "CoffreStorage", "CCoffreShims", "CZstd"],
             swiftSettings: library
         ),
+        // Finds what is unlike the habit in audit events. Never sees a secret.
+        .target(name: "CoffreInsight", swiftSettings: library),
         .target(
             name: "CoffreVault",
             dependencies: ["CoffreCatalogue", "CoffreWire", "CoffreCrypto", "CoffreStorage", "CoffreAudit"],
@@ -110,8 +112,8 @@ let package = Package(
         .executableTarget(
             name: "coffre",
             dependencies: [
-                "CoffreClient", "CoffreCatalogue", "CoffreAudit", "CoffreStorage", "CoffreCrypto", "CoffreWire",
-                arguments,
+                "CoffreClient", "CoffreCatalogue", "CoffreAudit", "CoffreInsight", "CoffreStorage", "CoffreCrypto",
+                "CoffreWire", arguments,
             ],
             exclude: ["coffre.1"],
             // What lies in every proof bundle.
@@ -142,6 +144,7 @@ let package = Package(
             ("CoffreCryptoTests", ["CoffreCrypto"]),
             ("CoffreStorageTests", ["CoffreStorage", "CoffreCrypto"]),
             ("CoffreAuditTests", ["CoffreAudit", "CoffreStorage", "CoffreCrypto", "CCoffreShims", "CZstd"]),
+            ("CoffreInsightTests", ["CoffreInsight"]),
             (
                 "CoffreVaultTests",
                 ["CoffreVault", "CoffreAudit", "CoffreCatalogue", "CoffreStorage", "CoffreCrypto", "CoffreWire"]

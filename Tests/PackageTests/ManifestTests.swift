@@ -12,6 +12,7 @@ struct ManifestTests {
         "CoffreCrypto": ["COpenSSL", "CSodium", "CCoffreShims"],
         "CoffreStorage": ["CSQLite", "CCoffreShims"],
         "CoffreAudit": ["CoffreCrypto", "CoffreStorage", "CCoffreShims", "CZstd"],
+        "CoffreInsight": [],
         "CoffreVault": ["CoffreWire", "CoffreCatalogue", "CoffreCrypto", "CoffreStorage", "CoffreAudit"],
         "CoffreHost": ["CSystemd", "CCoffreShims", "Logging", "TOMLKit"],
         "CoffreAPI": [
@@ -30,8 +31,8 @@ struct ManifestTests {
             "UnixSignals", "ArgumentParser", "TOMLKit",
         ],
         "coffre": [
-            "CoffreClient", "CoffreCatalogue", "CoffreAudit", "CoffreStorage", "CoffreCrypto", "CoffreWire",
-            "ArgumentParser",
+            "CoffreClient", "CoffreCatalogue", "CoffreAudit", "CoffreInsight", "CoffreStorage", "CoffreCrypto",
+            "CoffreWire", "ArgumentParser",
         ],
     ]
 

@@ -1,0 +1,182 @@
+extension Detector {
+    /// Everything that is remembered, so that ``init(restoring:context:)`` goes on as if nothing had been between.
+    package func saved() -> [UInt8] {
+        var archive = Archive()
+        // Writing does not fail.
+        try? archive.state(&state)
+        return archive.finished()
+    }
+
+    /// - Parameter context: for the time zone and the days off; what it says of identities is in the state already.
+    /// - Throws: ``ArchiveError``.
+    package convenience init(restoring bytes: [UInt8], context: InsightContext) throws(ArchiveError) {
+        var archive = try Archive(reading: bytes)
+        var state = InsightState(hash: SipHash(key0: 0, key1: 0))
+        try archive.state(&state)
+        guard archive.isAtEnd else { throw ArchiveError(message: "something follows the saved state") }
+        self.init(state, context)
+    }
+}
+
+extension Archive {
+    fileprivate mutating func state(_ state: inout InsightState) throws(ArchiveError) {
+        var (key0, key1) = (state.hash.key0, state.hash.key1)
+        try value(&key0)
+        try value(&key1)
+        if isReading { state.hash = SipHash(key0: key0, key1: key1) }
+        try list(&state.teamNames, atMost: 64, of: "") { (archive, name) throws(ArchiveError) in
+            try archive.value(&name)
+        }
+        try table(
+            &state.actors,
+            atMost: InsightState.mostActors + 1,
+            of: { ActorProfile(name: "", kind: .user, at: 0) }
+        ) {
+            (archive, actor) throws(ArchiveError) in try archive.profile(actor)
+        }
+        for path in [\InsightState.tokens, \InsightState.olderTokens] {
+            try table(
+                &state[keyPath: path],
+                atMost: InsightState.mostTokens,
+                of: { InsightState.TokenBinding(uid: 0, unit: 0, pid: 0, actor: 0) }
+            ) { (archive, token) throws(ArchiveError) in
+                try archive.value(&token.uid)
+                try archive.value(&token.unit)
+                try archive.value(&token.pid)
+                try archive.value(&token.actor)
+            }
+        }
+        try table(&state.secrets, atMost: InsightState.mostSecrets, of: { InsightState.SecretMemory() }) {
+            (archive, secret) throws(ArchiveError) in
+            try archive.value(&secret.allowed)
+            try archive.value(&secret.used)
+            try archive.value(&secret.isSensitive)
+            try archive.value(&secret.isListed)
+        }
+        try table(&state.sources, atMost: InsightState.mostSources, of: { InsightState.Source(name: "", since: 0) }) {
+            (archive, source) throws(ArchiveError) in try archive.source(&source)
+        }
+        try list(
+            &state.edits,
+            atMost: InsightState.mostEdits,
+            of: InsightState.Edit(time: 0, author: 0, object: 0, team: 0, sequence: 0)
+        ) { (archive, edit) throws(ArchiveError) in
+            try archive.value(&edit.time)
+            try archive.value(&edit.author)
+            try archive.value(&edit.object)
+            try archive.value(&edit.team)
+            try archive.value(&edit.sequence)
+            try archive.value(&edit.isUsed)
+        }
+        try table(
+            &state.rotations,
+            atMost: InsightState.mostRotations,
+            of: { InsightState.Rotation(actor: 0, name: "") }
+        ) {
+            (archive, rotation) throws(ArchiveError) in
+            try archive.gaps(&rotation.gaps)
+            try archive.value(&rotation.actor)
+            try archive.value(&rotation.name)
+        }
+        try value(&state.begin)
+        try value(&state.now)
+        var next = state.nextSequence ?? .max
+        try value(&next)
+        state.nextSequence = next == .max ? nil : next
+        try value(&state.nextCheck)
+        try value(&state.disorderTold)
+        for path in [\InsightState.peopleNow, \InsightState.peopleBefore] {
+            try list(&state[keyPath: path], atMost: 8, of: 0) { (archive, key) throws(ArchiveError) in
+                try archive.value(&key)
+            }
+        }
+        try value(&state.peopleHour)
+        try value(&state.nightTeams)
+    }
+
+    private mutating func profile(_ actor: ActorProfile) throws(ArchiveError) {
+        try value(&actor.name)
+        var kind = actor.kind.rawValue
+        try value(&kind)
+        guard let kind = InsightEvent.ActorKind(rawValue: kind) else {
+            throw ArchiveError(message: "an identity in the saved state has no kind")
+        }
+        actor.kind = kind
+        try value(&actor.teams)
+        try value(&actor.firstSeen)
+        try value(&actor.lastSeen)
+        try value(&actor.isOld)
+        try value(&actor.isRetired)
+        try value(&actor.registered)
+        try value(&actor.activeDays)
+        try value(&actor.day)
+        try value(&actor.longestAbsence)
+        try list(&actor.secrets, atMost: ActorProfile.mostSecrets, of: .init(key: 0, day: 0, uses: 0)) {
+            (archive, secret) throws(ArchiveError) in
+            try archive.value(&secret.key)
+            try archive.value(&secret.day)
+            try archive.value(&secret.uses)
+        }
+        try list(&actor.formerSecrets, atMost: 16, of: 0) { (archive, word) throws(ArchiveError) in
+            try archive.value(&word)
+        }
+        try list(&actor.novelties, atMost: ActorProfile.mostNovelties, of: .init(time: 0, weight: 0, sequence: 0)) {
+            (archive, novelty) throws(ArchiveError) in
+            try archive.value(&novelty.time)
+            try archive.value(&novelty.weight)
+            try archive.value(&novelty.sequence)
+        }
+        try decayed(&actor.slow)
+        try value(&actor.connectorsOfFirstDay)
+        try value(&actor.secretsOfFirstDay)
+        try fixed(&actor.hours) { (archive, hour) throws(ArchiveError) in try archive.value(&hour) }
+        try fixed(&actor.daysCounted) { (archive, days) throws(ArchiveError) in try archive.value(&days) }
+        try value(&actor.hoursToday)
+        try decayed(&actor.nights)
+        try decayed(&actor.daysOff)
+        try fixed(&actor.spans) { (archive, uses) throws(ArchiveError) in try archive.value(&uses) }
+        try value(&actor.span)
+        try fixed(&actor.most) { (archive, uses) throws(ArchiveError) in try archive.value(&uses) }
+        try fixed(&actor.pace) { (archive, uses) throws(ArchiveError) in try archive.value(&uses) }
+        try value(&actor.usesThisHour)
+        try value(&actor.hour)
+        try gaps(&actor.gaps)
+        try gaps(&actor.rotations)
+        try fixed(&actor.told) { (archive, minute) throws(ArchiveError) in try archive.value(&minute) }
+        try decayed(&actor.edits)
+    }
+
+    /// An array whose length is part of the form.
+    private mutating func fixed<T>(
+        _ list: inout [T],
+        _ each: (inout Archive, inout T) throws(ArchiveError) -> Void
+    ) throws(ArchiveError) {
+        for index in list.indices { try each(&self, &list[index]) }
+    }
+
+    private mutating func decayed(_ sum: inout Decayed) throws(ArchiveError) {
+        try value(&sum.value)
+        try value(&sum.time)
+    }
+
+    private mutating func gaps(_ gaps: inout GapMemory) throws(ArchiveError) {
+        try value(&gaps.first)
+        try value(&gaps.last)
+        try value(&gaps.longest)
+        try value(&gaps.count)
+        try value(&gaps.isTold)
+    }
+
+    private mutating func source(_ source: inout InsightState.Source) throws(ArchiveError) {
+        try value(&source.name)
+        try list(&source.refusals, atMost: InsightState.mostRefusals, of: .init(time: 0, actor: 0, sequence: 0)) {
+            (archive, refusal) throws(ArchiveError) in
+            try archive.value(&refusal.time)
+            try archive.value(&refusal.actor)
+            try archive.value(&refusal.sequence)
+        }
+        try decayed(&source.habit)
+        try value(&source.told)
+        try value(&source.since)
+    }
+}

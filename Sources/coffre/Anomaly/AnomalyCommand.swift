@@ -1,0 +1,127 @@
+import ArgumentParser
+import CoffreInsight
+import Glibc
+
+struct AnomalyCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "anomaly",
+        abstract: "Find what is unlike the habit in a stream of audit events.",
+        discussion: """
+            EXAMPLES
+              coffre anomaly replay events.jsonl --context context.json > findings.jsonl
+              zcat events.jsonl.gz | coffre anomaly replay - | jq -r .reason_en
+            """,
+        subcommands: [Replay.self]
+    )
+}
+
+extension AnomalyCommand {
+    struct Replay: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Read a stream of events and print what is unlike the habit, as JSON Lines.",
+            discussion: """
+                Each line of FILE is an event: {"time","seq","actor":{"kind","id","uid","unit","teams"},"operation",
+                "connector","path","outcome","token_accessor","client_pid"}. Each line of the output is a finding: {"actor",
+                "kind","reason","reason_en","records","score","severity","time"}. The stream is read once, in order; nothing
+                later changes what was said before.
+
+                --context names what is known beforehand: {"timezone" or "utc_offset","weekend","actors","secrets","teams"}.
+
+                A line that is no event is left out and named on standard error; the exit status is 1 then.
+
+                EXAMPLES
+                  coffre anomaly replay events.jsonl --context context.json > findings.jsonl
+                  coffre anomaly replay events.jsonl --state detector.state   # go on where the last run stopped
+                """
+        )
+        @Option(help: "File with what is known of identities, secrets and teams (JSON).", completion: .file())
+        var context: String?
+        @Option(
+            help: "File that keeps what was learnt: read when it is there, written at the end.",
+            completion: .file()
+        )
+        var state: String?
+        @Option(help: "en or fr. Default: from LC_ALL, LC_MESSAGES or LANG.")
+        var lang: Language?
+        @Argument(help: "File of events, one JSON object a line; - for standard input.", completion: .file())
+        var file: String
+
+        mutating func run() async throws {
+            let console = Console(format: .json, language: lang ?? Language.preferred(environmentValue))
+            do {
+                let known = try context.map { try AnomalyContext.read($0) } ?? InsightContext()
+                guard try replay(known, console) else { throw ExitCode(ExitStatus.error.rawValue) }
+            } catch let failure as Failure {
+                console.note(failure.message)
+                throw ExitCode(failure.status.rawValue)
+            }
+        }
+
+        /// - Returns: whether every line was an event.
+        private func replay(_ known: InsightContext, _ console: Console) throws -> Bool {
+            let detector = try detector(known)
+            let reader = try LineReader(file)
+            let progress = ProgressLine(console.language)
+            var (number, bad, found) = (UInt64(0), UInt64(0), 0)
+            var output: [UInt8] = []
+            try reader.forEach { line in
+                number += 1
+                if number.isMultiple(of: 65_536) {
+                    let (number, found) = (number, found)
+                    progress.show(
+                        Message("\(number) events, \(found) findings", "\(number) événements, \(found) signalements")
+                    )
+                }
+                guard !line.allSatisfy({ $0 == 0x20 || $0 == 0x0d || $0 == 0x09 }) else { return }
+                guard let event = InsightLine.parse(line) else {
+                    bad += 1
+                    if bad <= 10 {
+                        progress.clear()
+                        console.note(Message("line \(number) is no event", "la ligne \(number) n’est pas un événement"))
+                    }
+                    return
+                }
+                for finding in detector.consume(event) {
+                    found += 1
+                    output += finding.line + [0x0a]
+                }
+                if output.count > 65_536 {
+                    console.write(output)
+                    output.removeAll(keepingCapacity: true)
+                }
+            }
+            progress.clear()
+            console.write(output)
+            if bad > 0 {
+                console.note(
+                    Message(
+                        "\(bad) of \(number) lines are no events",
+                        "\(bad) lignes sur \(number) ne sont pas des événements"
+                    )
+                )
+            }
+            if let state {
+                let saved = try PartialFile(state, overwrites: true)
+                try detector.saved().withUnsafeBytes { try saved.write($0) }
+                try saved.commit()
+            }
+            return bad == 0
+        }
+
+        private func detector(_ known: InsightContext) throws -> Detector {
+            guard let state, access(state, F_OK) == 0 else {
+                var random = SystemRandomNumberGenerator()
+                return Detector(context: known, key0: random.next(), key1: random.next())
+            }
+            let bytes = try Input.file(state, for: "--state")
+            do throws(ArchiveError) {
+                return try Detector(restoring: bytes, context: known)
+            } catch {
+                throw Failure(
+                    "\(state): \(error.message): move it away to begin anew",
+                    "\(state) : état illisible (\(error.message)) : déplacez-le pour recommencer"
+                )
+            }
+        }
+    }
+}

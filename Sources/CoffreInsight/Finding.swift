@@ -14,6 +14,13 @@ package struct Finding: Sendable, Equatable {
         case auditTampering = "audit_tampering"
         case newServiceFanout = "new_service_fanout"
         case clockIncident = "clock_incident"
+        case rootTokenUse = "root_token_use"
+        case wrappedTokenReopened = "wrapped_token_reopened"
+        case subjectReplayed = "subject_replayed"
+        case rightsDiffer = "rights_differ"
+        case decoyTouched = "decoy_touched"
+        /// The daemon told of its own log or storage.
+        case logIncident = "log_incident"
 
         /// Its place among all, for tables.
         var place: Int {
@@ -31,14 +38,23 @@ package struct Finding: Sendable, Equatable {
             case .auditTampering: 10
             case .newServiceFanout: 11
             case .clockIncident: 12
+            case .rootTokenUse: 13
+            case .wrappedTokenReopened: 14
+            case .subjectReplayed: 15
+            case .rightsDiffer: 16
+            case .decoyTouched: 17
+            case .logIncident: 18
             }
         }
 
         package var severity: Severity {
             switch self {
-            case .stolenToken, .privilegeEscalation, .auditTampering: .critical
-            case .massEnumeration, .slowExfiltration, .deniedBurst, .dormantAccount, .newServiceFanout: .high
-            case .offHoursAccess, .firstSensitiveAccess, .rateSpike, .silentDeath, .clockIncident: .medium
+            case .stolenToken, .privilegeEscalation, .auditTampering, .subjectReplayed, .decoyTouched: .critical
+            case .massEnumeration, .slowExfiltration, .deniedBurst, .dormantAccount, .newServiceFanout,
+                .wrappedTokenReopened, .logIncident, .rootTokenUse:
+                .high
+            case .offHoursAccess, .firstSensitiveAccess, .rateSpike, .silentDeath, .clockIncident, .rightsDiffer:
+                .medium
             }
         }
     }

@@ -23,8 +23,8 @@ package struct InsightEvent: Sendable, Equatable {
     package var kind: ActorKind
     /// Who the token says it is; at a log-in, who is claimed.
     package var actor: String
-    /// Who the kernel says it is.
-    package var uid: Int64
+    /// Who the kernel says it is: a uid in digits, or the pseudonym of a person.
+    package var kernel: String
     package var unit: String
     package var teams: [String]
     package var operation: Operation
@@ -40,7 +40,7 @@ package struct InsightEvent: Sendable, Equatable {
         sequence: UInt64,
         kind: ActorKind,
         actor: String,
-        uid: Int64,
+        kernel: String,
         unit: String,
         teams: [String],
         operation: Operation,
@@ -54,7 +54,7 @@ package struct InsightEvent: Sendable, Equatable {
         self.sequence = sequence
         self.kind = kind
         self.actor = actor
-        self.uid = uid
+        self.kernel = kernel
         self.unit = unit
         self.teams = teams
         self.operation = operation

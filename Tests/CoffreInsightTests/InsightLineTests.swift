@@ -17,7 +17,7 @@ struct InsightLineTests {
     @Test func everyFieldIsRead() throws {
         let event = try #require(parse(Self.line))
         #expect(event.time == 1_767_773_523_512_345_678)
-        #expect(event.sequence == 1234 && event.uid == 1007 && event.pid == 4242)
+        #expect(event.sequence == 1234 && event.kernel == "1007" && event.pid == 4242)
         #expect(event.kind == .user && event.operation == .read && event.outcome == .ok)
         #expect(event.actor == "u07" && event.unit == "session.scope" && event.teams == ["finance", "ventes"])
         #expect(event.connector == "postgresql" && event.path == "role/factures-ro" && event.token == "a-3f")

@@ -61,7 +61,7 @@ struct Office {
             sequence: 0,
             kind: kind,
             actor: actor,
-            uid: uid,
+            kernel: String(uid),
             unit: unit,
             teams: teams,
             operation: operation,

@@ -5,7 +5,7 @@ extension Detector {
     func refused(_ event: InsightEvent, _ now: Int64) {
         let key = state.hash(event.actor)
         if let actor = state.actors[key] { checkDormancy(event, actor, now) }
-        let sourceKey = state.hash("\(event.uid)", event.unit)
+        let sourceKey = state.hash(event.kernel, event.unit)
         if state.sources[sourceKey] == nil {
             if state.sources.count >= InsightState.mostSources {
                 func last(_ entry: (key: UInt64, value: InsightState.Source)) -> (Int64, UInt64) {
@@ -14,7 +14,7 @@ extension Detector {
                 guard let oldest = state.sources.min(by: { last($0) < last($1) }) else { return }
                 state.sources[oldest.key] = nil
             }
-            state.sources[sourceKey] = InsightState.Source(name: "uid:\(event.uid)", since: now)
+            state.sources[sourceKey] = InsightState.Source(name: "uid:" + ActorProfile.shown(event.kernel), since: now)
         }
         guard var source = state.sources[sourceKey] else { return }
         state.sources[sourceKey] = nil
@@ -22,8 +22,15 @@ extension Detector {
         source.refusals.removeAll { $0.time < now - 10 * Span.hour }
         if source.refusals.count >= InsightState.mostRefusals { source.refusals.removeFirst() }
         source.refusals.append(.init(time: now, actor: key, sequence: event.sequence))
+        let count = source.refusals.count
         check(&source, now)
-        source.habit.add(1, at: now, halfLife: 10)
+        // What was told of is no habit.
+        let isTold = source.told != .min && now - source.told < Span.hour
+        if source.refusals.isEmpty {
+            source.habit.add(-min(Float(count - 1), source.habit.value), at: now, halfLife: 10)
+        } else if !isTold {
+            source.habit.add(1, at: now, halfLife: 10)
+        }
     }
 
     private func check(_ source: inout InsightState.Source, _ now: Int64) {
@@ -42,6 +49,7 @@ extension Detector {
             let isDeep = identities < 3 && recent.count >= 25 && hours <= 1
             guard isWide || isDeep else { continue }
             source.told = now
+            source.refusals.removeAll()
             let minutes = max(1, (now - (recent.first?.time ?? now)) / Span.minute)
             tell(
                 .deniedBurst,
@@ -60,7 +68,7 @@ extension Detector {
 
     /// A password that was mistyped and then was right is no attempt at anything.
     func loggedIn(_ event: InsightEvent, _ key: UInt64, _ now: Int64) {
-        let sourceKey = state.hash("\(event.uid)", event.unit)
+        let sourceKey = state.hash(event.kernel, event.unit)
         state.sources[sourceKey]?.refusals.removeAll { $0.actor == key && $0.time > now - 15 * Span.minute }
     }
 

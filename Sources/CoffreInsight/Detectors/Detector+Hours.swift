@@ -16,7 +16,6 @@ extension Detector {
             if !wasTold(.offHoursAccess, of: actor, within: 14 * Span.hour, at: now) {
                 if isNight {
                     actor.nights.add(1, at: now, halfLife: 40)
-                    state.nightTeams |= actor.teams
                 }
                 if isOff { actor.daysOff.add(1, at: now, halfLife: 40) }
             }
@@ -30,9 +29,11 @@ extension Detector {
         let distance = distanceFromHabit(actor, hour)
         let company = state.peopleNow.contains { $0 != key } || state.peopleBefore.contains { $0 != key }
         let isDeep = hour < 6 && distance >= 3 || hour >= 22 && distance >= 4
-        // While there were no weeks to learn who takes turns, the administrators' team and those that had nights are believed.
-        let isTurn = now - state.begin < 9 * Span.dayLength && state.nightTeams & actor.teams != 0
-        let onCall = actor.nights.read(at: now, halfLife: 40) >= 0.5 || isTurn
+        // Who takes turns at night is known by several of them, or by one in a team that edits rights. While there were no
+        // weeks to learn that, such a team is believed.
+        let nights = actor.nights.read(at: now, halfLife: 40)
+        let isOnDuty = state.nightTeams & actor.teams != 0
+        let onCall = nights >= 1.5 || isOnDuty && (nights >= 0.5 || now - state.begin < 9 * Span.dayLength)
         let worksOff = actor.daysOff.read(at: now, halfLife: 40) >= 0.5
         let isUnusual: Bool
         if isOff && !isNight {
@@ -48,10 +49,12 @@ extension Detector {
             records: [event.sequence],
             at: now,
             pause: 6 * Span.hour,
-            french:
-                "\(actor.name) est actif à \(hour) h\(isOff ? " un jour de repos" : ""), à \(distance) h de ses heures habituelles, ce qui ne lui est pas arrivé depuis des semaines",
-            english:
-                "\(actor.name) is active at \(hour):00\(isOff ? " on a day off" : ""), \(distance) h from its usual hours, which has not happened for weeks"
+            french: isOff && !isNight
+                ? "\(actor.shownName) travaille à \(hour) h un jour de repos, ce qui ne lui est pas arrivé depuis des semaines"
+                : "\(actor.shownName) est actif à \(hour) h, à \(distance) h de ses heures habituelles, ce qui ne lui est pas arrivé depuis des semaines",
+            english: isOff && !isNight
+                ? "\(actor.shownName) works at \(hour):00 on a day off, which has not happened for weeks"
+                : "\(actor.shownName) is active at \(hour):00, \(distance) h from its usual hours, which has not happened for weeks"
         )
     }
 

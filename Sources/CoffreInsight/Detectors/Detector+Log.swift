@@ -54,7 +54,7 @@ extension Detector {
         let name = ActorProfile.shown(event.actor)
         tell(
             .auditTampering,
-            name,
+            String(decoding: event.actor.utf8.prefix(ActorProfile.mostNameBytes), as: UTF8.self),
             refused ? 0.95 : 0.97,
             [event.sequence],
             at: now,
@@ -62,5 +62,63 @@ extension Detector {
                 "\(name) \(refused ? "a tenté de" : "vient de") \(french) journal d’audit (\(ActorProfile.shown(event.path)))",
             english: "\(name) \(refused ? "tried to" : "did") \(english) audit log (\(ActorProfile.shown(event.path)))"
         )
+    }
+
+    /// Takes one record of the log.
+    /// - Returns: what it made certain; nothing for what the detectors have recorded themselves.
+    package func consume(_ record: InsightRecord) -> [Finding] {
+        let event = record.event
+        var findings = consume(event)
+        guard let notice = record.notice, record.finding == nil else { return findings }
+        let now = state.now
+        let name = ActorProfile.shown(event.actor)
+        let path = ActorProfile.shown(event.path)
+        let (kind, actor, score, french, english): (Finding.Kind, String, Double, String, String)
+        switch notice {
+        case .reopenedToken:
+            (kind, actor, score) = (.wrappedTokenReopened, name, 0.9)
+            french = "\(name) ouvre un jeton d’enveloppe qui a déjà été ouvert : quelqu’un d’autre l’a lu"
+            english = "\(name) opens a wrapping token that was opened before: somebody else has read it"
+        case .rootToken:
+            let profile = profile(state.hash(event.actor), event.actor, event.kind, now)
+            guard !wasTold(.rootTokenUse, of: profile, within: 6 * Span.hour, at: now) else { return findings }
+            profile.told[Finding.Kind.rootTokenUse.place] = Int32(clamping: now / Span.minute)
+            (kind, actor, score) = (.rootTokenUse, name, 0.8)
+            french = "\(name) se sert d’un jeton racine, qui peut tout (\(path))"
+            english = "\(name) uses a root token, which may do everything (\(path))"
+        case .clockJump:
+            (kind, actor, score) = (.clockIncident, "coffred", 0.7)
+            french = "l’horloge a sauté : les heures du journal sont à lire avec prudence"
+            english = "the clock jumped: the log's times are to be read with care"
+        case .raised(let raised):
+            let place = ActorProfile.shown(event.connector)
+            switch raised {
+            case "rights_differ":
+                (kind, actor, score) = (.rightsDiffer, place.isEmpty ? "coffred" : place, 0.85)
+                french = "des droits ont été changés au serveur de \(place), derrière Coffre"
+                english = "rights were changed at the server of \(place), behind Coffre's back"
+            case "subject_replayed":
+                (kind, actor, score) = (.subjectReplayed, name, 0.97)
+                french =
+                    "le jeton d’une personne est présenté par un autre service que celui qui l’a montré d’abord (\(name))"
+                english = "a person's token is presented by another service than the one that showed it first (\(name))"
+            default:
+                (kind, actor, score) = (.logIncident, "coffred", 0.9)
+                french = "Coffre signale lui-même un incident : \(ActorProfile.shown(raised))"
+                english = "Coffre itself tells of an incident: \(ActorProfile.shown(raised))"
+            }
+        }
+        findings.append(
+            Finding(
+                time: now,
+                kind: kind,
+                actor: actor,
+                score: score,
+                french: french,
+                english: english,
+                records: [event.sequence]
+            )
+        )
+        return findings
     }
 }

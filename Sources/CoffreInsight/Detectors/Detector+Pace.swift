@@ -13,7 +13,7 @@ extension Detector {
             let window = Self.windows[index]
             let count = sum(of: actor, spans: window.spans)
             guard count >= window.least, count > actor.most[index] * 1.15 + 3 else { continue }
-            let isSteady = isSteady(actor, now)
+            let isSteady = actor.kind == .service && isSteady(actor, now)
             let expected = expectedUses(actor, now, spans: window.spans)
             // More than ever by far, or more than ever and not at its hour.
             let isMore = count > actor.most[index] * (isSteady ? 1.5 : 2.2) + 6 && count > 2.6 * expected + 10
@@ -30,9 +30,9 @@ extension Detector {
                 at: now,
                 pause: 3 * Span.hour,
                 french:
-                    "\(actor.name) demande \(Int(count)) secrets en \(minutes) min (habitude à cette heure : \(tenths(expected)), au plus \(Int(actor.most[index])))",
+                    "\(actor.shownName) demande \(Int(count)) secrets en \(minutes) min (habitude à cette heure : \(tenths(expected)), au plus \(Int(actor.most[index])))",
                 english:
-                    "\(actor.name) asks for \(Int(count)) secrets in \(minutes) min (habit at this hour: \(tenths(expected)), at most \(Int(actor.most[index])))"
+                    "\(actor.shownName) asks for \(Int(count)) secrets in \(minutes) min (habit at this hour: \(tenths(expected)), at most \(Int(actor.most[index])))"
             )
             return
         }

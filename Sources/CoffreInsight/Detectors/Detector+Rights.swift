@@ -30,8 +30,8 @@ extension Detector {
                 score: habit < 2 ? 0.95 : 0.85,
                 records: [event.sequence],
                 at: now,
-                french: "\(actor.name) modifie la politique qui fixe ses propres droits",
-                english: "\(actor.name) edits the policy of its own rights"
+                french: "\(actor.shownName) modifie la politique qui fixe ses propres droits",
+                english: "\(actor.shownName) edits the policy of its own rights"
             )
         }
         if let before = state.edits.lastIndex(where: { $0.object == object && now - $0.time < 3 * Span.hour }),
@@ -43,8 +43,9 @@ extension Detector {
                 score: 0.9,
                 records: [state.edits[before].sequence, event.sequence],
                 at: now,
-                french: "\(actor.name) défait la modification de \(ActorProfile.shown(name)) après qu’elle a servi",
-                english: "\(actor.name) undoes the edit of \(ActorProfile.shown(name)) after it was used"
+                french:
+                    "\(actor.shownName) défait la modification de \(ActorProfile.shown(name)) après qu’elle a servi",
+                english: "\(actor.shownName) undoes the edit of \(ActorProfile.shown(name)) after it was used"
             )
         }
         if state.edits.count >= InsightState.mostEdits { state.edits.removeFirst() }
@@ -76,7 +77,7 @@ extension Detector {
         let edit = state.edits[place]
         let minutes = max(1, (now - edit.time) / Span.minute)
         let secret = ActorProfile.shown("\(event.connector)/\(event.path)")
-        let author = state.actors[edit.author]?.name ?? actor.name
+        let author = state.actors[edit.author]?.shownName ?? actor.shownName
         tell(
             .privilegeEscalation,
             of: actor,
@@ -84,9 +85,9 @@ extension Detector {
             records: [edit.sequence, event.sequence],
             at: now,
             french:
-                "\(actor.name) lit \(secret), hors de son équipe, \(minutes) min après que \(author) a modifié ses droits",
+                "\(actor.shownName) lit \(secret), hors de son équipe, \(minutes) min après que \(author) a modifié ses droits",
             english:
-                "\(actor.name) reads \(secret), not its team's, \(minutes) min after \(author) edited its rights"
+                "\(actor.shownName) reads \(secret), not its team's, \(minutes) min after \(author) edited its rights"
         )
     }
 

@@ -24,11 +24,12 @@ extension Detector {
             $0.value.kind == .service && $0.value.gaps.count >= 3 && !$0.value.isRetired
         }
         for (key, actor) in services.sorted(by: { $0.key < $1.key }) {
-            if let gap = actor.gaps.silence(at: now, least: 40, factor: 2, slack: 900) {
+            if let gap = actor.gaps.silence(at: now, least: 40, factor: 2.5, slack: 900) {
                 actor.gaps.isTold = true
                 silent.insert(key)
                 tellSilence(key, gap, actor.gaps.longest, ("ne fait plus rien", "does nothing any more"), event, now)
-            } else if !actor.gaps.isTold, let gap = actor.rotations.silence(at: now, least: 3, factor: 1.2, slack: 1800)
+            } else if !actor.gaps.isTold,
+                let gap = actor.rotations.silence(at: now, least: 3, factor: 1.25, slack: 1800)
             {
                 actor.rotations.isTold = true
                 silent.insert(key)
@@ -43,7 +44,7 @@ extension Detector {
             }
         }
         for (place, rotation) in state.rotations.sorted(by: { $0.key < $1.key }) {
-            guard let gap = rotation.gaps.silence(at: now, least: 3, factor: 1.2, slack: 1800) else { continue }
+            guard let gap = rotation.gaps.silence(at: now, least: 3, factor: 1.25, slack: 1800) else { continue }
             state.rotations[place]?.gaps.isTold = true
             guard let actor = state.actors[rotation.actor], !actor.isRetired, !silent.contains(rotation.actor),
                 !actor.gaps.isTold, !actor.rotations.isTold
@@ -68,7 +69,7 @@ extension Detector {
         _ now: Int64
     ) {
         guard let actor = state.actors[key] else { return }
-        let name = actor.name
+        let name = actor.shownName
         tell(
             .silentDeath,
             of: actor,

@@ -4,13 +4,15 @@ extension Detector {
         guard !event.token.isEmpty else { return }
         let token = state.hash(event.token)
         let unit = state.hash(event.unit)
-        let binding = InsightState.TokenBinding(uid: event.uid, unit: unit, pid: event.pid, actor: key)
+        let kernel = state.hash(event.kernel)
+        let binding = InsightState.TokenBinding(kernel: kernel, unit: unit, pid: event.pid, actor: key)
         guard let known = state.tokens[token] ?? state.olderTokens[token] else { return remember(binding, token) }
         guard known != binding else { return }
         let other =
-            known.uid != event.uid
-            ? "uid \(event.uid)" : known.unit != unit ? ActorProfile.shown(event.unit) : "pid \(event.pid)"
-        let isSure = known.uid != event.uid || known.unit != unit || known.actor != key
+            known.kernel != kernel
+            ? "uid \(ActorProfile.shown(event.kernel))"
+            : known.unit != unit ? ActorProfile.shown(event.unit) : "pid \(event.pid)"
+        let isSure = known.kernel != kernel || known.unit != unit || known.actor != key
         tell(
             .stolenToken,
             of: actor,
@@ -18,9 +20,9 @@ extension Detector {
             records: [event.sequence],
             at: now,
             french:
-                "le jeton de \(actor.name) est présenté par \(other), et non par le processus \(known.pid) (uid \(known.uid)) qui l’a reçu",
+                "le jeton de \(actor.shownName) est présenté par \(other), et non par le processus \(known.pid) qui l’a reçu",
             english:
-                "the token of \(actor.name) is presented by \(other), not by process \(known.pid) (uid \(known.uid)) that received it"
+                "the token of \(actor.shownName) is presented by \(other), not by process \(known.pid) that received it"
         )
     }
 
@@ -44,8 +46,8 @@ extension Detector {
             records: [event.sequence],
             at: now,
             pause: 6 * Span.hour,
-            french: "\(actor.name) agit après \(shown) jours sans activité",
-            english: "\(actor.name) acts after \(shown) days without a sign"
+            french: "\(actor.shownName) agit après \(shown) jours sans activité",
+            english: "\(actor.shownName) acts after \(shown) days without a sign"
         )
     }
 

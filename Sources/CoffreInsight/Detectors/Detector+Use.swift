@@ -33,7 +33,7 @@ extension Detector {
         let isExplained = edit(for: key, actor, since: now - 3 * Span.dayLength, direct: true) != nil && isAllowed
         let isNew = actor.registered != 0 && now - actor.registered < 5 * Span.dayLength
         // Some days are needed to know what belongs to somebody's work.
-        let isEarly = now - state.begin < 9 * Span.dayLength && !isOut
+        let isEarly = !isOut && (now - state.begin < 9 * Span.dayLength || actor.activeDays < 8)
         var (fast, slow): (Float, Float)
         switch (isOut, event.outcome, memory.isSensitive) {
         case (true, .denied, true): (fast, slow) = (2.5, 2)
@@ -44,7 +44,9 @@ extension Detector {
         case (false, _, false): (fast, slow) = isEarly ? (0.6, 0) : (0.8, 0.3)
         }
         if !isOut, isExplained || isNew { return }
-        if memory.isSensitive, isOut || !isEarly { firstSensitive(event, isOut, actor, now) }
+        // What a service has a right to, it may do once a month.
+        if !isOut, actor.kind == .service { (fast, slow) = (0.45, 0.1) }
+        if memory.isSensitive, isOut || !isEarly && actor.kind == .user { firstSensitive(event, isOut, actor, now) }
         unfamiliar(event, fast: fast, slow: slow, actor, now)
     }
 
@@ -73,9 +75,9 @@ extension Detector {
             at: now,
             pause: 2 * Span.hour,
             french:
-                "\(actor.name) \(event.outcome == .denied ? "demande" : "lit") pour la première fois le secret sensible \(name)\(isOut ? ", qui n’est pas de son équipe" : ", sans attribution qui l’explique")",
+                "\(actor.shownName) \(event.outcome == .denied ? "demande" : "lit") pour la première fois le secret sensible \(name)\(isOut ? ", qui n’est pas de son équipe" : ", sans attribution qui l’explique")",
             english:
-                "\(actor.name) \(event.outcome == .denied ? "asks for" : "reads") the sensitive secret \(name) for the first time\(isOut ? ", which is not its team's" : ", with no grant that explains it")"
+                "\(actor.shownName) \(event.outcome == .denied ? "asks for" : "reads") the sensitive secret \(name) for the first time\(isOut ? ", which is not its team's" : ", with no grant that explains it")"
         )
     }
 
@@ -94,8 +96,8 @@ extension Detector {
                 score: min(0.97, 0.6 + 0.03 * Double(sum)),
                 records: recent.map(\.sequence),
                 at: now,
-                french: "\(actor.name) demande \(recent.count) secrets inhabituels en \(minutes) min",
-                english: "\(actor.name) asks for \(recent.count) unfamiliar secrets in \(minutes) min"
+                french: "\(actor.shownName) demande \(recent.count) secrets inhabituels en \(minutes) min",
+                english: "\(actor.shownName) asks for \(recent.count) unfamiliar secrets in \(minutes) min"
             )
         }
         // What came at once is another thing, told as such.
@@ -117,9 +119,9 @@ extension Detector {
             at: now,
             pause: 12 * Span.hour,
             french:
-                "\(actor.name) découvre peu à peu des secrets inhabituels : \(actor.novelties.count) en \(days) jours",
+                "\(actor.shownName) découvre peu à peu des secrets inhabituels : \(actor.novelties.count) en \(days) jours",
             english:
-                "\(actor.name) goes through unfamiliar secrets bit by bit: \(actor.novelties.count) over \(days) days"
+                "\(actor.shownName) goes through unfamiliar secrets bit by bit: \(actor.novelties.count) over \(days) days"
         )
     }
 
@@ -140,9 +142,9 @@ extension Detector {
             at: now,
             pause: 2 * Span.hour,
             french:
-                "\(actor.name), service inconnu avant ce jour, demande \(actor.secretsOfFirstDay) secrets de \(connectors) connecteurs",
+                "\(actor.shownName), service inconnu avant ce jour, demande \(actor.secretsOfFirstDay) secrets de \(connectors) connecteurs",
             english:
-                "\(actor.name), a service not seen before today, asks for \(actor.secretsOfFirstDay) secrets of \(connectors) connectors"
+                "\(actor.shownName), a service not seen before today, asks for \(actor.secretsOfFirstDay) secrets of \(connectors) connectors"
         )
     }
 }

@@ -20,6 +20,8 @@ final class ActorProfile {
     static let mostSecrets = 40
     static let mostNovelties = 16
     static let longestName = 96
+    /// Bytes of an identity that are kept; what is longer is another's.
+    static let mostNameBytes = 512
 
     var name: String
     var kind: InsightEvent.ActorKind
@@ -77,7 +79,7 @@ final class ActorProfile {
     var edits = Decayed()
 
     init(name: String, kind: InsightEvent.ActorKind, at time: Int64) {
-        self.name = Self.shown(name)
+        self.name = String(decoding: name.utf8.prefix(Self.mostNameBytes), as: UTF8.self)
         self.kind = kind
         firstSeen = time
         lastSeen = time
@@ -92,6 +94,8 @@ final class ActorProfile {
         }
         return kept.joined()
     }
+
+    var shownName: String { Self.shown(name) }
 
     /// Whether a secret was used once, as far as is still known: now and then it says so of one that was not.
     func isFormer(_ secret: UInt64) -> Bool {
@@ -158,6 +162,8 @@ struct GapMemory: Sendable, Equatable {
             return nil
         }
         let gap = Float(Double(now - last) / 1e9)
+        // What comes once in several days comes less exactly.
+        let factor = longest > 48 * 3600 ? max(factor, 1.6) : factor
         return gap > longest * factor + slack ? gap : nil
     }
 }

@@ -38,9 +38,9 @@ extension Archive {
             try table(
                 &state[keyPath: path],
                 atMost: InsightState.mostTokens,
-                of: { InsightState.TokenBinding(uid: 0, unit: 0, pid: 0, actor: 0) }
+                of: { InsightState.TokenBinding(kernel: 0, unit: 0, pid: 0, actor: 0) }
             ) { (archive, token) throws(ArchiveError) in
-                try archive.value(&token.uid)
+                try archive.value(&token.kernel)
                 try archive.value(&token.unit)
                 try archive.value(&token.pid)
                 try archive.value(&token.actor)

@@ -1,7 +1,7 @@
 /// Everything that the detectors remember. Bounded: who was not seen for long makes room.
 struct InsightState {
     struct TokenBinding: Sendable, Equatable {
-        var uid: Int64
+        var kernel: UInt64
         var unit: UInt64
         var pid: Int64
         var actor: UInt64
@@ -77,7 +77,7 @@ struct InsightState {
     var peopleNow: [UInt64] = []
     var peopleBefore: [UInt64] = []
     var peopleHour: Int64 = 0
-    /// Teams with somebody who was active at night, or who edits rights.
+    /// Teams with somebody who edits rights.
     var nightTeams: UInt64 = 0
 
     init(hash: SipHash) { self.hash = hash }

@@ -19,15 +19,20 @@ extension Finding {
         return line + [0x7d]
     }
 
+    /// A JSON string in which nothing moves a cursor or changes the direction of a line.
     private static func quoted(_ text: String) -> [UInt8] {
         var result: [UInt8] = [0x22]
-        for byte in text.utf8 {
-            switch byte {
-            case 0x22, 0x5c: result += [0x5c, byte]
-            case 0..<0x20:
-                let digits = Array("0123456789abcdef".utf8)
-                result += Array("\\u00".utf8) + [digits[Int(byte >> 4)], digits[Int(byte & 15)]]
-            default: result.append(byte)
+        for scalar in text.unicodeScalars {
+            switch scalar.properties.generalCategory {
+            case .control, .format, .lineSeparator, .paragraphSeparator:
+                for unit in String(scalar).utf16 {
+                    let digits = String(unit, radix: 16)
+                    result += Array("\\u".utf8) + Array(String(repeating: "0", count: 4 - digits.utf8.count).utf8)
+                    result += Array(digits.utf8)
+                }
+            default:
+                if scalar == "\"" || scalar == "\\" { result.append(0x5c) }
+                result += Array(String(scalar).utf8)
             }
         }
         return result + [0x22]

@@ -19,11 +19,11 @@ extension Detector {
 
     func checkSilence(_ now: Int64, _ event: InsightEvent) {
         var silent: Set<UInt64> = []
-        // In an order that does not depend on the process.
+        // In an order that does not depend on the key.
         let services = state.actors.filter {
             $0.value.kind == .service && $0.value.gaps.count >= 3 && !$0.value.isRetired
         }
-        for (key, actor) in services.sorted(by: { $0.key < $1.key }) {
+        for (key, actor) in services.sorted(by: { $0.value.name.utf8.lexicographicallyPrecedes($1.value.name.utf8) }) {
             if let gap = actor.gaps.silence(at: now, least: 40, factor: 2.5, slack: 900) {
                 actor.gaps.isTold = true
                 silent.insert(key)
@@ -43,7 +43,11 @@ extension Detector {
                 )
             }
         }
-        for (place, rotation) in state.rotations.sorted(by: { $0.key < $1.key }) {
+        let rotations = state.rotations.sorted { left, right in
+            left.value.name.utf8.elementsEqual(right.value.name.utf8)
+                ? left.key < right.key : left.value.name.utf8.lexicographicallyPrecedes(right.value.name.utf8)
+        }
+        for (place, rotation) in rotations {
             guard let gap = rotation.gaps.silence(at: now, least: 3, factor: 1.25, slack: 1800) else { continue }
             state.rotations[place]?.gaps.isTold = true
             guard let actor = state.actors[rotation.actor], !actor.isRetired, !silent.contains(rotation.actor),

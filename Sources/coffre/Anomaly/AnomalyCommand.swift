@@ -110,8 +110,8 @@ extension AnomalyCommand {
 
         private func detector(_ known: InsightContext) throws -> Detector {
             guard let state, access(state, F_OK) == 0 else {
-                var random = SystemRandomNumberGenerator()
-                return Detector(context: known, key0: random.next(), key1: random.next())
+                // Fixed: the same stream says the same on every day. Who chooses names that collide fools a replay at most.
+                return Detector(context: known, key0: 0x636f_6666_7265_2d72, key1: 0x6570_6c61_792d_6b65)
             }
             let bytes = try Input.file(state, for: "--state")
             do throws(ArchiveError) {

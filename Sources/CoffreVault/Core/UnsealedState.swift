@@ -27,6 +27,10 @@ final class UnsealedState {
     var policies: [String: Policy]
     let policyHistory: PolicyHistory
     var peerRoles: [String: PeerRole]
+    /// Configurations of `jwt` mounts that have been used, by mount id.
+    var jwt: [String: LoadedJWT] = [:]
+    /// Tokens that services have shown for people.
+    var shownTokens = ShownTokens()
     var tokens = BoundedCache<Digest, TokenEntry>(limit: 50_000)
     var callers = BoundedCache<CallerKey, Caller>(limit: 10_000)
     var kvMetadata = BoundedCache<[UInt8], KVMetadata>(limit: 20_000)

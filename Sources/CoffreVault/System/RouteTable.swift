@@ -172,6 +172,7 @@ struct Route: Sendable {
         case .token: token
         case .peer: peer
         case .approle: appRole
+        case .jwt: jwt
         }
     }
 
@@ -283,6 +284,15 @@ struct Route: Sendable {
         GET,POST,DELETE role/{name}/secret-id-num-uses : One field of a role
         GET,POST,DELETE role/{name}/bind-secret-id : One field of a role
         POST tidy/secret-id : Remove expired secret ids
+        """
+    )
+
+    private static let jwt = read(
+        """
+        POST login open : A token for a token of the provider
+        GET,POST config : Whose tokens are believed
+        LIST role : List the roles
+        GET,POST,DELETE role/{name} : A role
         """
     )
 }

@@ -146,7 +146,10 @@ let package = Package(
             ("CoffreAuditTests", ["CoffreAudit", "CoffreStorage", "CoffreCrypto", "CCoffreShims", "CZstd"]),
             (
                 "CoffreVaultTests",
-                ["CoffreVault", "CoffreAudit", "CoffreCatalogue", "CoffreStorage", "CoffreCrypto", "CoffreWire"]
+                [
+                    "CoffreVault", "CoffreAudit", "CoffreCatalogue", "CoffreStorage", "CoffreCrypto", "CoffreWire",
+                    jwtKit,
+                ]
             ),
             ("CoffreHostTests", ["CoffreHost", logging]),
             (

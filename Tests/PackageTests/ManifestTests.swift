@@ -80,7 +80,10 @@ struct ManifestTests {
 
     @Test(arguments: [
         ("coffred", ["CPostgres", "CoffreConnectors", "CoffreClient", "NIOHTTP1", "NIOSSL", "AsyncHTTPClient"]),
-        ("coffre-broker", ["CSQLite", "CoffreStorage", "CoffreAudit", "CoffreVault", "CoffreAPI", "CoffreClient", "JWTKit"]),
+        (
+            "coffre-broker",
+            ["CSQLite", "CoffreStorage", "CoffreAudit", "CoffreVault", "CoffreAPI", "CoffreClient", "JWTKit"]
+        ),
         (
             "coffre",
             [

@@ -51,7 +51,10 @@ extension Vault {
     ) throws -> ConnectionOrder {
         guard let caller = context.caller else { throw VaultError.permissionDenied }
         guard caller.person != nil || !caller.demandsPerson else {
-            throw VaultError(.permissionDenied, "this service gets credentials for a person only, whom X-Coffre-Subject must name")
+            throw VaultError(
+                .permissionDenied,
+                "this service gets credentials for a person only, whom X-Coffre-Subject must name"
+            )
         }
         let (connection, access) = try visibleConnection(name, context, on: path)
         guard connection.state == .active else {

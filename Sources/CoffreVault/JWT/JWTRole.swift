@@ -186,7 +186,8 @@ struct JWTRole: Sendable {
                     + "or bound_claims"
             )
         }
-        if comparesByGlob, boundClaims.contains(where: { ($0.value.array ?? [$0.value]).contains { $0.string == nil } }) {
+        if comparesByGlob, boundClaims.contains(where: { ($0.value.array ?? [$0.value]).contains { $0.string == nil } })
+        {
             throw .badRequest("claim is not a string or list: with bound_claims_type=glob only texts can be compared")
         }
         if tokenMaximumTTL > 0, tokenTTL > tokenMaximumTTL {

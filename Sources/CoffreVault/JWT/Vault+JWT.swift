@@ -145,8 +145,10 @@ extension Vault {
         let (named, text) = try withBody(context) { body in
             let role = body?["role"]?.string ?? ""
             guard let field = body?["jwt"], let count = field.stringCount, count > 0 else {
-                throw VaultError.badRequest(role.isEmpty && loaded.configuration.defaultRole.isEmpty
-                    ? "missing role" : "missing token")
+                throw VaultError.badRequest(
+                    role.isEmpty && loaded.configuration.defaultRole.isEmpty
+                        ? "missing role" : "missing token"
+                )
             }
             guard count <= JWTToken.maximumBytes else {
                 throw VaultError.badRequest("the token has more than \(JWTToken.maximumBytes) bytes")

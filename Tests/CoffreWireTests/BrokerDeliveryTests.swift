@@ -11,6 +11,7 @@ import Testing
                 body: Array("old 0\n\nx\n".utf8)
             ),
             BrokerPost(target: WebTarget("http://[::1]:8080"), contentType: "a/b", body: [], timeoutSeconds: 600),
+            BrokerPost(target: WebTarget("https://id.example/keys"), method: .get, contentType: "a/b", body: []),
         ]
     }
 

@@ -29,6 +29,8 @@ final class UnsealedState {
     var peerRoles: [String: PeerRole]
     /// Configurations of `jwt` mounts that have been used, by mount id.
     var jwt: [String: LoadedJWT] = [:]
+    /// When keys were fetched last for a token with an unknown one, by mount id.
+    var jwtLooks: [String: Timestamp] = [:]
     /// Tokens that services have shown for people.
     var shownTokens = ShownTokens()
     var tokens = BoundedCache<Digest, TokenEntry>(limit: 50_000)

@@ -8,6 +8,8 @@ struct JWTConfiguration: Sendable {
     var pems: [String] = []
     /// Keys of a set that an administrator wrote.
     var jwks: [JSONValue] = []
+    /// Where the provider publishes its set; the broker fetches it, and what is new waits to be accepted.
+    var jwksURL = ""
     var algorithms: [JWTAlgorithmName] = []
     var defaultRole = ""
 
@@ -16,7 +18,7 @@ struct JWTConfiguration: Sendable {
     var json: [JSONValue.Member] {
         [
             .init("bound_issuer", .string(issuer)), .init("default_role", .string(defaultRole)),
-            .init("jwks", ["keys": .array(jwks)]), .init("jwks_ca_pem", ""), .init("jwks_url", ""),
+            .init("jwks", ["keys": .array(jwks)]), .init("jwks_ca_pem", ""), .init("jwks_url", .string(jwksURL)),
             .init("jwt_supported_algs", .strings(algorithms.map(\.rawValue))),
             .init("jwt_validation_pubkeys", .strings(pems)), .init("oidc_client_id", ""),
             .init("oidc_discovery_ca_pem", ""), .init("oidc_discovery_url", ""), .init("oidc_response_mode", ""),
@@ -36,13 +38,20 @@ struct JWTConfiguration: Sendable {
             }
             return text
         }
-        for field in ["oidc_discovery_url", "jwks_url", "oidc_client_id", "oidc_client_secret", "jwks_ca_pem"] {
+        for field in ["oidc_discovery_url", "oidc_discovery_ca_pem", "oidc_client_id", "oidc_client_secret"] {
             guard try text(field).isEmpty else {
                 throw .badRequest(
-                    "\(field) is not available: the vault has no network. Give the provider's keys in "
-                        + "jwt_validation_pubkeys or jwks"
+                    "\(field) is not available: the vault has no network, and nobody is sent to a browser from here. Give "
+                        + "the provider's keys in jwt_validation_pubkeys or jwks, or their address in jwks_url"
                 )
             }
+        }
+        guard try text("jwks_ca_pem").isEmpty else {
+            throw .badRequest("jwks_ca_pem is not available: the broker has the certificates that it trusts (ca_file)")
+        }
+        jwksURL = try text("jwks_url")
+        guard jwksURL.isEmpty || (try? WebTarget(jwksURL)) != nil else {
+            throw .badRequest("jwks_url is an https address without user, query of its own kind or fragment")
         }
         issuer = try text("bound_issuer")
         defaultRole = try text("default_role").lowercased()
@@ -71,8 +80,8 @@ struct JWTConfiguration: Sendable {
                 algorithms.append(algorithm)
             }
         }
-        guard !pems.isEmpty || !jwks.isEmpty else {
-            throw .badRequest("one of 'jwt_validation_pubkeys' and 'jwks' must be set")
+        guard !pems.isEmpty || !jwks.isEmpty || !jwksURL.isEmpty else {
+            throw .badRequest("one of 'jwt_validation_pubkeys', 'jwks' and 'jwks_url' must be set")
         }
     }
 }
@@ -80,16 +89,33 @@ struct JWTConfiguration: Sendable {
 /// A configuration with its keys ready.
 struct LoadedJWT: Sendable {
     let configuration: JWTConfiguration
+    /// Those of the configuration, and fetched ones that were accepted and are still published.
     let keys: [JWTKey]
+    /// Those of the configuration alone.
+    let pinned: [JWTKey]
+    /// What has been fetched.
+    let fetched: [FetchedJWTKey]
 
     /// - Throws: ``VaultError`` `.badRequest` for a key that cannot be used.
-    init(_ configuration: JWTConfiguration) async throws {
+    init(_ configuration: JWTConfiguration, fetched: [FetchedJWTKey] = []) async throws {
         self.configuration = configuration
+        self.fetched = fetched
         var keys: [JWTKey] = []
         for pem in configuration.pems { keys.append(try await JWTKey.read(pem: pem)) }
         keys += try await JWTKey.read(set: ["keys": .array(configuration.jwks)])
-        guard !keys.isEmpty else { throw VaultError.badRequest("the key set has no key that tokens are signed with") }
-        self.keys = keys
+        guard !keys.isEmpty || !configuration.jwksURL.isEmpty else {
+            throw VaultError.badRequest("the key set has no key that tokens are signed with")
+        }
+        pinned = keys
+        self.keys = keys + fetched.filter(\.isBelieved).map(\.key)
+    }
+
+    /// Why a token is not believed, also when its key is there and only waits.
+    func reason(_ refusal: JWTRefusal, mount: Mount) -> String {
+        guard let kid = refusal.unknownKey,
+            fetched.contains(where: { !$0.isAccepted && $0.key.kid?.utf8.elementsEqual(kid.utf8) ?? false })
+        else { return refusal.reason }
+        return "the key \(kid) of this token waits to be accepted by an operator (\(mount.path)keys)"
     }
 
     func check(_ role: JWTRole) -> JWTCheck {
@@ -117,5 +143,9 @@ struct JWTPlace: Sendable {
     }
 
     /// Parents of every row of the mount, for its removal.
-    var parents: [[UInt8]] { [parent("jwt-config"), parent("role")] }
+    var parents: [[UInt8]] { [parent("jwt-config"), parent("jwt-key"), parent("role")] }
+
+    func key(_ thumbprint: String) -> BarrierKey {
+        BarrierKey(namespace: .identity, parent: parent("jwt-key"), name: Array(thumbprint.utf8))
+    }
 }

@@ -27,6 +27,7 @@ extension Vault {
         default: break
         }
         let parts = path.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
+        if parts[0] == "keys" { return jwtKeysEndpoint(context, place, parts, what) }
         guard parts.count == 2, parts[0] == "role", isName(parts[1]) else { return nil }
         return try jwtRoleEndpoint(context, place, parts[1].lowercased(), what)
     }
@@ -66,7 +67,7 @@ extension Vault {
     }
 
     /// Changes of one mount follow each other.
-    private func inJWTTurn(_ place: JWTPlace, _ body: () async throws -> Effect) async throws -> Effect {
+    func inJWTTurn(_ place: JWTPlace, _ body: () async throws -> Effect) async throws -> Effect {
         guard let state = unsealed else { throw VaultError.sealed }
         return try await state.locks.withLock(Array("jwt/\(place.mount.id)".utf8)) { try await body() }
     }
@@ -78,7 +79,7 @@ extension Vault {
         return role
     }
 
-    private func jwtConfiguration(_ place: JWTPlace) throws -> JWTConfiguration? {
+    func jwtConfiguration(_ place: JWTPlace) throws -> JWTConfiguration? {
         guard let row = try barrier.get(place.configuration) else { return nil }
         return try row.value.withBytes { try JWTConfiguration(try JSONView($0)) }
     }
@@ -89,9 +90,19 @@ extension Vault {
             return try JWTConfiguration(body)
         }
         // Every key is made once before it is stored: one that cannot be used never becomes the configuration.
-        let loaded = try await LoadedJWT(configuration)
+        _ = try await LoadedJWT(configuration)
         return try await inJWTTurn(place) {
-            let generation = try await commit([.put(place.configuration, configuration.encoded, expect: .any)])
+            var mutations: [BarrierMutation] = [.put(place.configuration, configuration.encoded, expect: .any)]
+            // Keys from another address are another provider's.
+            let isSame = try jwtConfiguration(place)?.jwksURL.utf8.elementsEqual(configuration.jwksURL.utf8) ?? true
+            let fetched = isSame ? try await fetchedKeys(place) : []
+            if !isSame {
+                mutations += try barrier.names(in: .identity, parent: place.parent("jwt-key")).map {
+                    .delete(BarrierKey(namespace: .identity, parent: place.parent("jwt-key"), name: $0), expect: .any)
+                }
+            }
+            let loaded = try await LoadedJWT(configuration, fetched: fetched)
+            let generation = try await commit(mutations)
             unsealed?.jwt[place.mount.id] = loaded
             return Effect(.noContent, generation: generation)
         }
@@ -108,7 +119,7 @@ extension Vault {
             guard let configuration = try jwtConfiguration(place) else {
                 throw VaultError.badRequest("could not load configuration")
             }
-            let loaded = try await LoadedJWT(configuration)
+            let loaded = try await LoadedJWT(configuration, fetched: fetchedKeys(place))
             state.jwt[mount.id] = loaded
             return loaded
         }
@@ -164,7 +175,8 @@ extension Vault {
             let token = try text.withBytes { bytes throws(JWTRefusal) in try JWTToken(bytes) }
             return JWTLogin(role: role, person: try loaded.check(role).person(of: token, now: context.now))
         } catch {
-            throw VaultError.badRequest("error validating token: \(error.reason)")
+            if error.unknownKey != nil { lookForKeys(mount, loaded) }
+            throw VaultError.badRequest("error validating token: \(loaded.reason(error, mount: mount))")
         }
     }
 

@@ -82,7 +82,8 @@ extension Vault {
             person = try check.person(of: token, now: context.now)
             try check.checkShown(token, now: context.now)
         } catch {
-            throw Self.refused(error.reason)
+            if error.unknownKey != nil { lookForKeys(mount, loaded) }
+            throw Self.refused(loaded.reason(error, mount: mount))
         }
         let digest = try await checkFirstUse(person, mount, principal, state)
         let entity = try await entity(of: person, mount, context)

@@ -291,6 +291,10 @@ struct Route: Sendable {
         """
         POST login open : A token for a token of the provider
         GET,POST config : Whose tokens are believed
+        LIST keys : List the provider's keys
+        POST keys/refresh : Fetch them
+        GET,DELETE keys/{thumbprint} : A key
+        POST keys/{thumbprint}/accept : Believe it
         LIST role : List the roles
         GET,POST,DELETE role/{name} : A role
         """

@@ -42,16 +42,7 @@ struct JWTStage {
 
     /// Signs somebody in at a client of the provider.
     func idToken(of person: String = "alice", client: String = "chatbot") throws -> String {
-        let consent = try server.consent(client: client, scope: "openid profile", as: person)
-        let answer = try server.request(
-            "/token/",
-            form: [
-                "grant_type": "authorization_code", "code": consent.code, "redirect_uri": OAuthServer.redirect,
-                "code_verifier": consent.verifier,
-            ],
-            login: "\(client):\(OAuthServer.secret)"
-        )
-        let token = try #require((answer.json as? [String: Any])?["id_token"] as? String, "\(answer.body)")
+        let token = try server.idToken(of: person, client: client)
         tokens.add(token)
         return token
     }
@@ -68,36 +59,13 @@ struct JWTStage {
         return answer
     }
 
-    struct Seen {
-        let status: Int
-        let text: String
-        var data: [String: Any] {
-            let json = try? JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any]
-            return json?["data"] as? [String: Any] ?? [:]
-        }
-    }
-
-    /// As a process of another uid, for a person when it shows a token.
     func ask(
         as uid: Int,
         for subject: String? = nil,
         _ verb: String,
         _ path: String,
-        _ body: String? = nil,
-        token: String? = nil
-    )
-        throws -> Seen
-    {
-        var arguments = ["--reuid=\(uid)", "--regid=65534", "--clear-groups", "curl", "-sS", "--unix-socket"]
-        arguments += [vault.socket, "-X", verb, "-w", "\n%{http_code}", "http://localhost/v1/\(path)"]
-        if let subject { arguments += ["-H", "X-Coffre-Subject: \(subject)"] }
-        if let token { arguments += ["-H", "X-Vault-Token: \(token)"] }
-        if let body { arguments += ["-d", body] }
-        let result = try RunningProcess.run("/usr/bin/setpriv", arguments)
-        try #require(result.status == 0, "\(result.output)")
-        let lines = result.output.split(separator: "\n", omittingEmptySubsequences: false)
-        return Seen(status: Int(lines.last ?? "") ?? 0, text: lines.dropLast().joined(separator: "\n"))
-    }
+        _ body: String? = nil
+    ) throws -> CoffredProcess.Seen { try vault.ask(as: uid, for: subject, verb, path, body) }
 
     /// No token of a person in the log, the state or what the daemon says, and the log verifies.
     func expectSecrecy() throws {
@@ -116,4 +84,53 @@ struct JWTStage {
 
     /// The records of what was asked for a person.
     func records() throws -> [[String: Any]] { try vault.records() }
+}
+
+extension CoffredProcess {
+    struct Seen {
+        let status: Int
+        let text: String
+        var json: [String: Any] {
+            (try? JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any]) ?? [:]
+        }
+        var data: [String: Any] { json["data"] as? [String: Any] ?? [:] }
+    }
+
+    /// As a process of another uid, for a person when it shows a token.
+    func ask(
+        as uid: Int,
+        for subject: String? = nil,
+        _ verb: String,
+        _ path: String,
+        _ body: String? = nil,
+        token: String? = nil
+    )
+        throws -> Seen
+    {
+        var arguments = ["--reuid=\(uid)", "--regid=65534", "--clear-groups", "curl", "-sS", "--unix-socket"]
+        arguments += [socket, "-X", verb, "-w", "\n%{http_code}", "http://localhost/v1/\(path)"]
+        if let subject { arguments += ["-H", "X-Coffre-Subject: \(subject)"] }
+        if let token { arguments += ["-H", "X-Vault-Token: \(token)"] }
+        if let body { arguments += ["-d", body] }
+        let result = try RunningProcess.run("/usr/bin/setpriv", arguments)
+        try #require(result.status == 0, "\(result.output)")
+        let lines = result.output.split(separator: "\n", omittingEmptySubsequences: false)
+        return Seen(status: Int(lines.last ?? "") ?? 0, text: lines.dropLast().joined(separator: "\n"))
+    }
+}
+
+extension OAuthServer {
+    /// Signs somebody in at a client.
+    func idToken(of person: String = "alice", client: String = "chatbot") throws -> String {
+        let consent = try consent(client: client, scope: "openid profile", as: person)
+        let answer = try request(
+            "/token/",
+            form: [
+                "grant_type": "authorization_code", "code": consent.code, "redirect_uri": Self.redirect,
+                "code_verifier": consent.verifier,
+            ],
+            login: "\(client):\(Self.secret)"
+        )
+        return try #require((answer.json as? [String: Any])?["id_token"] as? String, "\(answer.body)")
+    }
 }

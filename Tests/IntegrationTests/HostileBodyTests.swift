@@ -33,7 +33,10 @@ struct HostileBodyTests {
         #"[{"plaintext":"AAAA"},{}]"#, "[null]", #""path \"x\" { capabilities = [\"read\"] }""#,
         #""2026-01-01T00:00:00Z""#, #""forge""#, #""device""#, #""client""#, #""http://127.0.0.1:1/cb""#,
         #""https://a/""#,
+        #"{"keys":[{"kty":"RSA","n":"AQAB","e":"AQAB"}]}"#, #""eyJhbGciOiJFZERTQSJ9.e30.AAAA""#, #""sub""#,
     ]
+    // RFC 8037, appendix A.2.
+    private static let point = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"
     private static let queries = [
         "list=true", "list=x", "version=-1", "version=99999999999999999999", "limit=-5", "limit=999999999999",
         "after=%ff",
@@ -48,6 +51,9 @@ struct HostileBodyTests {
         for (path, body) in [
             ("sys/mounts/transit", #"{"type":"transit"}"#), ("sys/mounts/one", #"{"type":"kv"}"#),
             ("sys/auth/approle", #"{"type":"approle"}"#), ("auth/approle/role/sample", "{}"),
+            ("sys/auth/jwt", #"{"type":"jwt"}"#),
+            ("auth/jwt/config", #"{"jwks":{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"k","x":"\#(Self.point)"}]}}"#),
+            ("auth/jwt/role/sample", #"{"user_claim":"sub","bound_subject":"s"}"#),
             ("transit/keys/sample", "{}"),
             ("transit/keys/ed", #"{"type":"ed25519"}"#), ("secret/data/sample", #"{"data":{"a":1}}"#),
             ("one/sample", #"{"a":1}"#), ("auth/token/roles/sample", "{}"), ("identity/entity/name/sample", "{}"),
@@ -91,6 +97,9 @@ struct HostileBodyTests {
                     : "{\(members.joined(separator: ","))}"
             }
             var headers = verb == "patch" ? ["Content-Type": "application/merge-patch+json"] : [:]
+            if random.chance(50) {
+                headers["X-Coffre-Subject"] = ["", "x", "eyJhbGciOiJFZERTQSJ9.e30.AA"].randomElement()
+            }
             if random.chance(10) {
                 headers["X-Vault-Wrap-TTL"] = ["60", "x", "-1", "99999999999", "1h"].randomElement(using: &random)
             }

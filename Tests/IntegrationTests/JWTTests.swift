@@ -1,5 +1,6 @@
 import CoffreTestSupport
 import Foundation
+import Glibc
 import Testing
 
 /// People known by the tokens of a real provider: they log in themselves, or a service asks for them.
@@ -115,6 +116,29 @@ struct JWTTests {
         try stage.expectSecrecy()
     }
 
+    @Test func theCommandLineShowsAndLogsInWithoutArguments() throws {
+        let stage = try showing()
+        let coffre = try CoffredProcess.program("coffre")
+        let file = try stage.vault.folder.write("subject", try stage.idToken() + "\n")
+        chmod(file, 0o644)
+        defer { unlink(file) }
+        let login = try RunningProcess.run(
+            "/usr/bin/env",
+            [coffre, "token", "login", "--of", file, "--field", "client_token", "--socket", stage.vault.socket]
+        )
+        #expect(login.status == 0 && login.output.hasPrefix("s."), "\(login.output)")
+        func get(_ path: String, _ more: [String]) throws -> (status: Int32, output: String) {
+            let arguments = ["--reuid=\(JWTStage.chat)", "--regid=65534", "--clear-groups", coffre, "kv", "get", path]
+            return try RunningProcess.run("/usr/bin/setpriv", arguments + ["--socket", stage.vault.socket] + more)
+        }
+        #expect(try get("secret/service/x", []).status == 0)
+        #expect(try get("secret/service/x", ["--subject-file", file]).status == 3)
+        let seen = try get("secret/people/x", ["--subject-file", file])
+        #expect(seen.status == 0 && seen.output.contains("seen"), "\(seen.output)")
+        unlink(file)
+        try stage.expectSecrecy()
+    }
+
     private func showing(_ more: [String: Any] = [:]) throws -> JWTStage {
         let stage = try stage()
         for (name, uid) in [("chat", JWTStage.chat), ("cron", JWTStage.cron)] {
@@ -178,6 +202,11 @@ struct JWTTests {
             #expect(member(record, "who", "jti") != nil && member(record, "who", "sid") != member(record, "who", "for"))
             #expect(((record["what"] as? [String: Any])?["det"] as? [String: Any])?["for_set"] != nil)
         }
+        // Why she was refused can be told later: it was her policies that did not allow it.
+        let refusal = try #require(mine.first { "\($0["why"] ?? "")".contains("people") || "\($0)".contains("denied") })
+        let number = try #require(refusal["_s"] as? Int)
+        let why = try stage.ask("GET", "sys/audit/why/\(number)")
+        #expect(why.status == 200, "\(why.text)")
         // She is the same when she asks herself.
         let body = try CoffredProcess.json(["jwt": try stage.idToken()])
         let auth = try stage.vault.request("POST", "auth/jwt/login", body: body).json["auth"] as? [String: Any]

@@ -11,7 +11,8 @@ struct JWTPerson: Sendable {
     let metadata: [String: String]
     /// Seconds since 1970: from then on the token counts no more, leeway included.
     let endsAt: Int64
-    /// What tells this token from others: its `jti`, or else its signature.
+    /// What tells this token from others: its `jti`, or else what was signed. Never the signature, of which there is more
+    /// than one for the same text.
     let identity: SharedSecret
 }
 
@@ -256,7 +257,7 @@ struct JWTCheck {
         if let id = token.claims["jti"]?.string, (1...1024).contains(id.utf8.count) {
             return SharedSecret(copying: Array("jti:".utf8) + Array(id.utf8))
         }
-        return token.signature.withBytes { SharedSecret(copying: Array("sig:".utf8) + Array($0)) }
+        return token.signed.withBytes { SharedSecret(copying: Array("txt:".utf8) + Array($0)) }
     }
 }
 

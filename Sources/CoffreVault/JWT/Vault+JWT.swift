@@ -209,15 +209,25 @@ extension Vault {
             context
         )
         guard let table = unsealed?.identity else { throw VaultError.sealed }
-        guard !Self.changedGroups(entity.id, person, mount, table).isEmpty else { return entity }
+        func isCurrent(_ entity: IdentityEntity) -> Bool {
+            entity.aliases.first { $0.mountAccessor == mount.accessor }?.metadata == person.metadata
+        }
+        guard !isCurrent(entity) || !Self.changedGroups(entity.id, person, mount, table).isEmpty else { return entity }
         return try await inIdentityTurn {
-            guard let table = unsealed?.identity, let entity = table.entities[entity.id] else {
+            guard let table = unsealed?.identity, var entity = table.entities[entity.id] else {
                 throw VaultError.permissionDenied
             }
             let changed = Self.changedGroups(entity.id, person, mount, table)
-            guard !changed.isEmpty else { return entity }
-            _ = try await commit(changed.map { .put(IdentityGroup.key($0.id), $0.encoded, expect: .any) })
+            for index in entity.aliases.indices where entity.aliases[index].mountAccessor == mount.accessor {
+                entity.aliases[index].metadata = person.metadata
+                entity.aliases[index].updated = context.now
+            }
+            _ = try await commit(
+                changed.map { .put(IdentityGroup.key($0.id), $0.encoded, expect: .any) }
+                    + [.put(IdentityEntity.key(entity.id), entity.encoded, expect: .any)]
+            )
             for group in changed { table.put(group) }
+            table.put(entity)
             return entity
         }
     }

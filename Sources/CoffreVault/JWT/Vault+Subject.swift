@@ -85,7 +85,9 @@ extension Vault {
             if error.unknownKey != nil { lookForKeys(mount, loaded) }
             throw Self.refused(loaded.reason(error, mount: mount))
         }
-        let digest = try await checkFirstUse(person, mount, principal, state)
+        // Later than that it is too old to be shown, whatever it says of its end.
+        let oldest = context.now.seconds + JWTCheck.maximumAge + role.skew + 1
+        let digest = try await checkFirstUse(person, min(person.endsAt, oldest), mount, principal, state)
         let entity = try await entity(of: person, mount, context)
         return ActingPerson(
             entityID: entity.id,
@@ -132,20 +134,22 @@ extension Vault {
     /// Whether credentials of connections are for people alone: leaving the person out must not widen rights, and neither
     /// may a token that the service got in its own name.
     func demandsPerson(_ token: TokenEntry?, _ principal: Principal, _ state: UnsealedState) -> Bool {
-        if let token {
-            let isOfProcess = token.path == "auth/peer/login" || token.path.hasPrefix("auth/token/create")
-            guard token.boundUID != nil, isOfProcess else { return false }
+        func demands(_ role: PeerRole) -> Bool { role.subject == .standard || role.subject == .required }
+        guard let token else { return showingRoles(nil, principal, state).contains(where: demands) }
+        guard token.boundUID != nil else { return false }
+        if token.path == "auth/peer/login" {
+            // Also when its role is gone: nobody can say any more that it may do without.
+            return showingRoles(token, principal, state).first.map(demands) ?? true
         }
-        return state.peerRoles.values.contains { role in
-            guard role.matches(principal), token != nil || role.isAmbient else { return false }
-            return role.subject == .standard || role.subject == .required
-        }
+        guard token.path.hasPrefix("auth/token/create") else { return false }
+        return state.peerRoles.values.contains { $0.matches(principal) && demands($0) }
     }
 
     /// The same token from another service is a finding: somebody has copied it.
     /// - Returns: the digest of the token for records.
     private func checkFirstUse(
         _ person: JWTPerson,
+        _ endsAt: Int64,
         _ mount: Mount,
         _ principal: Principal,
         _ state: UnsealedState
@@ -163,7 +167,7 @@ extension Vault {
         let digest = name.withBytes { audit.keyedDigest($0, domain: "subject token") }
         let now = clock.now().seconds
         let presenter = ShownTokens.Presenter(principal)
-        switch state.shownTokens.show(hash, by: presenter, endsAt: person.endsAt, now: now) {
+        switch state.shownTokens.show(hash, by: presenter, endsAt: endsAt, now: now) {
         case .first, .again: return digest
         case .full:
             throw VaultError(.rateLimited, "X-Coffre-Subject: too many different tokens are in use at this moment")

@@ -20,7 +20,9 @@ struct HostileBodyTests {
         "rotation_period", "creation_statements", "connection_url", "allowed_policies", "path_suffix", "entity_alias",
         "max_operations",
         "interval", "otp", "bound_uids", "entity_ids", "from_entity_ids", "capability", "connection", "flow", "scopes",
-        "redirect_uri", "state", "code", "iss", "error",
+        "redirect_uri", "state", "code", "iss", "error", "jwt", "role", "jwks", "jwks_url", "jwt_validation_pubkeys",
+        "jwt_supported_algs", "user_claim", "bound_audiences", "bound_claims", "claim_mappings", "clock_skew_leeway",
+        "subject", "subject_mount", "subject_role",
     ]
     private static let values = [
         "0", "-1", "1", "9223372036854775807", "-9223372036854775808", "1e308", "18446744073709551616", #""""#, #""a""#,

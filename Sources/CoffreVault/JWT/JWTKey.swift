@@ -1,6 +1,5 @@
 internal import CoffreCrypto
 internal import CoffreWire
-internal import FoundationEssentials
 internal import JWTKit
 
 /// A public key that signs tokens.
@@ -150,7 +149,8 @@ struct JWTKey: Sendable {
     private static func rsa(_ key: JWTKit.Insecure.RSA.PublicKey, _ kid: String?, _ algorithm: JWTAlgorithmName?)
         async throws -> JWTKey
     {
-        let parts = try key.getKeyPrimitives()
+        let primitives = try key.getKeyPrimitives()
+        let parts = (modulus: Array(primitives.modulus), publicExponent: Array(primitives.publicExponent))
         // A longer one makes each look at a token slow.
         guard parts.modulus.count <= 1024 else {
             throw VaultError.badRequest("an RSA key has at most 8192 bits")
@@ -164,8 +164,8 @@ struct JWTKey: Sendable {
             kid: kid,
             algorithm: algorithm,
             members: [
-                .init("e", .string(base64url(Array(parts.publicExponent)))), .init("kty", "RSA"),
-                .init("n", .string(base64url(Array(parts.modulus)))),
+                .init("e", .string(base64url(parts.publicExponent))), .init("kty", "RSA"),
+                .init("n", .string(base64url(parts.modulus))),
             ],
             verifiers: try await verifiers(keys, [.rs256, .rs384, .rs512, .ps256, .ps384, .ps512])
         )

@@ -84,6 +84,23 @@ struct JWTConnectionTests {
         let body = #"{"lease_id":"\#(lease)"}"#
         #expect(try stage.vault.ask(as: JWTStage.chat, "PUT", "sys/leases/revoke", body).status == 400)
 
+        // With a second person's leave, for her alone.
+        try stage.people.ask("POST", OAuthStage.path, ["approval": true], as: "sarah")
+        let asked = try #require(try seen(alice).json["wrap_info"] as? [String: Any])
+        let accessor = try #require(asked["accessor"] as? String)
+        let wrapped = try #require(asked["token"] as? String)
+        let approve = "connectors/approvals/\(accessor)/approve"
+        #expect(try stage.vault.ask(as: JWTStage.chat, for: alice, "POST", approve, "{}").status == 403)
+        try stage.people.ask("POST", approve, [:], as: "sarah")
+        func unwrap(_ subject: String?) throws -> Int {
+            let body = #"{"token":"\#(wrapped)"}"#
+            return try stage.vault.ask(as: JWTStage.chat, for: subject, "POST", "sys/wrapping/unwrap", body).status
+        }
+        #expect(try unwrap(nil) != 200)
+        #expect(try unwrap(stage.server.idToken(of: "bob")) != 200)
+        #expect(try unwrap(alice) == 200)
+        try stage.people.ask("POST", OAuthStage.path, ["approval": false], as: "sarah")
+
         // A service that says so acts in its own name.
         try role(stage, ["subject": "optional"])
         #expect(try seen(nil).status == 200)

@@ -51,7 +51,7 @@ struct JWTConfiguration: Sendable {
         }
         jwksURL = try text("jwks_url")
         guard jwksURL.isEmpty || (try? WebTarget(jwksURL)) != nil else {
-            throw .badRequest("jwks_url is an https address without user, query of its own kind or fragment")
+            throw .badRequest("jwks_url is an https address without user and fragment")
         }
         issuer = try text("bound_issuer")
         defaultRole = try text("default_role").lowercased()

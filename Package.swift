@@ -19,6 +19,7 @@ let signals: Target.Dependency = .product(name: "UnixSignals", package: "swift-s
 let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 let toml: Target.Dependency = .product(name: "TOMLKit", package: "TOMLKit")
 let httpClient: Target.Dependency = .product(name: "AsyncHTTPClient", package: "async-http-client")
+let jwtKit: Target.Dependency = .product(name: "JWTKit", package: "jwt-kit")
 let nioSSL: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
 
 let package = Package(
@@ -37,6 +38,7 @@ let package = Package(
         .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
         .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
         .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+        .package(url: "https://github.com/vapor/jwt-kit", from: "5.7.1"),
     ],
     targets: [
         // System libraries. Only CoffreCrypto lists COpenSSL (libcrypto) and CSodium; only CoffreConnectors lists CPostgres,
@@ -69,7 +71,7 @@ let package = Package(
         .target(name: "CoffreInsight", swiftSettings: library),
         .target(
             name: "CoffreVault",
-            dependencies: ["CoffreCatalogue", "CoffreWire", "CoffreCrypto", "CoffreStorage", "CoffreAudit"],
+            dependencies: ["CoffreCatalogue", "CoffreWire", "CoffreCrypto", "CoffreStorage", "CoffreAudit", jwtKit],
             swiftSettings: library
         ),
         .target(name: "CoffreHost", dependencies: ["CSystemd", "CCoffreShims", logging, toml], swiftSettings: library),
@@ -147,7 +149,10 @@ let package = Package(
             ("CoffreInsightTests", ["CoffreInsight"]),
             (
                 "CoffreVaultTests",
-                ["CoffreVault", "CoffreAudit", "CoffreCatalogue", "CoffreStorage", "CoffreCrypto", "CoffreWire"]
+                [
+                    "CoffreVault", "CoffreAudit", "CoffreCatalogue", "CoffreStorage", "CoffreCrypto", "CoffreWire",
+                    jwtKit,
+                ]
             ),
             ("CoffreHostTests", ["CoffreHost", logging]),
             (

@@ -15,6 +15,8 @@ public struct CoffreClient: Sendable {
         public var socketPath = "/run/coffre/coffre.sock"
         /// Sent as `X-Vault-Token`. Without one the daemon decides by the kernel's word on the caller; the default.
         public var token: ClientToken?
+        /// Sent as `X-Coffre-Subject`: the ID token of the person for whom a service asks. None by default.
+        public var subject: ClientToken?
         /// For one whole call, connection included; 60 s by default.
         public var timeout: Duration = .seconds(60)
         /// Largest answer in bytes; 32 MiB by default, as in the server's own limit for requests.
@@ -137,6 +139,7 @@ public struct CoffreClient: Sendable {
     func head(_ method: Method, _ uri: String, _ body: [UInt8]?) -> HTTPRequestHead {
         var headers: HTTPHeaders = ["Host": "localhost", "Connection": "close", "X-Vault-Request": "true"]
         if let token = configuration.token { headers.add(name: "X-Vault-Token", value: token.value) }
+        if let subject = configuration.subject { headers.add(name: "X-Coffre-Subject", value: subject.value) }
         if let body {
             let type = method == .patch ? "application/merge-patch+json" : "application/json"
             headers.add(name: "Content-Type", value: type)

@@ -17,6 +17,13 @@ struct CommonOptions: ParsableArguments {
     )
     var tokenFile: String?
 
+    @Option(
+        help:
+            "File that holds the ID token of the person for whom a service asks; - for standard input. Default: $COFFRE_SUBJECT_FILE, else none.",
+        completion: .file()
+    )
+    var subjectFile: String?
+
     @Option(help: "table or json.")
     var format: OutputFormat = .table
 
@@ -39,7 +46,7 @@ struct Context: Sendable {
 
     let console: Console
     let socketPath: String
-    private let options: (tokenFile: String?, timeout: Int)
+    private let options: (tokenFile: String?, subjectFile: String?, timeout: Int)
 
     init(_ options: CommonOptions) {
         let language = options.lang ?? Language.preferred(environmentValue)
@@ -47,15 +54,16 @@ struct Context: Sendable {
             console: Console(format: options.format, language: language),
             socket: options.socket,
             tokenFile: options.tokenFile,
+            subjectFile: options.subjectFile,
             timeout: options.timeout
         )
     }
 
     /// - Parameter timeout: seconds.
-    init(console: Console, socket: String?, tokenFile: String?, timeout: Int) {
+    init(console: Console, socket: String?, tokenFile: String?, subjectFile: String? = nil, timeout: Int) {
         self.console = console
         socketPath = socket ?? Self.socketFromEnvironment() ?? Self.defaultSocket
-        options = (tokenFile, timeout)
+        options = (tokenFile, subjectFile, timeout)
     }
 
     private static func socketFromEnvironment() -> String? {
@@ -72,7 +80,10 @@ struct Context: Sendable {
         var configuration = CoffreClient.Configuration()
         configuration.socketPath = socketPath
         configuration.timeout = .seconds(options.timeout)
-        if withToken { configuration.token = try token() }
+        if withToken {
+            configuration.token = try token()
+            configuration.subject = try subject()
+        }
         return CoffreClient(configuration)
     }
 
@@ -84,6 +95,13 @@ struct Context: Sendable {
             if let text = environmentValue(name), !text.isEmpty { return try ClientToken(text) }
         }
         return nil
+    }
+
+    private func subject() throws -> ClientToken? {
+        guard let file = options.subjectFile ?? environmentValue("COFFRE_SUBJECT_FILE"), !file.isEmpty else {
+            return nil
+        }
+        return try ClientToken(subject: try Input.text(file, for: "--subject-file"))
     }
 
     static let tokenVariables = ["BAO_TOKEN", "VAULT_TOKEN"]

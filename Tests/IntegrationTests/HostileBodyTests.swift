@@ -20,7 +20,9 @@ struct HostileBodyTests {
         "rotation_period", "creation_statements", "connection_url", "allowed_policies", "path_suffix", "entity_alias",
         "max_operations",
         "interval", "otp", "bound_uids", "entity_ids", "from_entity_ids", "capability", "connection", "flow", "scopes",
-        "redirect_uri", "state", "code", "iss", "error",
+        "redirect_uri", "state", "code", "iss", "error", "jwt", "role", "jwks", "jwks_url", "jwt_validation_pubkeys",
+        "jwt_supported_algs", "user_claim", "bound_audiences", "bound_claims", "claim_mappings", "clock_skew_leeway",
+        "subject", "subject_mount", "subject_role",
     ]
     private static let values = [
         "0", "-1", "1", "9223372036854775807", "-9223372036854775808", "1e308", "18446744073709551616", #""""#, #""a""#,
@@ -33,7 +35,10 @@ struct HostileBodyTests {
         #"[{"plaintext":"AAAA"},{}]"#, "[null]", #""path \"x\" { capabilities = [\"read\"] }""#,
         #""2026-01-01T00:00:00Z""#, #""forge""#, #""device""#, #""client""#, #""http://127.0.0.1:1/cb""#,
         #""https://a/""#,
+        #"{"keys":[{"kty":"RSA","n":"AQAB","e":"AQAB"}]}"#, #""eyJhbGciOiJFZERTQSJ9.e30.AAAA""#, #""sub""#,
     ]
+    // RFC 8037, appendix A.2.
+    private static let point = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"
     private static let queries = [
         "list=true", "list=x", "version=-1", "version=99999999999999999999", "limit=-5", "limit=999999999999",
         "after=%ff",
@@ -48,6 +53,9 @@ struct HostileBodyTests {
         for (path, body) in [
             ("sys/mounts/transit", #"{"type":"transit"}"#), ("sys/mounts/one", #"{"type":"kv"}"#),
             ("sys/auth/approle", #"{"type":"approle"}"#), ("auth/approle/role/sample", "{}"),
+            ("sys/auth/jwt", #"{"type":"jwt"}"#),
+            ("auth/jwt/config", #"{"jwks":{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"k","x":"\#(Self.point)"}]}}"#),
+            ("auth/jwt/role/sample", #"{"user_claim":"sub","bound_subject":"s"}"#),
             ("transit/keys/sample", "{}"),
             ("transit/keys/ed", #"{"type":"ed25519"}"#), ("secret/data/sample", #"{"data":{"a":1}}"#),
             ("one/sample", #"{"a":1}"#), ("auth/token/roles/sample", "{}"), ("identity/entity/name/sample", "{}"),
@@ -91,6 +99,9 @@ struct HostileBodyTests {
                     : "{\(members.joined(separator: ","))}"
             }
             var headers = verb == "patch" ? ["Content-Type": "application/merge-patch+json"] : [:]
+            if random.chance(50) {
+                headers["X-Coffre-Subject"] = ["", "x", "eyJhbGciOiJFZERTQSJ9.e30.AA"].randomElement()
+            }
             if random.chance(10) {
                 headers["X-Vault-Wrap-TTL"] = ["60", "x", "-1", "99999999999", "1h"].randomElement(using: &random)
             }

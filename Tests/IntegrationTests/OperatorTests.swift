@@ -195,6 +195,7 @@ struct OperatorTests {
         let (vault, root) = try CoffredProcess.unsealed()
         for (path, type) in [
             ("sys/mounts/transit", "transit"), ("sys/mounts/one", "kv"), ("sys/auth/approle", "approle"),
+            ("sys/auth/jwt", "jwt"),
         ] {
             #expect(try vault.request("POST", path, token: root, body: #"{"type":"\#(type)"}"#).status == 204)
         }

@@ -13,7 +13,7 @@ struct ManifestTests {
         "CoffreStorage": ["CSQLite", "CCoffreShims"],
         "CoffreAudit": ["CoffreCrypto", "CoffreStorage", "CCoffreShims", "CZstd"],
         "CoffreInsight": [],
-        "CoffreVault": ["CoffreWire", "CoffreCatalogue", "CoffreCrypto", "CoffreStorage", "CoffreAudit"],
+        "CoffreVault": ["CoffreWire", "CoffreCatalogue", "CoffreCrypto", "CoffreStorage", "CoffreAudit", "JWTKit"],
         "CoffreHost": ["CSystemd", "CCoffreShims", "Logging", "TOMLKit"],
         "CoffreAPI": [
             "CoffreWire", "CoffreVault", "CoffreAudit", "CoffreCrypto", "CoffreHost", "NIOCore", "NIOPosix",
@@ -47,6 +47,7 @@ struct ManifestTests {
         "CPostgres": ["CoffreConnectors"],
         "AsyncHTTPClient": ["CoffreConnectors"],
         "NIOSSL": ["CoffreConnectors"],
+        "JWTKit": ["CoffreVault"],
         "CoffreConnectors": ["coffre-broker"],
         "CoffreVault": ["CoffreAPI", "coffred"],
         "CoffreAPI": ["coffred"],
@@ -80,10 +81,16 @@ struct ManifestTests {
 
     @Test(arguments: [
         ("coffred", ["CPostgres", "CoffreConnectors", "CoffreClient", "NIOHTTP1", "NIOSSL", "AsyncHTTPClient"]),
-        ("coffre-broker", ["CSQLite", "CoffreStorage", "CoffreAudit", "CoffreVault", "CoffreAPI", "CoffreClient"]),
+        (
+            "coffre-broker",
+            ["CSQLite", "CoffreStorage", "CoffreAudit", "CoffreVault", "CoffreAPI", "CoffreClient", "JWTKit"]
+        ),
         (
             "coffre",
-            ["CPostgres", "CoffreConnectors", "CoffreVault", "CoffreAPI", "CoffreHost", "NIOSSL", "AsyncHTTPClient"]
+            [
+                "CPostgres", "CoffreConnectors", "CoffreVault", "CoffreAPI", "CoffreHost", "NIOSSL", "AsyncHTTPClient",
+                "JWTKit",
+            ]
         ),
     ])
     func aProcessReachesNothingOfAnothersTrade(process: String, forbidden: [String]) throws {

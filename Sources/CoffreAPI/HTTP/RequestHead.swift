@@ -21,8 +21,8 @@ struct RequestHead {
     var isVersion10 = false
     var token: SharedSecret?
     var wrapTTL: String?
-    /// An `X-Coffre-Subject` came along; its content is dropped here.
-    var actsForSubject = false
+    /// `X-Coffre-Subject`; also when it is empty, which is refused as any other text that is no token.
+    var subject: SharedSecret?
     var namespace: String?
     var contentType: String?
     /// A fault that leaves the framing intact: the body is read and dropped, the connection stays.
@@ -55,6 +55,7 @@ struct RequestHeadParser {
         static let contentType = Seen(rawValue: 16)
         static let transferEncoding = Seen(rawValue: 32)
         static let expect = Seen(rawValue: 64)
+        static let subject = Seen(rawValue: 128)
     }
 
     private init() {}
@@ -169,7 +170,9 @@ struct RequestHeadParser {
         case 16 where ByteClass.matches(name, "x-vault-wrap-ttl"):
             try once(.wrapTTL)
             head.wrapTTL = try text(value)
-        case 16 where ByteClass.matches(name, "x-coffre-subject"): head.actsForSubject = true
+        case 16 where ByteClass.matches(name, "x-coffre-subject"):
+            try once(.subject)
+            head.subject = SharedSecret(copying: value)
         case 17 where ByteClass.matches(name, "x-vault-namespace"):
             try once(.namespace)
             head.namespace = try text(value)

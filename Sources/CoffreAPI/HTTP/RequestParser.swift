@@ -151,7 +151,7 @@ package struct RequestParser {
                     wrapTTL: head.wrapTTL,
                     namespace: head.namespace,
                     contentType: head.contentType,
-                    actsForSubject: head.actsForSubject,
+                    subject: head.subject,
                     body: body,
                     acceptedAt: now
                 )

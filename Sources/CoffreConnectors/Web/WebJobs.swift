@@ -5,7 +5,7 @@ internal import NIOHTTP1
 internal import NIOPosix
 internal import NIOSSL
 
-/// Hands something to a web server: one POST, to an address that the policy permits, with no redirect followed.
+/// Hands something to a web server, or fetches it: one POST or GET, to an address that the policy permits, with no redirect followed.
 package struct WebJobs: Sendable {
     private let policy: EgressPolicy
     private let trust: WebTrust
@@ -64,9 +64,11 @@ package struct WebJobs: Sendable {
         do {
             let request = try HTTPClient.Request(
                 url: job.target.text,
-                method: .POST,
-                headers: ["content-type": job.contentType, "user-agent": "coffre-broker"],
-                body: .bytes(job.body)
+                method: job.method == .get ? .GET : .POST,
+                headers: [
+                    job.method == .get ? "accept" : "content-type": job.contentType, "user-agent": "coffre-broker",
+                ],
+                body: job.method == .get ? nil : .bytes(job.body)
             )
             let collector = ResponseAccumulator(request: request, maxBodySize: BrokerReply.maximumBodyBytes)
             let response = try client.execute(request: request, delegate: collector, deadline: deadline).wait()

@@ -94,6 +94,18 @@ struct EffectiveRights: Sendable, Equatable {
 
     static let nothing = EffectiveRights()
 
+    /// What two parties may both: a person, and the service that asks for them.
+    func shared(with other: EffectiveRights) -> EffectiveRights {
+        var both = EffectiveRights()
+        both.level = min(level, other.level)
+        guard both.level > .none else { return .nothing }
+        for (table, mine) in cells {
+            guard let theirs = other.cells[table] else { continue }
+            both.cells[table] = mine.shared(with: theirs)
+        }
+        return both
+    }
+
     /// Whether everything that `other` allows is allowed here too.
     func covers(_ other: EffectiveRights) -> Bool {
         guard other.level <= level else { return false }
@@ -121,6 +133,22 @@ extension EffectiveRights.Cell {
     private static func union(_ one: [SQLName]?, _ other: [SQLName]?) -> [SQLName]? {
         guard let one, let other else { return nil }
         return Set(one).union(other).sorted()
+    }
+
+    /// What two cells allow both.
+    fileprivate func shared(with other: EffectiveRights.Cell) -> EffectiveRights.Cell {
+        func common(_ one: [SQLName]?, _ two: [SQLName]?) -> [SQLName]? {
+            guard let one else { return two }
+            guard let two else { return one }
+            return Set(one).intersection(two).sorted()
+        }
+        let level = min(level, other.level)
+        return EffectiveRights.Cell(
+            level: level,
+            columns: common(columns, other.columns),
+            writable: level == .readWrite ? common(writable, other.writable) : [],
+            masked: Set(masked).union(other.masked).sorted()
+        )
     }
 
     /// What either of two cells allows: a person may be in several teams.

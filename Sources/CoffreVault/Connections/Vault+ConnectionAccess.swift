@@ -7,6 +7,8 @@ struct ConnectionAccess: Sendable {
     let isAdministrator: Bool
     /// Id of the person or service; empty for nobody in particular.
     let entity: String
+    /// Id of the service that asks for the person, empty when it has none; nil when nobody stands between.
+    let service: String?
 
     var mayManage: Bool { isAdministrator || rights.level == .owner }
     var maySee: Bool { isAdministrator || rights.level > .none }
@@ -23,15 +25,29 @@ extension Vault {
     ) throws -> ConnectionAccess {
         guard let state = unsealed, let caller = context.caller else { throw VaultError.sealed }
         let isAdministrator = caller.acl.decide(.update, path: path ?? context.path).hasSudo
-        let rights = effectiveRights(of: caller.entityID, connection, state)
-        return ConnectionAccess(rights: rights, isAdministrator: isAdministrator, entity: caller.entityID)
+        let service = caller.person?.serviceEntityID
+        let rights = effectiveRights(of: caller.entityID, through: service, connection, state)
+        return ConnectionAccess(
+            rights: rights,
+            isAdministrator: isAdministrator,
+            entity: caller.entityID,
+            service: service
+        )
     }
 
     /// Visibility adds what it says: everybody who finds a connection may read by it.
-    func effectiveRights(of entity: String, _ connection: Connection, _ state: UnsealedState) -> EffectiveRights {
+    /// - Parameter service: the service that asks for the person: what both may is what there is.
+    func effectiveRights(
+        of entity: String,
+        through service: String? = nil,
+        _ connection: Connection,
+        _ state: UnsealedState
+    ) -> EffectiveRights {
         guard connection.state != .deleted else { return .nothing }
         let groups = Set(state.identity.allGroups(of: entity).map(\.id))
-        return connection.rights.effective(entity: entity, groups: groups)
+        let rights = connection.rights.effective(entity: entity, groups: groups)
+        guard let service else { return rights }
+        return rights.shared(with: effectiveRights(of: service, connection, state))
     }
 
     /// The connection behind a name or id that the caller may know of. To everybody else it is not there, and what is not

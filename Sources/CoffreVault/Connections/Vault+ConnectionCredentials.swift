@@ -8,6 +8,8 @@ struct ConnectionOrder: Sendable {
     let rights: EffectiveRights
     /// Of the person or service; empty for an administrator in nobody's name.
     let entity: String
+    /// Of the service that asks for the person; nil when nobody stands between.
+    let service: String?
     let isAdministrator: Bool
     /// Seconds.
     let ttl: Int64
@@ -48,8 +50,11 @@ extension Vault {
         on path: [UInt8]? = nil
     ) throws -> ConnectionOrder {
         guard let caller = context.caller else { throw VaultError.permissionDenied }
-        guard caller.subject != .required else {
-            throw VaultError(.permissionDenied, "this service acts for a person only, whom X-Coffre-Subject must name")
+        guard caller.person != nil || !caller.demandsPerson else {
+            throw VaultError(
+                .permissionDenied,
+                "this service gets credentials for a person only, whom X-Coffre-Subject must name"
+            )
         }
         let (connection, access) = try visibleConnection(name, context, on: path)
         guard connection.state == .active else {
@@ -69,6 +74,7 @@ extension Vault {
             connection: connection,
             rights: rights,
             entity: access.entity,
+            service: access.service,
             isAdministrator: isAdministrator,
             ttl: ttl
         )
@@ -105,6 +111,7 @@ extension Vault {
         )
         lease.grant = LeaseRecord.Grant(
             entity: order.entity,
+            service: order.service,
             isAdministrator: order.isAdministrator,
             rights: rights.json,
             role: role

@@ -144,7 +144,7 @@ extension Vault {
                 .max { ($0.deleted ?? $0.created) < ($1.deleted ?? $1.created) }
             guard let old = found else { throw VaultError.permissionDenied }
             let caller = context.caller
-            let isOwner = !old.rights.owner.isEmpty && caller?.entityID == old.rights.owner
+            let isOwner = !old.rights.owner.isEmpty && caller?.entityID == old.rights.owner && caller?.person == nil
             guard isOwner || caller?.acl.decide(.update, path: context.path).hasSudo ?? false else {
                 throw VaultError.permissionDenied
             }

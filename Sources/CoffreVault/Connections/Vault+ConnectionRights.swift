@@ -80,7 +80,10 @@ extension Vault {
         }
         if grant.isAdministrator, grant.entity.isEmpty { return connection.rights.ofAdministrator.covers(was) }
         guard let entity = state.identity.entities[grant.entity], !entity.isDisabled else { return false }
-        return effectiveRights(of: grant.entity, connection, state).covers(was)
+        if let service = grant.service {
+            guard let entity = state.identity.entities[service], !entity.isDisabled else { return false }
+        }
+        return effectiveRights(of: grant.entity, through: grant.service, connection, state).covers(was)
     }
 
     /// People, teams or memberships have changed: every connection with leases is looked at again.

@@ -133,10 +133,14 @@ extension Vault {
         // Once for all of them: who asks is the same for each.
         let isAdministrator = caller.acl.decide(.update, path: context.path).hasSudo
         let groups = Set(state.identity.allGroups(of: caller.entityID).map(\.id))
+        let serviceGroups = Set(state.identity.allGroups(of: caller.person?.serviceEntityID ?? "").map(\.id))
         var keys: [String] = []
         var information: [JSONValue.Member] = []
         for connection in state.connections.all where connection.state != .deleted {
-            let level = connection.rights.level(entity: caller.entityID, groups: groups)
+            var level = connection.rights.level(entity: caller.entityID, groups: groups)
+            if let service = caller.person?.serviceEntityID {
+                level = min(level, connection.rights.level(entity: service, groups: serviceGroups))
+            }
             guard isAdministrator || level > .none else { continue }
             keys.append(connection.name)
             information.append(

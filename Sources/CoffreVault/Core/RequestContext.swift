@@ -15,6 +15,8 @@ struct RequestContext: Sendable {
     /// Without trailing slash.
     let path: [UInt8]
     let now: Timestamp
+    /// For whom a service asks, or why that is not believed; nil when it asks for itself.
+    var person: Result<ActingPerson, VaultError>?
     /// Set once the caller is known.
     var caller: Caller?
     /// Which rule decided, for the record.
@@ -47,6 +49,7 @@ struct RequestContext: Sendable {
         principal = other.principal
         path = other.path
         now = other.now
+        person = other.person
         caller = other.caller
         why = other.why
         wrapTTL = other.wrapTTL
@@ -135,8 +138,12 @@ final class Caller: Sendable {
     let policies: [String]
     /// Who owns what is issued to this caller: a token's hash or a peer.
     let owner: String
-    /// The person or service behind the request, when one is known.
+    /// The person or service behind the request, when one is known; the person, when a service asks for one.
     let entityID: String
+    /// Whether credentials of connections are not handed out without a person.
+    let demandsPerson: Bool
+    /// Set when a service asks for a person: ``acl`` is then what both may.
+    let person: PersonPart?
 
     init(
         who: AuditWho,
@@ -146,8 +153,12 @@ final class Caller: Sendable {
         token: TokenEntry?,
         policies: [String],
         owner: String,
-        entityID: String
+        entityID: String,
+        demandsPerson: Bool = false,
+        person: PersonPart? = nil
     ) {
+        self.demandsPerson = demandsPerson
+        self.person = person
         self.who = who
         self.acl = acl
         self.policySet = policySet
@@ -158,6 +169,9 @@ final class Caller: Sendable {
         self.entityID = entityID
     }
 
+    /// Of everybody whose policies decide.
+    var policySets: [PolicySet] { [policySet] + (person.map { [$0.policySet] } ?? []) }
+
     func replacing(token: TokenEntry) -> Caller {
         Caller(
             who: who,
@@ -167,7 +181,9 @@ final class Caller: Sendable {
             token: token,
             policies: policies,
             owner: owner,
-            entityID: entityID
+            entityID: entityID,
+            demandsPerson: demandsPerson,
+            person: person
         )
     }
 

@@ -27,6 +27,12 @@ final class UnsealedState {
     var policies: [String: Policy]
     let policyHistory: PolicyHistory
     var peerRoles: [String: PeerRole]
+    /// Configurations of `jwt` mounts that have been used, by mount id.
+    var jwt: [String: LoadedJWT] = [:]
+    /// When keys were fetched last for a token with an unknown one, by mount id.
+    var jwtLooks: [String: Timestamp] = [:]
+    /// Tokens that services have shown for people.
+    var shownTokens = ShownTokens()
     var tokens = BoundedCache<Digest, TokenEntry>(limit: 50_000)
     var callers = BoundedCache<CallerKey, Caller>(limit: 10_000)
     var kvMetadata = BoundedCache<[UInt8], KVMetadata>(limit: 20_000)

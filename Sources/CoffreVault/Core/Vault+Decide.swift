@@ -10,10 +10,13 @@ extension Vault {
             throw VaultError(.notFound, "namespaces are not supported: leave X-Vault-Namespace out")
         }
         context.wrapTTL = try Self.wrapTTL(context.request.wrapTTL)
-        if context.request.actsForSubject {
-            throw VaultError.badRequest(
-                "acting for a person (X-Coffre-Subject) is not available in this version: leave the header out"
-            )
+        if let person = context.person {
+            guard try operatorEndpoint(context) == nil else {
+                throw VaultError.badRequest("operators act for themselves: leave X-Coffre-Subject out")
+            }
+            guard unsealed != nil else { throw VaultError.sealed }
+            // Also where anybody may ask: a person who is not believed is no reason to answer as if none were named.
+            if holdReason == nil { _ = try person.get() }
         }
         if let found = try operatorEndpoint(context) {
             endpoint = found
@@ -65,6 +68,12 @@ extension Vault {
         context.why = why(of: decision, caller, right: Self.right(capability, needsSudo: needsSudo))
         guard decision.isAllowed, !needsSudo || decision.hasSudo else { throw VaultError.permissionDenied }
         if decision.hasLimits { try checkLimits(decision, capability, &context) }
+        for second in decision.second where second.hasLimits {
+            let first = context.listing
+            context.listing = nil
+            try checkLimits(second, capability, &context)
+            context.listing = try ListingLimits.both(first, context.listing)
+        }
     }
 
     /// What was asked for, as records name it.
@@ -108,6 +117,7 @@ extension Vault {
         case .peer: return try peerEndpoint(context, state)
         case .transit: return try transitEndpoint(context, mount, rest)
         case .approle: return try appRoleEndpoint(context, mount, rest)
+        case .jwt: return try jwtEndpoint(context, mount, rest)
         }
     }
 }

@@ -82,13 +82,15 @@ package actor Vault {
         budget = RefusalBudget(limitPerSecond: configuration.refusalsPerSecond)
     }
 
-    /// Decides, carries out and records one request; `completion` runs on this actor's executor.
-    package func perform(
+    /// - Parameter person: for whom the service asks, or why that is not believed; nil when it asks for itself.
+    func perform(
         _ request: VaultRequest,
         as principal: Principal,
+        for person: Result<ActingPerson, VaultError>?,
         completion: @escaping @Sendable (ReleasedAnswer) -> Void
     ) {
         var context = RequestContext(request, principal: principal, now: clock.now())
+        context.person = person
         if let answer = statusRoute(context) {
             completion(answer)
             return
@@ -184,10 +186,8 @@ package actor Vault {
 
     /// Whether the record would name a set of policies that nobody could look up later.
     private func isUnknownSet(_ context: RequestContext) -> Bool {
-        guard context.why !== AuditWhy.none, let set = context.caller?.policySet, let state = unsealed else {
-            return false
-        }
-        return !state.policyHistory.sets.contains(set.digest)
+        guard context.why !== AuditWhy.none, let caller = context.caller, let state = unsealed else { return false }
+        return caller.policySets.contains { !state.policyHistory.sets.contains($0.digest) }
     }
 
     /// The first use of a set: it is stored, and then all is decided anew, since what held before may hold no more.
@@ -197,10 +197,10 @@ package actor Vault {
         _ completion: @escaping @Sendable (ReleasedAnswer) -> Void,
         afterKeeping context: RequestContext
     ) {
-        guard let set = context.caller?.policySet else { return }
+        guard let sets = context.caller?.policySets else { return }
         Task {
-            await self.keep(set)
-            self.perform(request, as: principal, completion: completion)
+            for set in sets { await self.keep(set) }
+            self.perform(request, as: principal, for: context.person, completion: completion)
         }
     }
 
@@ -236,7 +236,7 @@ package actor Vault {
                     correlation: context.correlation,
                     acceptedAt: context.request.acceptedAt,
                     who: context.caller?.who ?? who(of: context.principal),
-                    what: endpoint.what,
+                    what: recorded(endpoint.what, context),
                     why: context.why
                 )
             )
@@ -310,7 +310,7 @@ package actor Vault {
             generation: effect.generation,
             acceptedAt: context.request.acceptedAt,
             who: context.caller?.who ?? who(of: context.principal),
-            what: effect.what ?? endpoint?.what ?? AuditWhat(),
+            what: recorded(effect.what ?? endpoint?.what ?? AuditWhat(), context),
             why: context.why
         )
         let draft = effect.reply.draft(requestID: context.requestID)

@@ -6,6 +6,8 @@ struct PeerRole: Sendable {
     /// Whether requests of this role name a person (`X-Coffre-Subject`).
     enum Subject: String, Sendable {
         case forbidden, optional, required
+        /// Required for credentials of connections, optional for everything else.
+        case standard = "default"
     }
 
     let name: String
@@ -17,6 +19,10 @@ struct PeerRole: Sendable {
     /// Life of a token from `auth/peer/login`, in seconds.
     let ttl: Int64
     let subject: Subject
+    /// Where tokens of people are believed: the path of a `jwt` auth method, without `auth/`, and a role of it, whose
+    /// `bound_audiences` name the client that is registered for this service. Without a role none are.
+    let subjectMount: String
+    let subjectRole: String
     /// Whether the role counts without a login. False for bridges and proxies, whose callers are others.
     let isAmbient: Bool
 
@@ -47,6 +53,7 @@ struct PeerRole: Sendable {
             "bound_uids": .array(uids.sorted().map { .integer($0) }),
             "bound_gids": .array(gids.sorted().map { .integer($0) }), "bound_units": .strings(units.sorted()),
             "policies": .strings(policies), "ttl": .integer(ttl), "subject": .string(subject.rawValue),
+            "subject_mount": .string(subjectMount), "subject_role": .string(subjectRole),
             "ambient": .bool(isAmbient),
         ])
     }
@@ -96,10 +103,16 @@ struct PeerRole: Sendable {
             ttl = seconds
         }
         self.ttl = min(ttl == 0 ? maximumTTL : ttl, maximumTTL)
-        guard let subject = Subject(rawValue: view["subject"]?.string ?? "optional") else {
-            throw .badRequest("subject is forbidden, optional or required")
+        guard let subject = Subject(rawValue: view["subject"]?.string ?? "default") else {
+            throw .badRequest("subject is default, forbidden, optional or required")
         }
         self.subject = subject
+        let mount = try MountTable.path(view["subject_mount"]?.string ?? "jwt", isAuth: false)
+        subjectMount = String(mount.dropLast())
+        subjectRole = (view["subject_role"]?.string ?? "").lowercased()
+        guard subjectRole.isEmpty || Vault.isRoleName(subjectRole) else {
+            throw .badRequest("subject_role is the name of a role of the auth method at subject_mount")
+        }
         isAmbient = view["ambient"]?.weakBool ?? true
         if uids.isEmpty, gids.isEmpty, units.isEmpty {
             throw .badRequest("a peer role needs bound_uids, bound_gids, bound_groups or bound_units")

@@ -7,6 +7,15 @@ extension Vault {
     /// A token wins over the process's own rights, also when it is worthless: what a caller sends is what it means.
     /// - Throws: ``VaultError`` `.permissionDenied`, with the same text for every cause.
     func identify(_ context: RequestContext, _ state: UnsealedState) throws -> Caller {
+        let service = try service(of: context, state)
+        if let person = context.person { return try caller(service, for: person.get(), context, state) }
+        // A role that demands a person behind the service cannot be used without one.
+        guard service.token != nil || service.subject != .required else { throw VaultError.permissionDenied }
+        return service
+    }
+
+    /// Who asks, without the person that it may ask for.
+    func service(of context: RequestContext, _ state: UnsealedState) throws -> Caller {
         guard let token = context.request.token else { return try ambientCaller(context.principal, state, context.now) }
         guard (1...Self.maximumTokenBytes).contains(token.count) else { throw VaultError.permissionDenied }
         let hash = token.withBytes { state.tokenKey.authenticate($0) }
@@ -27,6 +36,7 @@ extension Vault {
             policies: entry.policies,
             entity: entity,
             token: entry,
+            demandsPerson: demandsPerson(entry, context.principal, state),
             owner: owner(of: entry),
             state
         )
@@ -73,6 +83,7 @@ extension Vault {
         entity: IdentityEntity?,
         token: TokenEntry?,
         subject: AuditWhy.Subject = .none,
+        demandsPerson: Bool,
         owner: String,
         _ state: UnsealedState
     ) -> Caller {
@@ -87,7 +98,8 @@ extension Vault {
             token: token,
             policies: all,
             owner: owner,
-            entityID: entity?.id ?? ""
+            entityID: entity?.id ?? "",
+            demandsPerson: demandsPerson
         )
     }
 
@@ -95,10 +107,8 @@ extension Vault {
         let key = CallerKey(principal: principal, token: nil)
         if let caller = state.callers[key], caller.isCurrent(at: now) { return caller }
         let roles = state.peerRoles.values.filter { $0.isAmbient && $0.matches(principal) }
-        // A role that demands a person behind the service cannot be used without one.
-        guard !roles.isEmpty, !roles.contains(where: { $0.subject == .required }) else {
-            throw VaultError.permissionDenied
-        }
+        guard !roles.isEmpty else { throw VaultError.permissionDenied }
+        let subjects = Set(roles.map(\.subject))
         let entity = peerEntity(principal, state)
         if entity?.isDisabled ?? false { throw VaultError.permissionDenied }
         let caller = makeCaller(
@@ -106,7 +116,8 @@ extension Vault {
             policies: Set(roles.flatMap(\.policies)).union(["default"]).sorted(),
             entity: entity,
             token: nil,
-            subject: roles.contains { $0.subject == .optional } ? .optional : .none,
+            subject: subjects.contains(.required) ? .required : subjects == [.forbidden] ? .none : .optional,
+            demandsPerson: demandsPerson(nil, principal, state),
             owner: "peer:\(principal.uid):\(principal.unit ?? "")",
             state
         )
@@ -152,15 +163,42 @@ extension Vault {
     // MARK: facts for the record
 
     private func tokenWho(_ entry: TokenEntry, _ principal: Principal) -> AuditWho {
+        let kind: AuditWho.Kind? = entry.policies.contains("root") ? .admin : person(of: entry) == nil ? nil : .human
+        return makeWho(principal, sid: tokenSID(entry), accessor: entry.accessor, kind: kind)
+    }
+
+    /// The pseudonym that a token stands for; nil for that of the process, to which it is bound.
+    func tokenSID(_ entry: TokenEntry) -> String? {
+        guard entry.boundUID == nil else { return nil }
+        if let (mount, alias) = person(of: entry) { return personSID(mount, alias) }
         let isRoot = entry.policies.contains("root")
-        let isBound = entry.boundUID != nil
-        let sid =
-            isBound ? nil : sid(kind: isRoot ? .admin : .service, uid: nil, entity: isRoot ? "root" : entry.displayName)
-        return makeWho(principal, sid: sid, accessor: entry.accessor, kind: isRoot ? .admin : nil)
+        return sid(kind: isRoot ? .admin : .service, uid: nil, entity: isRoot ? "root" : entry.displayName)
+    }
+
+    /// Whom a token of a `jwt` auth method is of.
+    private func person(of entry: TokenEntry) -> (Mount, String)? {
+        guard let state = unsealed, entry.path.hasSuffix("/login"),
+            let mount = state.mounts.mount(at: String(entry.path.dropLast(5))), mount.type == .jwt,
+            let entity = state.identity.entities[entry.entityID],
+            let alias = entity.aliases.first(where: { $0.mountAccessor == mount.accessor })
+        else { return nil }
+        return (mount, alias.name)
+    }
+
+    /// A person is the same in records whether a token of their own asks or a service does for them.
+    func personSID(_ mount: Mount, _ alias: String) -> String {
+        sid(kind: .human, uid: nil, entity: mount.path + alias)
     }
 
     /// A process under 1000, or of a system unit, is a service and stands in clear; anybody else is a person.
-    func makeWho(_ principal: Principal, sid: String?, accessor: String?, kind: AuditWho.Kind? = nil) -> AuditWho {
+    func makeWho(
+        _ principal: Principal,
+        sid: String?,
+        accessor: String?,
+        kind: AuditWho.Kind? = nil,
+        forSid: String? = nil,
+        tokenDigest: String? = nil
+    ) -> AuditWho {
         let isService = principal.uid < 1000 || principal.unit != nil
         let kernelSid = isService ? nil : self.sid(kind: .human, uid: principal.uid, entity: nil)
         let own = isService ? self.sid(kind: .service, uid: principal.uid, entity: principal.unit) : kernelSid
@@ -174,8 +212,8 @@ extension Vault {
             unit: principal.unit,
             team: nil,
             tokenAccessor: accessor,
-            forSid: nil,
-            tokenDigest: nil
+            forSid: forSid,
+            tokenDigest: tokenDigest
         )
     }
 
@@ -193,12 +231,14 @@ extension Vault {
     /// - Parameter right: what was asked for, as records name it.
     func why(of decision: ACLDecision, _ caller: Caller, right: String) -> AuditWhy {
         guard let state = unsealed else { return .none }
+        let set = decision.isOfSecond ? caller.person?.policySet ?? caller.policySet : caller.policySet
         let key = RuleKey(
             policy: decision.policy ?? "",
             version: decision.policyVersion ?? 0,
             rule: decision.rule ?? -1,
-            set: caller.policySet.digest,
-            right: right
+            set: set.digest,
+            right: right,
+            subject: caller.subject
         )
         if let known = state.reasons[key] { return known }
         let why = AuditWhy(
@@ -206,7 +246,7 @@ extension Vault {
             policy: decision.policy,
             policyVersion: decision.policyVersion,
             rule: decision.rule,
-            set: caller.policySet.digest,
+            set: set.digest,
             subject: caller.subject
         )
         state.reasons[key] = why
@@ -221,4 +261,5 @@ struct RuleKey: Hashable {
     let rule: Int
     let set: String
     let right: String
+    let subject: AuditWhy.Subject
 }

@@ -105,7 +105,9 @@ extension Vault {
     }
 
     /// Names of roles, policies and configurations: 1–128 characters of `[A-Za-z0-9._-]`, no leading or trailing stop.
-    func isName(_ name: String) -> Bool {
+    func isName(_ name: String) -> Bool { Self.isRoleName(name) }
+
+    static func isRoleName(_ name: String) -> Bool {
         (1...128).contains(name.utf8.count) && !name.hasPrefix(".") && !name.hasSuffix(".")
             && name.utf8.allSatisfy {
                 (0x30...0x39).contains($0) || (0x41...0x5a).contains($0) || (0x61...0x7a).contains($0) || $0 == 0x2d

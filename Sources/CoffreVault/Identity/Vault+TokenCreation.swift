@@ -117,6 +117,10 @@ extension Vault {
         binding: (uid: UInt32, unit: String?)?
     ) async throws -> Effect {
         guard let state = unsealed else { throw VaultError.sealed }
+        // It would outlive the person's token, and leave the person out.
+        guard context.person == nil else {
+            throw VaultError.badRequest("no token is made in a person's name: leave X-Coffre-Subject out")
+        }
         let policies = Set(wanted.policies).sorted()
         var warnings: [String] = []
         let ttl = lifetime(wanted, isRoot: policies.contains("root"), path: path, state, &warnings)

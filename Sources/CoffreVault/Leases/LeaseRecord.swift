@@ -15,6 +15,8 @@ struct LeaseRecord: Sendable {
     struct Grant: Sendable {
         /// For whom; empty for an administrator in nobody's name.
         var entity: String
+        /// The service that asked for them; nil when nobody stood between.
+        var service: String?
         var isAdministrator: Bool
         /// ``EffectiveRights/json``.
         var rights: JSONValue
@@ -53,11 +55,12 @@ struct LeaseRecord: Sendable {
             .init("renew", .strings(renewStatements)), .init("attempts", .integer(attempts)),
         ]
         if let grant {
-            let value: JSONValue = [
-                "entity": .string(grant.entity), "admin": .bool(grant.isAdministrator), "rights": grant.rights,
-                "role": .string(grant.role),
+            var value: [JSONValue.Member] = [
+                .init("entity", .string(grant.entity)), .init("admin", .bool(grant.isAdministrator)),
+                .init("rights", grant.rights), .init("role", .string(grant.role)),
             ]
-            members.append(.init("grant", value))
+            if let service = grant.service { value.append(.init("service", .string(service))) }
+            members.append(.init("grant", .object(value)))
         }
         if let lastRenewal { members.append(.init("renewed", .integer(lastRenewal.nanoseconds))) }
         return SharedSecret(copying: JSONValue.object(members).encoded())
@@ -116,6 +119,7 @@ struct LeaseRecord: Sendable {
         {
             grant = Grant(
                 entity: entity,
+                service: stored["service"]?.string,
                 isAdministrator: stored["admin"]?.bool ?? false,
                 rights: rights,
                 role: role

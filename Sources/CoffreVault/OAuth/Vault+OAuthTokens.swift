@@ -59,6 +59,7 @@ extension Vault {
         lease.state = .active
         lease.grant = LeaseRecord.Grant(
             entity: order.entity,
+            service: order.service,
             isAdministrator: order.isAdministrator,
             rights: order.rights.json,
             role: ""

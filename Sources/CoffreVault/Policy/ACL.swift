@@ -10,6 +10,30 @@ package struct ACLDecision: Sendable {
     /// Whether the rule that decided says `deny`, or nothing is granted to this caller at all.
     let isDeny: Bool
     fileprivate let grant: Grant?
+    /// Whether the rule that is named is of the second of two parties.
+    fileprivate(set) var isOfSecond = false
+    /// What the second of two parties says by itself.
+    fileprivate(set) var second: [ACLDecision] = []
+
+    fileprivate init(isAllowed: Bool, hasSudo: Bool, isDeny: Bool, grant: Grant?) {
+        self.isAllowed = isAllowed
+        self.hasSudo = hasSudo
+        self.isDeny = isDeny
+        self.grant = grant
+    }
+
+    /// What both say: the rule that is named is the one that refuses, or else this one's.
+    fileprivate func and(_ other: ACLDecision) -> ACLDecision {
+        var both = ACLDecision(
+            isAllowed: isAllowed && other.isAllowed,
+            hasSudo: hasSudo && other.hasSudo,
+            isDeny: isDeny || other.isDeny,
+            grant: isAllowed && !other.isAllowed ? other.grant : grant
+        )
+        both.isOfSecond = isAllowed && !other.isAllowed
+        both.second = [other]
+        return both
+    }
 
     /// The policy, version and rule (from 0) that decided; nil when no rule matched, or for root.
     package var policy: String? { grant?.policy }
@@ -149,6 +173,8 @@ package struct ACL: Sendable {
     private var segments: [(matcher: SegmentMatcher, grant: Grant)] = []
     // The rule whose template met a value that it must not hold: nothing is granted at all.
     private var forbidden: Grant?
+    // The second party, when there are two: at most one.
+    private var second: [ACL] = []
     /// When a rule expires next (seconds since 1970): the rights must be made anew then.
     package private(set) var validUntil: Int64?
 
@@ -197,8 +223,21 @@ package struct ACL: Sendable {
         prefixes = PrefixTable(plain)
     }
 
+    /// What this party and another may do both.
+    func and(_ other: ACL) -> ACL {
+        var both = self
+        both.second = [other]
+        both.validUntil = [validUntil, other.validUntil].compactMap(\.self).min()
+        return both
+    }
+
     /// Decides one capability on `path`. For `list` and `scan` the path ends in a slash.
     package func decide(_ capability: Capability, path: [UInt8]) -> ACLDecision {
+        let own = decideAlone(capability, path: path)
+        return second.first.map { own.and($0.decide(capability, path: path)) } ?? own
+    }
+
+    private func decideAlone(_ capability: Capability, path: [UInt8]) -> ACLDecision {
         if isRoot { return ACLDecision(isAllowed: true, hasSudo: true, isDeny: false, grant: Grant.root) }
         if let forbidden { return ACLDecision(isAllowed: false, hasSudo: false, isDeny: true, grant: forbidden) }
         let isListing = capability == .list || capability == .scan
@@ -216,6 +255,14 @@ package struct ACL: Sendable {
 
     /// Sorted capability names on `path`: `["root"]`, `["deny"]`, or what the deciding rule grants.
     package func capabilities(path: [UInt8]) -> [String] {
+        let own = capabilitiesAlone(path: path)
+        guard let other = second.first?.capabilities(path: path), other != ["root"] else { return own }
+        if own == ["root"] { return other }
+        let both = own.filter { other.contains($0) }
+        return both.isEmpty ? ["deny"] : both
+    }
+
+    private func capabilitiesAlone(path: [UInt8]) -> [String] {
         if isRoot { return ["root"] }
         let path = path.first == 0x2f ? Array(path.drop { $0 == 0x2f }) : path
         return (find(path, isListing: true)?.capabilities ?? []).sortedNames
@@ -223,6 +270,7 @@ package struct ACL: Sendable {
 
     /// Whether any rule grants anything on or below `mount` (with trailing slash).
     package func hasAnyCapability(underMount mount: [UInt8]) -> Bool {
+        if let other = second.first, !other.hasAnyCapability(underMount: mount) { return false }
         if isRoot { return true }
         func grants(_ grant: Grant) -> Bool { !grant.capabilities.isEmpty && !grant.capabilities.contains(.deny) }
         if exact.contains(where: { $0.key.bytes.starts(with: mount) && grants($0.value) }) { return true }

@@ -5,6 +5,16 @@ struct ListingLimits: Sendable {
     /// Most names.
     let most: Int?
     let filter: ListFilter?
+
+    /// What the rules of two parties leave.
+    /// - Throws: ``VaultError`` `.permissionDenied` when both have a filter: only one is applied.
+    static func both(_ one: ListingLimits?, _ other: ListingLimits?) throws(VaultError) -> ListingLimits? {
+        guard let one, let other else { return one ?? other }
+        guard one.filter == nil || other.filter == nil else {
+            throw VaultError(.permissionDenied, "two rules filter this list, one of the service and one of the person")
+        }
+        return ListingLimits(most: [one.most, other.most].compactMap(\.self).min(), filter: one.filter ?? other.filter)
+    }
 }
 
 extension Vault {

@@ -38,8 +38,8 @@ package struct VaultRequest: Sendable {
     /// `X-Vault-Namespace`, unparsed.
     package var namespace: String?
     package var contentType: String?
-    /// Whether an `X-Coffre-Subject` header came along. Its content is not kept.
-    package var actsForSubject: Bool
+    /// `X-Coffre-Subject`: the ID token of the person for whom a service asks. Gone once it has been looked at.
+    package var subject: SharedSecret?
     /// The whole body, nil when empty.
     package var body: SharedSecret?
     /// `CLOCK_MONOTONIC` in nanoseconds when the last byte of the request arrived.
@@ -53,7 +53,7 @@ package struct VaultRequest: Sendable {
         wrapTTL: String? = nil,
         namespace: String? = nil,
         contentType: String? = nil,
-        actsForSubject: Bool = false,
+        subject: SharedSecret? = nil,
         body: SharedSecret? = nil,
         acceptedAt: UInt64
     ) {
@@ -64,7 +64,7 @@ package struct VaultRequest: Sendable {
         self.wrapTTL = wrapTTL
         self.namespace = namespace
         self.contentType = contentType
-        self.actsForSubject = actsForSubject
+        self.subject = subject
         self.body = body
         self.acceptedAt = acceptedAt
     }

@@ -5,12 +5,12 @@ internal import CoffreWire
 struct Mount: Sendable {
     enum Kind: String, Sendable {
         case kv, database, transit
-        case token, peer, approle
+        case token, peer, approle, jwt
 
         var isAuth: Bool {
             switch self {
             case .kv, .database, .transit: false
-            case .token, .peer, .approle: true
+            case .token, .peer, .approle, .jwt: true
             }
         }
     }

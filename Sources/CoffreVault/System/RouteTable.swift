@@ -172,6 +172,7 @@ struct Route: Sendable {
         case .token: token
         case .peer: peer
         case .approle: appRole
+        case .jwt: jwt
         }
     }
 
@@ -283,6 +284,19 @@ struct Route: Sendable {
         GET,POST,DELETE role/{name}/secret-id-num-uses : One field of a role
         GET,POST,DELETE role/{name}/bind-secret-id : One field of a role
         POST tidy/secret-id : Remove expired secret ids
+        """
+    )
+
+    private static let jwt = read(
+        """
+        POST login open : A token for a token of the provider
+        GET,POST config : Whose tokens are believed
+        LIST keys : List the provider's keys
+        POST keys/refresh : Fetch them
+        GET,DELETE keys/{thumbprint} : A key
+        POST keys/{thumbprint}/accept : Believe it
+        LIST role : List the roles
+        GET,POST,DELETE role/{name} : A role
         """
     )
 }

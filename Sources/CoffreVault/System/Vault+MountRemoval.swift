@@ -78,6 +78,7 @@ extension Vault {
         case .database:
             try collect(.database, DatabasePlace.kinds.map { DatabasePlace(mount: mount).parent($0) }, &found)
         case .approle: try collect(.identity, try appRoleParents(mount), &found)
+        case .jwt: try collect(.identity, JWTPlace(mount: mount).parents, &found)
         case .transit: try collect(.transit, [TransitPlace.parent(mount)], &found)
         case .token, .peer: break
         }

@@ -190,7 +190,7 @@ extension Vault {
             name = "kv"
         }
         guard let type = Mount.Kind(rawValue: name), type.isAuth == isAuth, type != .token, type != .peer else {
-            let kinds = isAuth ? "approle" : "kv, kv-v2, database, transit"
+            let kinds = isAuth ? "approle, jwt" : "kv, kv-v2, database, transit"
             throw .badRequest("plugin not found in the catalog: \(name) (there are: \(kinds))")
         }
         if type == .kv {

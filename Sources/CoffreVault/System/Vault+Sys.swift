@@ -28,10 +28,13 @@ extension Vault {
             return try wrappingEndpoint(context, String(context.pathText.dropFirst(13)), state)
         }
         guard context.path.starts(with: "auth/".utf8), context.path.suffix(6).elementsEqual("/login".utf8),
-            let mount = state.mounts.mount(of: context.path), mount.type == .approle,
-            context.path.count == mount.path.utf8.count + 5
+            let mount = state.mounts.mount(of: context.path), context.path.count == mount.path.utf8.count + 5
         else { return nil }
-        return try appRoleLogin(context, mount)
+        switch mount.type {
+        case .approle: return try appRoleLogin(context, mount)
+        case .jwt: return try jwtLoginEndpoint(context, mount)
+        default: return nil
+        }
     }
 
     func systemEndpoint(_ context: RequestContext, _ state: UnsealedState) throws -> Endpoint? {

@@ -1,4 +1,4 @@
-/// One HTTP POST for coffre-broker: to a place of coffred's configuration, without a credential, without redirects.
+/// One HTTP POST or GET for coffre-broker: to a place that coffred names, without a credential, without redirects.
 ///
 /// Its answer is not kept for later: whoever asks can ask again.
 public struct BrokerPost: Sendable, Equatable {
@@ -17,11 +17,22 @@ public struct BrokerPost: Sendable, Equatable {
         static let contentType: UInt8 = 6
         static let body: UInt8 = 7
         static let timeout: UInt8 = 8
+        static let method: UInt8 = 9
+    }
+
+    /// How it is asked.
+    public enum Method: UInt8, Sendable, CaseIterable {
+        /// Something is sent.
+        case post = 1
+        /// Something is fetched: there is no body.
+        case get = 2
     }
 
     /// Where it goes.
     public let target: WebTarget
-    /// Printable ASCII.
+    /// How it is asked.
+    public let method: Method
+    /// Of what is sent, or what is wanted (`Accept`); printable ASCII.
     public let contentType: String
     /// What is sent.
     public let body: [UInt8]
@@ -31,10 +42,12 @@ public struct BrokerPost: Sendable, Equatable {
     /// - Throws: ``BrokerWireError`` `.tooLong`, `.invalidField`.
     public init(
         target: WebTarget,
+        method: Method = .post,
         contentType: String,
         body: [UInt8],
         timeoutSeconds: UInt32 = 10
     ) throws(BrokerWireError) {
+        guard method == .post || body.isEmpty else { throw BrokerWireError(.invalidField, "a GET has no body") }
         guard (1...Self.maximumTypeBytes).contains(contentType.utf8.count),
             contentType.utf8.allSatisfy({ (0x20...0x7e).contains($0) })
         else { throw BrokerWireError(.invalidField, "a content type is printable ASCII") }
@@ -43,6 +56,7 @@ public struct BrokerPost: Sendable, Equatable {
             throw BrokerWireError(.invalidField, "a time-out is 1 to 600 seconds")
         }
         self.target = target
+        self.method = method
         self.contentType = contentType
         self.body = body
         self.timeoutSeconds = timeoutSeconds
@@ -54,7 +68,7 @@ public struct BrokerPost: Sendable, Equatable {
             (Tag.kind, [Self.kind]), (Tag.scheme, [target.scheme.rawValue]), (Tag.host, Array(target.host.utf8)),
             (Tag.port, target.port.bigEndianBytes), (Tag.path, Array(target.path.utf8)),
             (Tag.contentType, Array(contentType.utf8)), (Tag.body, body),
-            (Tag.timeout, timeoutSeconds.bigEndianBytes),
+            (Tag.timeout, timeoutSeconds.bigEndianBytes), (Tag.method, [method.rawValue]),
         ]
         return fields.flatMap { [$0.0] + UInt32($0.1.count).bigEndianBytes + $0.1 }
     }
@@ -75,9 +89,13 @@ public struct BrokerPost: Sendable, Equatable {
         let contentType = try reader.text(Tag.contentType, atMost: Self.maximumTypeBytes)
         let content = try reader.required(Tag.body, atMost: Self.maximumBodyBytes)
         let timeout = UInt32(try reader.number(Tag.timeout, bytes: 4))
+        guard let method = Method(rawValue: UInt8(try reader.number(Tag.method, bytes: 1))) else {
+            throw BrokerWireError(.invalidField, "unknown method")
+        }
         try reader.finish()
         try self.init(
             target: WebTarget(scheme: scheme, host: host, port: port, path: path),
+            method: method,
             contentType: contentType,
             body: Array(content),
             timeoutSeconds: timeout

@@ -7,7 +7,7 @@ struct TokenCommand: AsyncParsableCommand {
         commandName: "token",
         abstract: "Create, look at, renew and revoke tokens.",
         discussion: "A token is never an argument: name it by its accessor, or put it in a file.",
-        subcommands: [Lookup.self, Renew.self, Revoke.self, Create.self, Capabilities.self]
+        subcommands: [Lookup.self, Renew.self, Revoke.self, Create.self, Login.self, Capabilities.self]
     )
 
     /// Which token: the one in use unless one of these is given.

@@ -10,7 +10,8 @@ struct RunCommand: CoffreCommand {
         discussion: """
             Each path is read once. Leases are renewed while the command runs and revoked when it ends; files are in a \
             private folder in memory and removed. Signals are passed on. The secrets are in the environment of the \
-            command alone. The command does not inherit $BAO_TOKEN, $VAULT_TOKEN and $COFFRE_TOKEN_FILE.
+            command alone. The command does not inherit $BAO_TOKEN, $VAULT_TOKEN, $COFFRE_TOKEN_FILE \
+            and $COFFRE_SUBJECT_FILE.
 
             EXAMPLES
               coffre run --env PGUSER=database/creds/reports#username \\
@@ -55,7 +56,7 @@ struct RunCommand: CoffreCommand {
         var failure: (any Error)?
         do {
             if let error = prepared.error { throw error }
-            let removed = keepToken ? [] : Set(Context.tokenVariables + ["COFFRE_TOKEN_FILE"])
+            let removed = keepToken ? [] : Set(Context.tokenVariables + ["COFFRE_TOKEN_FILE", "COFFRE_SUBJECT_FILE"])
             let pid = try relay.start {
                 try ChildProcess.spawn(command, adding: prepared.environment, removing: removed)
             }

@@ -174,8 +174,8 @@ private final class DrillDaemon {
         // Nothing of a service around this command is the daemon's.
         let removed: Set<String> = [
             "CREDENTIALS_DIRECTORY", "STATE_DIRECTORY", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS",
-            "LISTEN_PID", "LISTEN_FDNAMES", "JOURNAL_STREAM", "INVOCATION_ID", "COFFRE_TOKEN_FILE", "BAO_TOKEN",
-            "VAULT_TOKEN",
+            "LISTEN_PID", "LISTEN_FDNAMES", "JOURNAL_STREAM", "INVOCATION_ID", "COFFRE_TOKEN_FILE",
+            "COFFRE_SUBJECT_FILE", "BAO_TOKEN", "VAULT_TOKEN",
         ]
         pid = try ChildProcess.spawn(
             [program, "--config", folder.file("coffre.toml")],

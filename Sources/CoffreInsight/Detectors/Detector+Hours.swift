@@ -37,7 +37,8 @@ extension Detector {
         let worksOff = actor.daysOff.read(at: now, halfLife: 40) >= 0.5
         let isUnusual: Bool
         if isOff && !isNight {
-            isUnusual = !worksOff && !onCall
+            // One weekend is no habit.
+            isUnusual = !worksOff && !onCall && now - state.begin > 12 * Span.dayLength
         } else {
             isUnusual = isDeep && !onCall && !(hour >= 22 && company)
         }

@@ -105,6 +105,9 @@ extension Connector {
     /// Every `{name}` in an address is a field, or learnt.
     private func checkAddresses(_ reader: MemberReader) throws(CatalogueError) {
         let names = Set(fields.map(\.name)).union(oauth?.learns.map(\.name) ?? [])
+        for name in oauth?.namedFields ?? [] where field(name) == nil {
+            throw CatalogueError(reader.place, "\(name) is spoken of by oauth and is no field")
+        }
         for address in [healthCheck.url].compactMap(\.self) + (oauth?.addresses ?? []) {
             for name in try AddressTemplate.names(in: address, at: "\(reader.place)/oauth or health_check") {
                 guard names.contains(name) else {

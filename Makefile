@@ -61,7 +61,7 @@ install: ## put everything in place below DESTDIR
 	@test -x $(RELEASE)/coffred || { echo "build first: make build" >&2; exit 1; }
 	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/sbin" "$(DESTDIR)$(UNITDIR)" \
 	    "$(DESTDIR)$(PREFIX)/lib/sysusers.d" "$(DESTDIR)$(PREFIX)/lib/tmpfiles.d" "$(DESTDIR)$(SYSCONFDIR)/coffre" \
-	    "$(DESTDIR)$(PREFIX)/share/coffre/policies" "$(DESTDIR)$(PREFIX)/share/man/man1" \
+	    "$(DESTDIR)$(PREFIX)/share/coffre/policies" "$(DESTDIR)$(PREFIX)/share/coffre/oauth-redirect" "$(DESTDIR)$(PREFIX)/share/man/man1" \
 	    "$(DESTDIR)$(PREFIX)/share/man/man5" "$(DESTDIR)$(PREFIX)/share/man/man8" \
 	    "$(DESTDIR)$(PREFIX)/share/bash-completion/completions" "$(DESTDIR)$(PREFIX)/share/zsh/vendor-completions" \
 	    "$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d"
@@ -76,6 +76,8 @@ install: ## put everything in place below DESTDIR
 	        || install -m 644 systemd/$$file "$(DESTDIR)$(SYSCONFDIR)/coffre/$$file"; \
 	done
 	install -m 644 policies/*.hcl "$(DESTDIR)$(PREFIX)/share/coffre/policies/"
+	install -m 644 systemd/oauth-redirect.nginx.conf "$(DESTDIR)$(PREFIX)/share/coffre/"
+	install -m 644 systemd/oauth-redirect/*.html "$(DESTDIR)$(PREFIX)/share/coffre/oauth-redirect/"
 	install -m 644 Sources/coffre/coffre.1 "$(DESTDIR)$(PREFIX)/share/man/man1/"
 	install -m 644 Sources/coffred/coffre.toml.5 "$(DESTDIR)$(PREFIX)/share/man/man5/"
 	install -m 644 Sources/coffred/coffred.8 Sources/coffre-broker/coffre-broker.8 "$(DESTDIR)$(PREFIX)/share/man/man8/"

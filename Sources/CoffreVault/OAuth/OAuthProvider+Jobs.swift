@@ -18,6 +18,7 @@ extension OAuthProvider {
             )
         }
         if has("json_token_request") { job.body = .json }
+        job.headers = oauth.headers.map { BrokerOAuth.Pair($0.name, $0.value) }
         if has("errors_in_200") { job.quirks = .errorsIn200 }
         if has("mutual_tls") { job.clientCertificate = fields["client_certificate"].map { Array($0.utf8) } }
         if kind != .revoke, kind != .deviceStart {
@@ -64,7 +65,9 @@ extension OAuthProvider {
             job.grantParameter = "exchange_token"
             return job
         }
-        guard hasSecret || authentication == .assertion else { throw .badRequest("the client's secret of this connection is not stored: enter it") }
+        guard hasSecret || authentication == .assertion else {
+            throw .badRequest("the client's secret of this connection is not stored: enter it")
+        }
         var job = try tokenJob(.clientCredentials)
         if !scopes.isEmpty {
             job.parameters.append(.init("scope", scopes.joined(separator: oauth.scopeSeparator)))
@@ -185,7 +188,7 @@ extension OAuthProvider {
     /// The catalogue's check of a connection, by its access token; nil where there is none.
     func probeJob() throws(VaultError) -> BrokerOAuth? {
         guard connector.healthCheck.kind == .http, let template = connector.healthCheck.url,
-            let method = connector.healthCheck.method, !has("extra_header")
+            let method = connector.healthCheck.method, !has("extra_header") || connector.healthCheck.headers != nil
         else { return nil }
         guard oauth.signatureMethod == nil else {
             var job = try signedJob(.probe, at: try target(template))
@@ -194,7 +197,9 @@ extension OAuthProvider {
         }
         var job = BrokerOAuth(.probe, at: try target(template))
         job.method = method == "POST" ? .post : .get
-        job.body = .none
+        job.headers = (connector.healthCheck.headers ?? []).map { BrokerOAuth.Pair($0.name, $0.value) }
+        job.parameters = connector.healthCheck.parameters.map { BrokerOAuth.Pair($0.name, $0.value) }
+        job.body = job.parameters.isEmpty ? .none : .json
         job.tokenPlace = .bearer
         if has("errors_in_200") { job.quirks = .errorsIn200 }
         if has("mutual_tls") { job.clientCertificate = fields["client_certificate"].map { Array($0.utf8) } }

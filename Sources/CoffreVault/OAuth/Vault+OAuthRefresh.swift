@@ -10,6 +10,12 @@ extension Vault {
     /// Refreshes a grant if `event` asks for it: of many who ask at the same moment the first one does it.
     /// - Throws: ``VaultError`` of the broker or the provider; the grant's state says what comes next.
     func refreshGrant(_ id: String, _ event: OAuthLifecycle.Event) async throws {
+        try await refreshInTurn(id, event)
+        // What could not be asked at the consent is asked with the next token.
+        _ = await askForValues(id)
+    }
+
+    private func refreshInTurn(_ id: String, _ event: OAuthLifecycle.Event) async throws {
         try await inGrantTurn(id) { state in
             // What an earlier attempt has left with the broker counts first.
             try await collectAnswers(of: id)

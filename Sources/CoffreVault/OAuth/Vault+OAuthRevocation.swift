@@ -196,7 +196,8 @@ extension Vault {
         if let left = grant.life.left(at: clock.now()), left < grant.life.leastLeft, connection.state == .active {
             try? await refreshGrant(connection.id, .wanted(left: grant.life.leastLeft))
         }
-        let provider = try OAuthProvider(connection, grant)
+        let doubt = await askForValues(connection.id, again: true)
+        let provider = try OAuthProvider(connection, unsealed?.grants[connection.id] ?? grant)
         var members: [JSONValue.Member] = []
         let now = unsealed?.grants[connection.id] ?? grant
         if let job = (try? provider.probeJob()) ?? nil,
@@ -214,6 +215,7 @@ extension Vault {
             } else {
                 members.append(.init("works", .bool(true)))
             }
+            if let doubt { members.append(.init("warning", .string(doubt))) }
         } else {
             members.append(.init("works", .null))
             members.append(

@@ -12,7 +12,9 @@ extension Vault {
             let connection = state.connections[id], let oauth = Catalogue.shared[connection.type]?.oauth
         else { return nil }
         let calls = oauth.learns.filter { $0.source == .call }
-        guard !calls.isEmpty else { return nil }
+        guard !calls.isEmpty, again || calls.contains(where: { grant.choices[$0.name] == nil }) else {
+            return doubt(about: grant, connection)
+        }
         do {
             try await inGrantTurn(id) { _ in
                 for call in calls where again || unsealed?.grants[id]?.choices[call.name] == nil {
@@ -20,7 +22,8 @@ extension Vault {
                 }
             }
         } catch {
-            return "what the token is for could not be asked yet, test the connection: \(VaultError(mapping: error).message)"
+            return
+                "what the token is for could not be asked yet, test the connection: \(VaultError(mapping: error).message)"
         }
         return unsealed?.grants[id].flatMap { doubt(about: $0, connection) }
     }

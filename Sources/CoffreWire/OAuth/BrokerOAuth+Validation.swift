@@ -2,7 +2,8 @@ extension BrokerOAuth {
     /// What the broker itself writes: no parameter may have these names.
     private static let ownParameters = [
         "grant_type", "client_id", "client_secret", "code", "code_verifier", "refresh_token", "device_code",
-        "assertion", "client_assertion", "client_assertion_type", "oauth_consumer_key", "oauth_token", "oauth_signature_method", "oauth_signature",
+        "assertion", "client_assertion", "client_assertion_type", "oauth_consumer_key", "oauth_token",
+        "oauth_signature_method", "oauth_signature",
         "oauth_timestamp", "oauth_nonce", "oauth_verifier", "oauth_version",
     ]
     /// What the broker, or HTTP itself, writes: no header may have these names.
@@ -48,7 +49,8 @@ extension BrokerOAuth {
         }
         guard
             body != .none
-                || tokenPlace != .parameter && parameters.isEmpty && authentication != .post && authentication != .assertion
+                || tokenPlace != .parameter && parameters.isEmpty && authentication != .post
+                    && authentication != .assertion
         else { throw Self.invalid("a request without parameters has none") }
         guard method != .get || body == .none else { throw Self.invalid("a GET has no body") }
         guard tokenPlace == .signed || target.path.contains("{token}") == (tokenPlace == .address) else {

@@ -98,9 +98,10 @@ bench-audit: test-deps ## measure the audit log: ten million records, or RECORDS
 bench-connections: test-deps build ## measure logins of a real PostgreSQL against the bare SQL they need; about 12 minutes
 	@python3 Tests/Scripts/bench_connections.py --release $(RELEASE)
 
-soak: test-deps build driver debug ## long runs: every bit and call of larger logs, thread sanitizer over everything
+soak: test-deps build driver debug ## long runs: every bit and call of larger logs, 100 kills, thread sanitizer
 	$(TEST_ENVIRONMENT) COFFRE_SOAK=1 COFFRE_SOAK_RECORDS=$(or $(RECORDS),300) \
-	    swift test --skip-build --no-parallel --filter 'LogTortureTests|VerifierTests|ParserDifferentialTests'
+	    swift test --skip-build --no-parallel \
+	    --filter 'LogTortureTests|VerifierTests|ParserDifferentialTests|OAuthKillTests'
 	swift test --sanitize=thread --scratch-path .build-soak
 
 clean: ## remove what was built

@@ -16,7 +16,7 @@ TEST_ENVIRONMENT = COFFRE_TEST_BAO="$(CURDIR)/$(VENV)/bin/bao" \
 
 # One build at a time, whatever -j says.
 .NOTPARALLEL:
-.PHONY: help run test install deps test-deps build driver debug lint units bench bench-audit bench-connections soak clean
+.PHONY: help run test install deps test-deps build driver debug lint units bench bench-audit bench-connections bench-oauth soak clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -97,6 +97,9 @@ bench-audit: test-deps ## measure the audit log: ten million records, or RECORDS
 
 bench-connections: test-deps build ## measure logins of a real PostgreSQL against the bare SQL they need; about 12 minutes
 	@python3 Tests/Scripts/bench_connections.py --release $(RELEASE)
+
+bench-oauth: test-deps build ## measure hand-outs of cached access tokens, and the broker's memory over 10,000 refreshes
+	@python3 Tests/Scripts/bench_oauth.py --release $(RELEASE)
 
 soak: test-deps build driver debug ## long runs: every bit and call of larger logs, 100 kills, thread sanitizer
 	$(TEST_ENVIRONMENT) COFFRE_SOAK=1 COFFRE_SOAK_RECORDS=$(or $(RECORDS),300) \

@@ -16,7 +16,7 @@ TEST_ENVIRONMENT = COFFRE_TEST_BAO="$(CURDIR)/$(VENV)/bin/bao" \
 
 # One build at a time, whatever -j says.
 .NOTPARALLEL:
-.PHONY: help run test install deps test-deps build driver debug lint units bench bench-audit bench-connections soak clean
+.PHONY: help run test install deps test-deps build driver debug lint units bench bench-audit bench-connections bench-oauth soak clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -61,7 +61,7 @@ install: ## put everything in place below DESTDIR
 	@test -x $(RELEASE)/coffred || { echo "build first: make build" >&2; exit 1; }
 	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/sbin" "$(DESTDIR)$(UNITDIR)" \
 	    "$(DESTDIR)$(PREFIX)/lib/sysusers.d" "$(DESTDIR)$(PREFIX)/lib/tmpfiles.d" "$(DESTDIR)$(SYSCONFDIR)/coffre" \
-	    "$(DESTDIR)$(PREFIX)/share/coffre/policies" "$(DESTDIR)$(PREFIX)/share/man/man1" \
+	    "$(DESTDIR)$(PREFIX)/share/coffre/policies" "$(DESTDIR)$(PREFIX)/share/coffre/oauth-redirect" "$(DESTDIR)$(PREFIX)/share/man/man1" \
 	    "$(DESTDIR)$(PREFIX)/share/man/man5" "$(DESTDIR)$(PREFIX)/share/man/man8" \
 	    "$(DESTDIR)$(PREFIX)/share/bash-completion/completions" "$(DESTDIR)$(PREFIX)/share/zsh/vendor-completions" \
 	    "$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d"
@@ -76,6 +76,8 @@ install: ## put everything in place below DESTDIR
 	        || install -m 644 systemd/$$file "$(DESTDIR)$(SYSCONFDIR)/coffre/$$file"; \
 	done
 	install -m 644 policies/*.hcl "$(DESTDIR)$(PREFIX)/share/coffre/policies/"
+	install -m 644 systemd/oauth-redirect.nginx.conf "$(DESTDIR)$(PREFIX)/share/coffre/"
+	install -m 644 systemd/oauth-redirect/*.html "$(DESTDIR)$(PREFIX)/share/coffre/oauth-redirect/"
 	install -m 644 Sources/coffre/coffre.1 "$(DESTDIR)$(PREFIX)/share/man/man1/"
 	install -m 644 Sources/coffred/coffre.toml.5 "$(DESTDIR)$(PREFIX)/share/man/man5/"
 	install -m 644 Sources/coffred/coffred.8 Sources/coffre-broker/coffre-broker.8 "$(DESTDIR)$(PREFIX)/share/man/man8/"
@@ -96,9 +98,13 @@ bench-audit: test-deps ## measure the audit log: ten million records, or RECORDS
 bench-connections: test-deps build ## measure logins of a real PostgreSQL against the bare SQL they need; about 12 minutes
 	@python3 Tests/Scripts/bench_connections.py --release $(RELEASE)
 
-soak: test-deps build driver debug ## long runs: every bit and call of larger logs, thread sanitizer over everything
+bench-oauth: test-deps build ## measure hand-outs of cached access tokens, and the broker's memory over 10,000 refreshes
+	@python3 Tests/Scripts/bench_oauth.py --release $(RELEASE)
+
+soak: test-deps build driver debug ## long runs: every bit and call of larger logs, 100 kills, thread sanitizer
 	$(TEST_ENVIRONMENT) COFFRE_SOAK=1 COFFRE_SOAK_RECORDS=$(or $(RECORDS),300) \
-	    swift test --skip-build --no-parallel --filter 'LogTortureTests|VerifierTests|ParserDifferentialTests'
+	    swift test --skip-build --no-parallel \
+	    --filter 'LogTortureTests|VerifierTests|ParserDifferentialTests|OAuthKillTests'
 	swift test --sanitize=thread --scratch-path .build-soak
 
 clean: ## remove what was built

@@ -134,14 +134,23 @@ extension ConnectorOAuth {
                 "learns",
                 .array(
                     learns.map { learnt in
-                        .object([
-                            "name": .string(learnt.name), "from": .string(learnt.source.rawValue),
-                            "member": .string(learnt.member),
-                        ])
+                        [
+                            ("name", .string(learnt.name)), ("from", .string(learnt.source.rawValue)),
+                            ("member", .string(learnt.member)), ("field", .text(learnt.field)),
+                        ].object
                     }
                 )
             ),
-            ("quirks", .strings(quirks)),
+            ("assertion", assertion?.json ?? .null), ("client_key", .text(clientKey)), ("quirks", .strings(quirks)),
+        ].object
+    }
+}
+
+extension ConnectorOAuth.Assertion {
+    fileprivate var json: JSONValue {
+        [
+            ("key", .string(key)), ("issuer", .text(issuer)), ("subject", .text(subject)),
+            ("audience", .string(audience)), ("scopes", .bool(hasScopes)), ("seconds", .number(seconds)),
         ].object
     }
 }

@@ -49,6 +49,10 @@ package struct Connector: Sendable {
         package let method: String?
         /// Address with `{name}` in it; nil when no check is known.
         package let url: String?
+        /// Headers that it needs besides the token; nil when that is not known.
+        package let headers: [(name: String, value: String)]?
+        /// Members of the JSON object that is sent; empty for no body.
+        package let parameters: [(name: String, value: String)]
         /// What a good answer looks like.
         package let expect: Bilingual
     }

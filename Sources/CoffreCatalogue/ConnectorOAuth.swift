@@ -31,6 +31,28 @@ package struct ConnectorOAuth: Sendable {
         package let source: Source
         /// Parameter, member, or the address to call.
         package let member: String
+        /// Of a call: where the values stand in its answer, such as `*.id`.
+        package let path: String?
+        /// Of a call: where the name that people know each value by stands.
+        package let title: String?
+        /// Of a call: the field that chooses among several, by the value or by its name.
+        package let field: String?
+    }
+
+    /// The statement that an account of a service signs for its tokens (RFC 7523 §2.1).
+    package struct Assertion: Sendable, Equatable {
+        /// The secret field with the key.
+        package let key: String
+        /// The field with `iss`, which then needs a `sub` too; nil where the key itself says it.
+        package let issuer: String?
+        /// The field with `sub`: for whom it acts; nil for none.
+        package let subject: String?
+        /// `aud`; may hold `{name}`.
+        package let audience: String
+        /// Whether scopes are asked for; otherwise they are those that were agreed to at the provider.
+        package let hasScopes: Bool
+        /// Seconds that it is valid for.
+        package let seconds: Int64
     }
 
     /// Where people consent; nil when no person does.
@@ -55,6 +77,8 @@ package struct ConnectorOAuth: Sendable {
     package let scopes: [String]
     /// More parameters of the authorization address, in order.
     package let parameters: [(name: String, value: String)]
+    /// Headers that its token requests need.
+    package let headers: [(name: String, value: String)]
     /// Life of an access token in seconds; nil when unpublished or without end. `expires_in` of an answer wins.
     package let accessTokenSeconds: Int64?
     /// First limit that an *unused* refresh token meets, in seconds; nil when unpublished or without end.
@@ -67,6 +91,10 @@ package struct ConnectorOAuth: Sendable {
     package let refreshGraceSeconds: Int64?
     /// Values that come with the consent, or after it.
     package let learns: [Learnt]
+    /// How an account of a service signs; nil where there is no such way.
+    package let assertion: Assertion?
+    /// The secret field with a certificate and its key by which the client may prove itself (RFC 7523 §2.2); nil for none.
+    package let clientKey: String?
     /// What is special, as keys of ``Catalogue/quirks``; sorted.
     package let quirks: [String]
 }

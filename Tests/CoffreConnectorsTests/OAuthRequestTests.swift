@@ -141,18 +141,99 @@ import Testing
 
     /// RFC 5849 §3.4.1: sorted by encoded name, then value; the port only when it is not the scheme's own.
     @Test func theSignatureBaseStringOfTheRFC() throws {
+        // §3.4.1.1: query, header and body.
         let items = [
-            ("b5", "=%3D"), ("a3", "a"), ("c@", ""), ("a2", "r b"), ("oauth_consumer_key", "9djdj82h48djs9d2"),
-            ("oauth_token", "kkk9d7dh3k39sjv7"), ("oauth_signature_method", "HMAC-SHA1"),
+            ("oauth_consumer_key", "9djdj82h48djs9d2"), ("oauth_token", "kkk9d7dh3k39sjv7"),
+            ("oauth_signature_method", "HMAC-SHA1"),
             ("oauth_timestamp", "137131201"), ("oauth_nonce", "7d8f3e4a"), ("c2", ""), ("a3", "2 q"),
         ].map { (name: $0, value: Array($1.utf8)) }
-        let base = OAuthFirst.base("POST", try WebTarget("http://EXAMPLE.COM:80/request"), items)
+        let path = "/request?b5=%3D%253D&a3=a&c%40=&a2=r%20b"
+        let base = OAuthFirst.base("POST", try WebTarget("http://EXAMPLE.COM:80/"), path: path, items)
         #expect(
             String(decoding: base, as: UTF8.self)
                 == "POST&http%3A%2F%2Fexample.com%2Frequest&a2%3Dr%2520b%26a3%3D2%2520q%26a3%3Da%26b5%3D%253D%25253D%26"
                 + "c%2540%3D%26c2%3D%26oauth_consumer_key%3D9djdj82h48djs9d2%26oauth_nonce%3D7d8f3e4a%26"
                 + "oauth_signature_method%3DHMAC-SHA1%26oauth_timestamp%3D137131201%26oauth_token%3Dkkk9d7dh3k39sjv7"
         )
+    }
+
+    /// RFC 5849 §1.2: the photo that is asked for.
+    @Test func aCallIsSignedWithItsQuery() throws {
+        let url = "https://photos.example.net/photos?file=vacation.jpg&size=original"
+        let job = try OAuthJobBytes.job(.probe, url) {
+            $0.method = .get
+            $0.body = .none
+            $0.clientID = "dpf43f3p2l4k3l03"
+            $0.tokenPlace = .signed
+        }
+        let secrets: [BrokerOAuth.Secret: String] = [
+            .clientSecret: "kd94hf93k423kf44", .grant: "nnch734d00sl2jdk", .tokenSecret: "pfkkdhi9sl3r4s00",
+        ]
+        let request = try OAuthJobBytes.request(job, secrets, now: 137_131_202, nonce: "chapoH")
+        #expect(request.body == nil && request.path == "/photos?file=vacation.jpg&size=original")
+        let base = OAuthFirst.base(
+            "GET",
+            try WebTarget("http://photos.example.net/"),
+            path: request.path,
+            [
+                ("oauth_consumer_key", "dpf43f3p2l4k3l03"), ("oauth_nonce", "chapoH"),
+                ("oauth_signature_method", "HMAC-SHA1"), ("oauth_timestamp", "137131202"),
+                ("oauth_token", "nnch734d00sl2jdk"),
+            ].map { (name: $0, value: Array($1.utf8)) }
+        )
+        let key = Array("kd94hf93k423kf44&pfkkdhi9sl3r4s00".utf8)
+        let tag = try base.withUnsafeBytes { base in
+            try key.withUnsafeBytes { try HMACSHA1.authenticate(base, key: $0) }
+        }
+        // The RFC asks by http.
+        #expect(Base64.encode(tag) == "MdpQcU8iPSUjWoN/UDMsK2sui9I=")
+        let header = try #require(Self.header(request, "authorization"))
+        #expect(header.hasPrefix("OAuth ") && header.contains("oauth_token=\"nnch734d00sl2jdk\""))
+        #expect(!header.contains("pfkkdhi9sl3r4s00") && !header.contains("file"))
+        let end = try OAuthJobBytes.job(.revoke, "https://api.trello.com/1/tokens/{token}") {
+            $0.method = .delete
+            $0.body = .none
+            $0.clientID = "k"
+            $0.tokenPlace = .signed
+        }
+        #expect(try OAuthJobBytes.request(end, secrets).path == "/1/tokens/nnch734d00sl2jdk")
+    }
+
+    @Test(arguments: ["", "&&", "%", "%4", "%zz=%", "=", "a=b=c", "+=+", "%41=%42", "é"])
+    func anyQueryIsTakenApart(_ query: String) {
+        let pairs = PercentEncoding.pairs(query.utf8)
+        #expect(pairs.count == query.split(separator: "&").count)
+        if query == "%41=%42" { #expect(pairs.first?.name == [0x41] && pairs.first?.value == [0x42]) }
+        if query == "a=b=c" { #expect(pairs.first?.value == Array("b=c".utf8)) }
+    }
+
+    @Test func aClientSignsItsOwnProofAndNamesItsCertificate() throws {
+        let folder = try TestFolder("jwt")
+        let pem = try Self.generate(folder, "-algorithm RSA -pkeyopt rsa_keygen_bits:2048")
+        let script = """
+            cd \(folder.path) && openssl req -x509 -key key.pem -out crt.pem -days 2 -subj /CN=x \
+            && openssl x509 -in crt.pem -outform DER | openssl dgst -sha256 -binary | base64 | tr '+/' '-_' | tr -d '=\n'
+            """
+        let (_, digest) = try RunningProcess.run("/bin/sh", ["-c", script])
+        let certificate = try String(contentsOfFile: folder.file("crt.pem"), encoding: .utf8)
+        let job = try OAuthJobBytes.job(.clientCredentials, Self.url) {
+            $0.clientID = "id"
+            $0.authentication = .assertion
+            $0.assertion = OAuthAssertion(issuer: "id", subject: "id", audience: Self.url)
+        }
+        let body = try #require(Self.body(try OAuthJobBytes.request(job, [.privateKey: certificate + pem])))
+        let type = "urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer"
+        let prefix = "grant_type=client_credentials&client_id=id&client_assertion_type=\(type)&client_assertion="
+        #expect(body.hasPrefix(prefix))
+        let token = String(body.dropFirst(prefix.count))
+        #expect(try Self.part(token, 0) == "{\"alg\":\"RS256\",\"typ\":\"JWT\",\"x5t#S256\":\"\(digest)\"}")
+        #expect(try Self.part(token, 1).contains(#""iat":1800000000,"nbf":1800000000,"exp":1800000300"#))
+        // Without a certificate none is named; a broken one signs nothing.
+        let plain = try #require(Self.body(try OAuthJobBytes.request(job, [.privateKey: pem])))
+        #expect(try Self.part(String(plain.dropFirst(prefix.count)), 0) == #"{"alg":"RS256","typ":"JWT"}"#)
+        for broken in ["-----BEGIN CERTIFICATE-----\n", "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n"] {
+            #expect(throws: CryptoError.self) { try OAuthJobBytes.request(job, [.privateKey: broken + pem]) }
+        }
     }
 
     private static func part(_ token: String, _ index: Int) throws -> String {

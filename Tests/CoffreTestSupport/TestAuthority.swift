@@ -12,9 +12,11 @@ package struct TestAuthority: Sendable {
     package var client: (certificate: String, key: String) { (folder.file("client.crt"), folder.file("client.key")) }
     package var path: String { folder.path }
 
-    package init() throws {
+    /// - Parameter hosts: more names of the server.
+    package init(hosts: [String] = []) throws {
         folder = try TestFolder("ca")
         let path = folder.path
+        let names = hosts.map { ",DNS:" + $0 }.joined()
         _ = try folder.write(
             "make.sh",
             """
@@ -27,7 +29,7 @@ package struct TestAuthority: Sendable {
                 openssl x509 -req -in "$1.csr" -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile "$1.ext" \
                     -out "$1.crt" 2>&1
             }
-            sign server "subjectAltName=IP:127.0.0.1,DNS:localhost,DNS:login.salesforce.com"
+            sign server "subjectAltName=IP:127.0.0.1,DNS:localhost,DNS:login.salesforce.com\(names)"
             sign tsa "extendedKeyUsage=critical,timeStamping"
             sign client "extendedKeyUsage=clientAuth"
             cat server.crt server.key > server.pem

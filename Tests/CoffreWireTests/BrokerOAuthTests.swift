@@ -72,6 +72,23 @@ import Testing
                 job: try job(.jwtBearer) { $0.assertion = OAuthAssertion(issuer: nil, audience: "a") },
                 secrets: [.privateKey: "k"]
             ),
+            Sample(
+                job: try job(.clientCredentials) {
+                    $0.clientID = "id"
+                    $0.authentication = .assertion
+                    $0.assertion = OAuthAssertion(issuer: "id", subject: "id", audience: "https://id.example/token")
+                },
+                secrets: [.privateKey: "PEM"]
+            ),
+            Sample(
+                job: try job(.revoke, "https://api.example/1/tokens/{token}?x=y") {
+                    $0.method = .delete
+                    $0.body = .none
+                    $0.clientID = "key"
+                    $0.tokenPlace = .signed
+                },
+                secrets: [.clientSecret: "s", .grant: "t", .tokenSecret: "ts"]
+            ),
             Sample(job: try job(.deviceStart) { $0.clientID = "id" }, secrets: [:]),
             Sample(job: try job(.devicePoll) { $0.clientID = "id" }, secrets: [.grant: "device"]),
             Sample(

@@ -41,12 +41,12 @@ struct OAuthKillTests {
         try stage.expectSecrecy()
     }
 
-    /// Killed wherever it may be, again and again, while the grant is refreshed.
+    /// Killed wherever it may be, again and again, while the grant is refreshed; a hundred times in `make soak`.
     @Test func randomMomentsCostNoGrantInSilence() throws {
         let stage = try OAuthStage()
         try stage.connect()
         var random = Seeded(11)
-        for round in 0..<24 {
+        for round in 0..<(ProcessInfo.processInfo.environment["COFFRE_SOAK"] == nil ? 24 : 100) {
             if try stage.state() != "healthy" { try stage.connect() }
             let delay = Double.random(in: 0...0.12, using: &random)
             let killsVault = random.chance(2)

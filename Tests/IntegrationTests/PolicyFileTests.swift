@@ -18,7 +18,7 @@ struct PolicyFileTests {
         #expect(
             Set(files) == [
                 "administrator-without-secrets.hcl", "backup.hcl", "compliance-officer.hcl", "connection-user.hcl",
-                "connector-operator.hcl", "service-reader.hcl",
+                "connector-operator.hcl", "oauth-redirect.hcl", "service-reader.hcl",
             ]
         )
     }
@@ -126,6 +126,22 @@ struct PolicyFileTests {
                 """
         ),
         Case(
+            file: "oauth-redirect",
+            allowed: """
+                POST connectors/oauth/complete
+                """,
+            refused: """
+                POST connectors/oauth/start
+                POST connectors/oauth/device
+                GET connectors/creds/production
+                LIST connectors/connections
+                GET connectors/rotations
+                GET secret/data/services/x
+                GET sys/mounts
+                POST auth/token/create
+                """
+        ),
+        Case(
             file: "service-reader",
             allowed: """
                 GET secret/data/services/x
@@ -154,9 +170,10 @@ struct PolicyFileTests {
         for (method, path) in Self.requests(given.allowed) {
             let answer = try vault.request(method, path, token: token, body: Self.body(method, path))
             #expect(answer.status != 403, "\(given.file): \(method) \(path): \(answer.text)")
-            // The one thing that has nothing behind it here is the login.
-            // And no connection is there to be listed.
-            let isEmpty = path.hasPrefix("database/creds") || method == "LIST" && path.hasPrefix("connectors/")
+            // Here nothing is behind the login, no connection is there to be listed, and no consent waits.
+            let isEmpty =
+                path.hasPrefix("database/creds") || path == "connectors/oauth/complete"
+                || method == "LIST" && path.hasPrefix("connectors/")
             #expect(answer.status < 300 || isEmpty, "\(method) \(path): \(answer.text)")
         }
         for (method, path) in Self.requests(given.refused) {

@@ -6,7 +6,7 @@ cd "$(dirname "$0")/../.."
 build=(libssl-dev libsqlite3-dev libsystemd-dev libsodium-dev libpq-dev libzstd-dev pkg-config binutils make git
     ca-certificates curl python3 util-linux)
 tests=(postgresql strace zstd nghttp2-client debootstrap systemd systemd-container python3-venv
-    golang-go golang-golang-x-mod-dev)
+    golang-go golang-golang-x-mod-dev nginx-light)
 
 packages=("${build[@]}")
 [ "${1:-build}" = test ] && packages+=("${tests[@]}")

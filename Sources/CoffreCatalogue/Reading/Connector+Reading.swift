@@ -75,12 +75,15 @@ extension Connector {
         let reader = try MemberReader(
             reader.value("health_check") ?? .null,
             at: "\(reader.place)/health_check",
-            ["kind", "method", "url", "expect"]
+            ["kind", "method", "url", "expect"],
+            optional: ["headers", "parameters"]
         )
         let check = HealthCheck(
             kind: try reader.word("kind", HealthKind.self),
             method: try reader.textOrNull("method"),
             url: try reader.textOrNull("url"),
+            headers: reader.value("headers") == nil ? nil : try reader.pairs("headers", separator: "-"),
+            parameters: reader.value("parameters") == nil ? [] : try reader.pairs("parameters", separator: "_"),
             expect: try reader.bilingual("expect")
         )
         guard (check.kind == .none) == (check.method == nil), (check.method == nil) == (check.url == nil) else {
@@ -105,6 +108,9 @@ extension Connector {
     /// Every `{name}` in an address is a field, or learnt.
     private func checkAddresses(_ reader: MemberReader) throws(CatalogueError) {
         let names = Set(fields.map(\.name)).union(oauth?.learns.map(\.name) ?? [])
+        for name in oauth?.namedFields ?? [] where field(name) == nil {
+            throw CatalogueError(reader.place, "\(name) is spoken of by oauth and is no field")
+        }
         for address in [healthCheck.url].compactMap(\.self) + (oauth?.addresses ?? []) {
             for name in try AddressTemplate.names(in: address, at: "\(reader.place)/oauth or health_check") {
                 guard names.contains(name) else {

@@ -11,7 +11,8 @@ extension ConnectorOAuth {
                 "signature_method", "pkce", "client_authentication", "scope_separator", "scopes", "parameters",
                 "access_token_seconds", "refresh_idle_seconds", "grant_seconds", "refresh_rotates",
                 "refresh_grace_seconds", "learns", "quirks",
-            ]
+            ],
+            optional: ["assertion", "client_key", "headers"]
         )
         authorizationURL = try Self.address("authorization_url", reader)
         tokenURL = try Self.address("token_url", reader) ?? ""
@@ -25,13 +26,16 @@ extension ConnectorOAuth {
             ? nil : try reader.word("client_authentication", ClientAuthentication.self)
         scopeSeparator = try reader.text("scope_separator")
         scopes = try reader.texts("scopes")
-        parameters = try Self.parameters(reader)
+        parameters = try reader.pairs("parameters", separator: "_")
+        headers = reader.value("headers") == nil ? [] : try reader.pairs("headers", separator: "-")
         accessTokenSeconds = try reader.secondsOrNull("access_token_seconds")
         refreshIdleSeconds = try reader.secondsOrNull("refresh_idle_seconds")
         grantSeconds = try reader.secondsOrNull("grant_seconds")
         refreshRotates = try reader.boolOrNull("refresh_rotates")
         refreshGraceSeconds = try reader.secondsOrNull("refresh_grace_seconds")
         learns = try Self.learns(reader)
+        assertion = try Self.assertion(reader)
+        clientKey = reader.value("client_key") == nil ? nil : try reader.identifier("client_key", separator: "_")
         quirks = try reader.texts("quirks")
         guard !tokenURL.isEmpty else { throw reader.failure("token_url", "is missing") }
         guard [" ", ","].contains(scopeSeparator) else { throw reader.failure("scope_separator", "is unknown") }
@@ -45,7 +49,14 @@ extension ConnectorOAuth {
     /// The addresses that are known.
     var addresses: [String] {
         let calls = learns.filter { $0.source == .call }.map(\.member)
-        return [authorizationURL, tokenURL, revocationURL, deviceURL, requestTokenURL].compactMap(\.self) + calls
+        return [authorizationURL, tokenURL, revocationURL, deviceURL, requestTokenURL, assertion?.audience]
+            .compactMap(\.self) + calls
+    }
+
+    /// The fields that are spoken of by name.
+    var namedFields: [String] {
+        [assertion?.key, assertion?.issuer, assertion?.subject, clientKey].compactMap(\.self)
+            + learns.compactMap(\.field)
     }
 
     /// An address under TLS; nil for `null`.
@@ -57,36 +68,55 @@ extension ConnectorOAuth {
         return text
     }
 
-    private static func parameters(
-        _ reader: MemberReader
-    ) throws(CatalogueError) -> [(name: String, value: String)] {
-        guard let members = reader.value("parameters")?.members else {
-            throw reader.failure("parameters", "must be an object")
-        }
-        var parameters: [(name: String, value: String)] = []
-        for member in members {
-            let place = "\(reader.place)/parameters"
-            let name = try MemberReader.identifier(.string(member.key), separator: "_", at: place)
-            guard !parameters.contains(where: { $0.name == name }) else {
-                throw CatalogueError(place, "\(name) stands twice")
-            }
-            parameters.append((name, try MemberReader.text(member.value, at: "\(place)/\(name)")))
-        }
-        return parameters
-    }
-
     private static func learns(_ reader: MemberReader) throws(CatalogueError) -> [Learnt] {
         var learns: [Learnt] = []
         for (value, place) in try reader.elements("learns") {
-            let reader = try MemberReader(value, at: place, ["name", "from", "member"])
-            learns.append(
-                Learnt(
-                    name: try reader.identifier("name", separator: "_"),
-                    source: try reader.word("from", Learnt.Source.self),
-                    member: try reader.text("member")
-                )
+            let reader = try MemberReader(
+                value,
+                at: place,
+                ["name", "from", "member"],
+                optional: ["path", "title", "field"]
             )
+            func optional(_ name: String) throws(CatalogueError) -> String? {
+                reader.value(name) == nil ? nil : try reader.text(name)
+            }
+            let learnt = Learnt(
+                name: try reader.identifier("name", separator: "_"),
+                source: try reader.word("from", Learnt.Source.self),
+                member: try reader.text("member"),
+                path: try optional("path"),
+                title: try optional("title"),
+                field: try optional("field")
+            )
+            let isCall = learnt.source == .call
+            guard isCall == (learnt.path != nil), isCall || learnt.title == nil && learnt.field == nil else {
+                throw reader.failure("path", "belongs to a call, and to each of them")
+            }
+            guard !isCall || learnt.member.utf8.starts(with: "https://".utf8) else {
+                throw reader.failure("member", "must be an https address")
+            }
+            learns.append(learnt)
         }
         return learns
+    }
+
+    private static func assertion(_ reader: MemberReader) throws(CatalogueError) -> Assertion? {
+        guard let value = reader.value("assertion") else { return nil }
+        let reader = try MemberReader(
+            value,
+            at: "\(reader.place)/assertion",
+            ["key", "issuer", "subject", "audience", "scopes", "seconds"]
+        )
+        guard let seconds = try reader.secondsOrNull("seconds"), (1...3600).contains(seconds) else {
+            throw reader.failure("seconds", "is 1 to 3600")
+        }
+        return Assertion(
+            key: try reader.identifier("key", separator: "_"),
+            issuer: try reader.textOrNull("issuer"),
+            subject: try reader.textOrNull("subject"),
+            audience: try address("audience", reader) ?? "",
+            hasScopes: try reader.boolOrNull("scopes") ?? false,
+            seconds: seconds
+        )
     }
 }

@@ -83,6 +83,22 @@ struct MemberReader {
         try Self.identifier(needed(name), separator: separator, at: "\(place)/\(name)")
     }
 
+    /// An object of texts with plain names, in its order.
+    func pairs(
+        _ name: String,
+        separator: Unicode.Scalar
+    ) throws(CatalogueError) -> [(name: String, value: String)] {
+        guard let members = try needed(name).members else { throw failure(name, "must be an object") }
+        var pairs: [(name: String, value: String)] = []
+        for member in members {
+            let place = "\(place)/\(name)"
+            let key = try Self.identifier(.string(member.key), separator: separator, at: place)
+            guard !pairs.contains(where: { $0.name == key }) else { throw CatalogueError(place, "\(key) stands twice") }
+            pairs.append((key, try Self.text(member.value, at: "\(place)/\(key)")))
+        }
+        return pairs
+    }
+
     func bilingual(_ name: String) throws(CatalogueError) -> Bilingual {
         try Self.bilingual(needed(name), at: "\(place)/\(name)")
     }

@@ -15,6 +15,42 @@ enum PercentEncoding {
         }
         return result
     }
+
+    /// The pairs of a form (RFC 5849 §3.4.1.3.1): `+` is a space; a `%` that begins nothing stands for itself.
+    static func pairs(_ form: some Collection<UInt8>) -> [(name: [UInt8], value: [UInt8])] {
+        form.split(separator: 0x26).map { pair in
+            let halves = pair.split(separator: 0x3d, maxSplits: 1, omittingEmptySubsequences: false)
+            return (decode(Array(halves[0])), halves.count == 2 ? decode(Array(halves[1])) : [])
+        }
+    }
+
+    private static func decode(_ bytes: [UInt8]) -> [UInt8] {
+        var result: [UInt8] = []
+        var index = 0
+        while index < bytes.count {
+            if bytes[index] == 0x25, index + 2 < bytes.count, let byte = hex(bytes[index + 1], bytes[index + 2]) {
+                result.append(byte)
+                index += 3
+            } else {
+                result.append(bytes[index] == 0x2b ? 0x20 : bytes[index])
+                index += 1
+            }
+        }
+        return result
+    }
+
+    private static func hex(_ high: UInt8, _ low: UInt8) -> UInt8? {
+        func digit(_ byte: UInt8) -> UInt8? {
+            switch byte {
+            case 0x30...0x39: byte - 0x30
+            case 0x41...0x46: byte - 0x37
+            case 0x61...0x66: byte - 0x57
+            default: nil
+            }
+        }
+        guard let high = digit(high), let low = digit(low) else { return nil }
+        return high << 4 | low
+    }
 }
 
 /// Parameters with secrets among them, as a form or as JSON.

@@ -8,8 +8,9 @@ struct OAuthFirst {
     /// Parameters that are not of the protocol, as a form; empty when there are none.
     let body: [UInt8]
 
+    /// - Parameter path: of the request, with its query, as it goes out.
     /// - Throws: ``CryptoError`` `.libraryFailure`.
-    init(_ view: BrokerOAuthView, now: Int64, nonce: String) throws(CryptoError) {
+    init(_ view: BrokerOAuthView, path: String, now: Int64, nonce: String) throws(CryptoError) {
         let job = view.job
         var own = OAuthParameters()
         own.append("oauth_consumer_key", job.clientID)
@@ -27,7 +28,7 @@ struct OAuthFirst {
             }
         }
         body = others.encoded(as: .form) ?? []
-        let base = Self.base("POST", job.target, own.items + others.items)
+        let base = Self.base(Self.name(job.method), job.target, path: path, own.items + others.items)
         let halves = [BrokerOAuth.Secret.clientSecret, .tokenSecret].map { secret in
             view.secrets[secret].map { PercentEncoding.encode($0) } ?? []
         }
@@ -44,16 +45,33 @@ struct OAuthFirst {
         authorization = "OAuth " + parts.joined(separator: ", ")
     }
 
-    /// The signature base string (§3.4.1).
-    static func base(_ method: String, _ target: WebTarget, _ items: [(name: String, value: [UInt8])]) -> [UInt8] {
-        let encoded = items.map { (PercentEncoding.encode($0.name.utf8), PercentEncoding.encode($0.value)) }
+    private static func name(_ method: BrokerOAuth.Method) -> String {
+        switch method {
+        case .post: "POST"
+        case .get: "GET"
+        case .delete: "DELETE"
+        }
+    }
+
+    /// The signature base string (§3.4.1). What stands in the query of `path` counts among the parameters.
+    static func base(
+        _ method: String,
+        _ target: WebTarget,
+        path: String,
+        _ items: [(name: String, value: [UInt8])]
+    ) -> [UInt8] {
+        let halves = path.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
+        let query = halves.count == 2 ? PercentEncoding.pairs(halves[1].utf8) : []
+        let encoded =
+            query.map { (PercentEncoding.encode($0.name), PercentEncoding.encode($0.value)) }
+            + items.map { (PercentEncoding.encode($0.name.utf8), PercentEncoding.encode($0.value)) }
         let sorted = encoded.sorted { left, right in
             left.0 == right.0
                 ? left.1.lexicographicallyPrecedes(right.1) : left.0.lexicographicallyPrecedes(right.0)
         }
         let parameters = Array(sorted.map { $0.0 + [0x3d] + $0.1 }.joined(separator: [0x26]))
         // Scheme and host in lower case, the port only when it is not the scheme's own (§3.4.1.2).
-        let address = target.place.lowercased() + target.path
+        let address = target.place.lowercased() + halves[0]
         return Array(method.utf8) + [0x26] + PercentEncoding.encode(address.utf8) + [0x26]
             + PercentEncoding.encode(parameters)
     }

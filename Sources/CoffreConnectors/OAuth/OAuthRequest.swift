@@ -21,10 +21,10 @@ struct OAuthRequest {
         if !job.headers.contains(where: { $0.name == "accept" }) { headers.append(("accept", "application/json")) }
         headers += job.headers.map { ($0.name, $0.value) }
         path = Self.path(view)
-        if job.kind.isFirst {
-            let signed = try OAuthFirst(view, now: now, nonce: nonce)
+        if job.kind.isFirst || job.tokenPlace == .signed {
+            let signed = try OAuthFirst(view, path: path, now: now, nonce: nonce)
             headers.append(("authorization", signed.authorization))
-            body = signed.body
+            body = job.body == .none ? nil : signed.body
         } else {
             if let authorization = Self.authorization(view) { headers.append(("authorization", authorization)) }
             body = try Self.parameters(view, now: now, nonce: nonce).encoded(as: job.body)
@@ -38,7 +38,9 @@ struct OAuthRequest {
     }
 
     private static func path(_ view: BrokerOAuthView) -> String {
-        guard view.job.tokenPlace == .address, let token = view.secrets[.grant] else { return view.job.target.path }
+        guard view.job.tokenPlace == .address || view.job.tokenPlace == .signed, let token = view.secrets[.grant] else {
+            return view.job.target.path
+        }
         let encoded = String(decoding: PercentEncoding.encode(token), as: UTF8.self)
         return view.job.target.path.split(separator: "{token}", omittingEmptySubsequences: false)
             .joined(separator: encoded)
@@ -52,7 +54,7 @@ struct OAuthRequest {
             let secret = view.secrets[.clientSecret].map { PercentEncoding.encode($0) } ?? []
             return "Basic " + Base64.encode(PercentEncoding.encode(id) + [0x3a] + secret)
         case .basicAlone: return "Basic " + Base64.encode(id)
-        case .none, .post:
+        case .none, .post, .assertion:
             guard view.job.tokenPlace == .bearer, let token = view.secrets[.grant] else { return nil }
             return "Bearer " + String(decoding: token, as: UTF8.self)
         }
@@ -79,6 +81,10 @@ struct OAuthRequest {
         case .post:
             parameters.append("client_id", job.clientID)
             parameters.append("client_secret", secret: view.secrets[.clientSecret])
+        case .assertion:
+            parameters.append("client_id", job.clientID)
+            parameters.append("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
+            parameters.append("client_assertion", bytes: try SignedAssertion.make(view, now: now, nonce: nonce))
         case .basic, .basicAlone: break
         }
         for pair in job.parameters { parameters.append(pair.name, pair.value) }

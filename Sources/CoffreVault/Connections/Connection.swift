@@ -1,3 +1,4 @@
+internal import CoffreCatalogue
 internal import CoffreCrypto
 internal import CoffreWire
 
@@ -101,7 +102,12 @@ struct Connection: Sendable {
 
     /// Whether a change of this field leaves stored secrets where they are. Every other field may decide where they are
     /// sent, or as whom, or over which line: then they must be entered again.
-    static func isHarmless(_ field: String) -> Bool { ["schema", "timeout"].contains(field) }
+    func isHarmless(_ field: String) -> Bool { ["schema", "timeout"].contains(field) || isChoice(field) }
+
+    /// Whether a field chooses among what the provider has listed for the grant, and decides nothing else.
+    func isChoice(_ field: String) -> Bool {
+        (Catalogue.shared[type]?.oauth?.learns ?? []).contains { $0.source == .call && $0.field == field }
+    }
 }
 
 /// Where connections lie in the barrier.

@@ -68,7 +68,13 @@ extension Vault {
                 let (candidate, _) = try changed(try managedConnection(name, context).0, input, context, state)
                 _ = try await tried(candidate, input)
             }
-            let (effect, ended) = try await updateInTurn(name, what, context)
+            let former = try formerTokens(of: id, state)
+            var (effect, ended) = try await updateInTurn(name, what, context)
+            if let former, state.grants[id].map({ $0.life.isVoided(since: former.grant.life) }) ?? true,
+                let doubt = await endLeft(former)
+            {
+                effect.reply.warnings.append(doubt)
+            }
             if let ended { try await revokeWiderLeases(of: ended, state) }
             return effect
         }
@@ -90,7 +96,7 @@ extension Vault {
         try checkAccounts(connection)
         var voided: [String] = []
         let names = Set(connection.fields.keys).union(before.fields.keys)
-        if names.contains(where: { !Connection.isHarmless($0) && !connection.hasSame($0, as: before) }) {
+        if names.contains(where: { !connection.isHarmless($0) && !connection.hasSame($0, as: before) }) {
             voided = before.secrets.keys.filter { input.secrets[$0] == nil }.sorted()
             for field in voided { connection.secrets[field] = nil }
         }
@@ -108,7 +114,7 @@ extension Vault {
             let (input, doubts) = try readConnection(before, context)
             var (connection, voided) = try changed(before, input, context, state)
             let names = Set(connection.fields.keys).union(before.fields.keys)
-            let moves = !names.allSatisfy { connection.hasSame($0, as: before) }
+            let moves = !names.allSatisfy { connection.hasSame($0, as: before) || connection.isChoice($0) }
             if moves || !input.verifies && input.secrets["admin_password"] != nil { try refuseWhileLeased(before) }
             if connection.rights != before.rights { connection.rightsVersion += 1 }
             connection.generation += 1

@@ -6,7 +6,21 @@ internal import CoffreWire
 struct OAuthGrant: Sendable {
     /// How it was given.
     enum Flow: String, Sendable {
-        case code, device, client
+        /// A person's browser comes back with a code.
+        case code
+        /// A person types a code in on another device.
+        case device
+        /// The client asks in its own name.
+        case client
+        /// An account of a service signs a statement.
+        case service
+        /// OAuth 1.0a: a person's browser, and signatures.
+        case first = "oauth1"
+
+        /// Whether no person is asked: a new token is had by asking again.
+        var needsNobody: Bool { self == .client || self == .service }
+        /// Whether a browser comes back.
+        var isBrowser: Bool { self == .code || self == .first }
     }
 
     let connection: String
@@ -18,6 +32,8 @@ struct OAuthGrant: Sendable {
     var granted: [String]?
     /// Values that came with the consent, by the catalogue's names.
     var learnt: [String: String] = [:]
+    /// What calls after the consent have listed, by the catalogue's names.
+    var choices: [String: [Choice]] = [:]
     /// Where the consent came back to; some want it repeated.
     var redirect: String?
     var tokenType: String?
@@ -59,6 +75,12 @@ struct OAuthGrant: Sendable {
             .init("flow", .string(flow.rawValue)), .init("life", life.json), .init("asked", .strings(asked)),
             .init("learnt", .object(learnt)), .init("entity", .string(entity)), .init("ages", ages.json),
         ]
+        if !choices.isEmpty {
+            let lists = choices.sorted { $0.key < $1.key }.map { name, list in
+                JSONValue.Member(name, .array(list.map(\.json)))
+            }
+            members.append(.init("choices", .object(lists)))
+        }
         if let granted { members.append(.init("granted", .strings(granted))) }
         for (name, text) in [("redirect", redirect), ("token_type", tokenType), ("revocation", revocation)] {
             if let text { members.append(.init(name, .string(text))) }
@@ -78,6 +100,9 @@ struct OAuthGrant: Sendable {
         asked = value["asked"]?.array?.compactMap(\.string) ?? []
         granted = value["granted"]?.array?.compactMap(\.string)
         learnt = value["learnt"]?.texts ?? [:]
+        for member in value["choices"]?.members ?? [] {
+            choices[member.key] = member.value.array?.compactMap { Choice($0) }
+        }
         entity = value["entity"]?.string ?? ""
         ages = value["ages"].map { ConnectionRotation(json: $0) } ?? ConnectionRotation()
         redirect = value["redirect"]?.string
@@ -97,6 +122,9 @@ enum OAuthKey {
     static func access(_ id: String) -> BarrierKey { token(id, "access") }
 
     static func refresh(_ id: String) -> BarrierKey { token(id, "refresh") }
+
+    /// The secret of an OAuth 1.0a token.
+    static func proof(_ id: String) -> BarrierKey { token(id, "proof") }
 
     private static func token(_ id: String, _ name: String) -> BarrierKey {
         BarrierKey(namespace: .connection, parent: Array("token/\(id)".utf8), name: Array(name.utf8))

@@ -69,6 +69,8 @@ struct OAuthLifecycle: Sendable, Equatable {
         case interrupted(generation: Int64)
         /// What the grant was given to is not there any more: another client, another host.
         case voided(String)
+        /// The key that signs for it is another one: what was had by the old one is not handed out any more.
+        case rekeyed
         case revoked
     }
 
@@ -136,6 +138,11 @@ struct OAuthLifecycle: Sendable, Equatable {
 
     /// Whether tokens are handed out.
     var isUsable: Bool { state != .revoked && generation > 0 }
+
+    /// Whether the tokens of `former` were voided since.
+    func isVoided(since former: OAuthLifecycle) -> Bool {
+        state == .needsConsent && former.state != .needsConsent && generation != former.generation
+    }
 
     /// Seconds that the access token has left; nil without end.
     func left(at now: Timestamp) -> Int64? { accessEnds.map { $0.seconds - now.seconds } }
@@ -224,6 +231,11 @@ struct OAuthLifecycle: Sendable, Equatable {
             generation += 1
             (renewal, accessEnds, next) = (.none, now, nil)
             return needConsent(reason)
+        case .rekeyed:
+            guard isUsable, state != .needsConsent else { return [] }
+            generation += 1
+            (state, attempts, reason, held, accessEnds, next) = (.healthy, 0, nil, nil, now, now)
+            return recovery()
         case .revoked:
             generation += 1
             (state, next, reason) = (.revoked, nil, nil)

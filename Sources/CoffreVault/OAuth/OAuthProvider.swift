@@ -6,11 +6,17 @@ internal import CoffreWire
 struct OAuthProvider: Sendable {
     let connector: Connector
     let oauth: ConnectorOAuth
-    private let fields: [String: String]
-    private let hasSecret: Bool
+    let fields: [String: String]
+    let secrets: Set<String>
+    /// Of the grant that it is asked for; nil before there is one.
+    let flow: OAuthGrant.Flow?
 
     /// - Throws: ``VaultError`` `.badRequest` for a type without OAuth.
-    init(_ connection: Connection, learnt: [String: String] = [:]) throws(VaultError) {
+    init(
+        _ connection: Connection,
+        learnt: [String: String] = [:],
+        flow: OAuthGrant.Flow? = nil
+    ) throws(VaultError) {
         let connector = try ConnectorFields.connector(connection.type)
         guard let oauth = connector.oauth else {
             throw .badRequest("connections of the type \(connection.type) have no OAuth")
@@ -18,30 +24,44 @@ struct OAuthProvider: Sendable {
         self.connector = connector
         self.oauth = oauth
         fields = connection.fields.merging(learnt) { $1 }
-        hasSecret = Self.secretName(connector).map { connection.secrets[$0] != nil } ?? false
+        secrets = Set(connection.secrets.keys)
+        self.flow = flow
     }
+
+    /// As `grant` has it.
+    init(_ connection: Connection, _ grant: OAuthGrant) throws(VaultError) {
+        try self.init(connection, learnt: grant.learnt, flow: grant.flow)
+    }
+
+    var hasSecret: Bool { Self.secretName(connector).map { secrets.contains($0) } ?? false }
 
     func has(_ quirk: String) -> Bool { oauth.quirks.contains(quirk) }
 
     /// What can be done by this version, the usual way first.
     var flows: [OAuthGrant.Flow] {
-        guard oauth.signatureMethod == nil else { return [] }
+        guard oauth.signatureMethod == nil else { return [.first] }
         var flows: [OAuthGrant.Flow] = []
         if oauth.authorizationURL != nil, connector.auth.contains(.authorizationCode) { flows.append(.code) }
         if connector.auth.contains(.clientCredentials) || has("exchange_token_grant") { flows.append(.client) }
         if oauth.deviceURL != nil, connector.auth.contains(.device) { flows.append(.device) }
+        guard let assertion = oauth.assertion else { return flows }
+        // Who has entered a key and no client means the key.
+        let isUsual = secrets.contains(assertion.key) && !secrets.contains(Self.secretName(connector) ?? "")
+        flows.insert(.service, at: isUsual ? 0 : flows.endIndex)
         return flows
     }
 
     /// The field that names the client.
     private static func clientName(_ connector: Connector) -> String? {
         if connector.oauth?.quirks.contains("email_only_basic") == true { return "email" }
+        if connector.oauth?.signatureMethod != nil { return "api_key" }
         return ["client_id", "app_id"].first { connector.field($0) != nil }
     }
 
     /// The secret that proves it.
     static func secretName(_ connector: Connector) -> String? {
-        ["client_secret", "app_secret"].first { connector.field($0)?.isSecret == true }
+        if connector.oauth?.signatureMethod != nil { return "api_secret" }
+        return ["client_secret", "app_secret"].first { connector.field($0)?.isSecret == true }
     }
 
     /// - Throws: ``VaultError`` `.badRequest`.
@@ -60,8 +80,9 @@ struct OAuthProvider: Sendable {
     // MARK: addresses
 
     /// An address of the catalogue with its `{name}`s filled in.
+    /// - Parameter keptName: stays as it is, braces and all.
     /// - Throws: ``VaultError`` `.badRequest`, naming a field that is empty or cannot stand in an address.
-    func fill(_ template: String) throws(VaultError) -> String {
+    func fill(_ template: String, keeping keptName: String? = nil) throws(VaultError) -> String {
         var result = ""
         var rest = Substring(template)
         while let open = rest.firstIndex(of: "{") {
@@ -69,6 +90,10 @@ struct OAuthProvider: Sendable {
             result += rest[..<open]
             let name = String(rest[rest.index(after: open)..<close])
             rest = rest[rest.index(after: close)...]
+            guard name != keptName else {
+                result += "{\(name)}"
+                continue
+            }
             guard let value = fields[name] ?? connector.field(name)?.defaultValue?.string, !value.isEmpty else {
                 throw .badRequest("the value \(name) of this connection is not known yet: enter it, or connect first")
             }
@@ -87,8 +112,8 @@ struct OAuthProvider: Sendable {
             || [0x2d, 0x2e, 0x3a, 0x5f, 0x7e].contains(byte)
     }
 
-    func target(_ template: String) throws(VaultError) -> WebTarget {
-        let text = try fill(template)
+    func target(_ template: String, keeping keptName: String? = nil) throws(VaultError) -> WebTarget {
+        let text = try fill(template, keeping: keptName)
         do throws(BrokerWireError) {
             return try WebTarget(text)
         } catch {
@@ -115,8 +140,11 @@ struct OAuthProvider: Sendable {
         for (name, value) in oauth.parameters where !query.contains(where: { $0.0 == name }) {
             query.append((name, value))
         }
-        let text = query.map { Self.encode($0.0) + "=" + Self.encode($0.1) }.joined(separator: "&")
-        return address + (address.contains("?") ? "&" : "?") + text
+        return address + (address.contains("?") ? "&" : "?") + Self.encode(query)
+    }
+
+    static func encode(_ query: [(String, String)]) -> String {
+        query.map { encode($0.0) + "=" + encode($0.1) }.joined(separator: "&")
     }
 
     /// RFC 3986 §2.1.
@@ -137,102 +165,5 @@ struct OAuthProvider: Sendable {
             guard let own = try? target(template) else { return false }
             return own.host.lowercased().utf8.elementsEqual(issuer.host.lowercased().utf8) && own.port == issuer.port
         }
-    }
-
-    // MARK: jobs
-
-    /// A request for tokens, with the client's identity where this provider wants it.
-    func tokenJob(_ kind: BrokerOAuth.Kind, at template: String? = nil) throws(VaultError) -> BrokerOAuth {
-        var job = BrokerOAuth(kind, at: try target(template ?? oauth.tokenURL))
-        job.clientID = try clientID()
-        job.authentication = authentication
-        if has("json_token_request") { job.body = .json }
-        if has("errors_in_200") { job.quirks = .errorsIn200 }
-        if has("mutual_tls") { job.clientCertificate = fields["client_certificate"].map { Array($0.utf8) } }
-        if kind != .revoke, kind != .deviceStart {
-            job.learns = oauth.learns.filter { $0.source == .token }.map { BrokerOAuth.Pair($0.name, $0.member) }
-        }
-        return job
-    }
-
-    private var authentication: BrokerOAuth.ClientAuthentication {
-        if has("email_only_basic") { return .basicAlone }
-        guard hasSecret else { return .none }
-        return oauth.clientAuthentication == .post ? .post : .basic
-    }
-
-    /// For a new access token: by the refresh token, or in the client's own name.
-    func refreshJob(_ grant: OAuthGrant) throws(VaultError) -> BrokerOAuth {
-        var job: BrokerOAuth
-        if grant.flow == .client {
-            job = try clientJob(grant.asked)
-        } else {
-            job = try tokenJob(.refresh)
-            if has("exchange_living_token") {
-                job.grantType = "fb_exchange_token"
-                job.grantParameter = "fb_exchange_token"
-            }
-            if has("redirect_repeated"), let redirect = grant.redirect {
-                job.parameters.append(.init("redirect_uri", redirect))
-            }
-        }
-        return job
-    }
-
-    func clientJob(_ scopes: [String]) throws(VaultError) -> BrokerOAuth {
-        guard !has("exchange_token_grant") else {
-            var job = try tokenJob(.exchange)
-            job.grantType = "exchange_token"
-            job.grantParameter = "exchange_token"
-            return job
-        }
-        guard hasSecret else { throw .badRequest("the client's secret of this connection is not stored: enter it") }
-        var job = try tokenJob(.clientCredentials)
-        if !scopes.isEmpty {
-            job.parameters.append(.init("scope", scopes.joined(separator: oauth.scopeSeparator)))
-        }
-        return job
-    }
-
-    /// How tokens are ended here; nil where no call is known.
-    enum Ending {
-        case refreshToken(BrokerOAuth)
-        case accessToken(BrokerOAuth)
-    }
-
-    func revokeJob() throws(VaultError) -> Ending? {
-        guard let template = oauth.revocationURL else { return nil }
-        guard has("revocation_of_its_own") else {
-            return .refreshToken(try tokenJob(.revoke, at: template))
-        }
-        var job = try tokenJob(.revoke, at: template)
-        switch connector.id {
-        case "github":
-            job.method = .delete
-            job.body = .json
-            job.authentication = .basic
-            job.grantParameter = "access_token"
-        case "dropbox", "slack":
-            job.body = .none
-            job.authentication = .none
-            job.clientID = nil
-            job.tokenPlace = .bearer
-        default: return nil
-        }
-        return .accessToken(job)
-    }
-
-    /// The catalogue's check of a connection, by its access token; nil where there is none.
-    func probeJob() throws(VaultError) -> BrokerOAuth? {
-        guard connector.healthCheck.kind == .http, let template = connector.healthCheck.url,
-            let method = connector.healthCheck.method, !has("extra_header")
-        else { return nil }
-        var job = BrokerOAuth(.probe, at: try target(template))
-        job.method = method == "POST" ? .post : .get
-        job.body = .none
-        job.tokenPlace = .bearer
-        if has("errors_in_200") { job.quirks = .errorsIn200 }
-        if has("mutual_tls") { job.clientCertificate = fields["client_certificate"].map { Array($0.utf8) } }
-        return job
     }
 }

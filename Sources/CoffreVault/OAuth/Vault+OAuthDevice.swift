@@ -62,7 +62,7 @@ extension Vault {
             if unsealed === state { state.consents[hash(token, state)] = consent }
             throw error
         }
-        guard let answer else { return try connected(id, what) }
+        guard let answer else { return try await connected(id, what) }
         if unsealed === state { state.consents[hash(token, state)] = consent }
         let isSlow = answer == .slowDown
         return Effect(

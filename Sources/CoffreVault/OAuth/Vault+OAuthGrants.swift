@@ -14,8 +14,10 @@ struct PendingConsent: Sendable {
     let flow: OAuthGrant.Flow
     let redirect: String
     let scopes: [String]
-    /// The proof key, or the device code.
+    /// The proof key, the device code, or the temporary token of OAuth 1.0a.
     let secret: SharedSecret?
+    /// The secret of that temporary token.
+    let proof: SharedSecret?
     let expires: Timestamp
 
     /// How long it waits, in seconds.
@@ -132,6 +134,7 @@ extension Vault {
         let tokens: [BarrierMutation] = [
             .delete(OAuthKey.access(connection.id), expect: .any),
             .delete(OAuthKey.refresh(connection.id), expect: .any),
+            .delete(OAuthKey.proof(connection.id), expect: .any),
         ]
         if connection.state == .deleted {
             var mutations = tokens + [.delete(OAuthKey.record(connection.id), expect: .any)]
@@ -141,18 +144,23 @@ extension Vault {
             return (mutations, nil)
         }
         let names = Set(connection.fields.keys).union(before.fields.keys)
-        let moves = names.contains { !Connection.isHarmless($0) && !connection.hasSame($0, as: before) }
+        let moves = names.contains { !connection.isHarmless($0) && !connection.hasSame($0, as: before) }
         var grant = old
         grant.life.lives.rotationDays = connection.rotationDays
+        let key = Catalogue.shared[connection.type]?.oauth?.assertion?.key
+        let isRekeyed = old.flow == .service && key.map { connection.secrets[$0] != before.secrets[$0] } ?? false
+        var random = SystemRandomNumberGenerator()
         if moves {
-            var random = SystemRandomNumberGenerator()
             let reason = "the connection's fields have changed: connect again"
             _ = grant.life.handle(.voided(reason), at: clock.now(), using: &random)
-            grant.learnt = [:]
-        } else if grant.life == old.life {
-            return nil
+            (grant.learnt, grant.choices) = ([:], [:])
+        } else if isRekeyed {
+            _ = grant.life.handle(.rekeyed, at: clock.now(), using: &random)
+        } else {
+            grant.choose(for: connection)
+            guard grant.life != old.life || grant.learnt != old.learnt else { return nil }
         }
-        return ((moves ? tokens : []) + storing(grant, replacing: old), grant)
+        return ((moves || isRekeyed ? tokens : []) + storing(grant, replacing: old), grant)
     }
 
     /// A stored secret of a connection; nil when there is none, or it was voided.
@@ -166,8 +174,15 @@ extension Vault {
         -> [BrokerOAuth.Secret: SharedSecret]
     {
         var secrets: [BrokerOAuth.Secret: SharedSecret] = [:]
-        if job.authentication == .basic || job.authentication == .post {
+        if [.basic, .post].contains(job.authentication) || job.kind.isFirst || job.tokenPlace == .signed {
             secrets[.clientSecret] = try secret(OAuthProvider.secretName(provider.connector), of: connection)
+        }
+        if job.assertion != nil {
+            let name = job.kind == .jwtBearer ? provider.oauth.assertion?.key : provider.oauth.clientKey
+            secrets[.privateKey] = try secret(name, of: connection)
+        }
+        if job.tokenPlace == .signed {
+            secrets[.tokenSecret] = try barrier.get(OAuthKey.proof(connection.id))?.value
         }
         if job.clientCertificate != nil {
             secrets[.certificateKey] = try secret("client_private_key", of: connection)

@@ -10,6 +10,12 @@ extension Vault {
     /// Refreshes a grant if `event` asks for it: of many who ask at the same moment the first one does it.
     /// - Throws: ``VaultError`` of the broker or the provider; the grant's state says what comes next.
     func refreshGrant(_ id: String, _ event: OAuthLifecycle.Event) async throws {
+        try await refreshInTurn(id, event)
+        // What could not be asked at the consent is asked with the next token.
+        _ = await askForValues(id)
+    }
+
+    private func refreshInTurn(_ id: String, _ event: OAuthLifecycle.Event) async throws {
         try await inGrantTurn(id) { state in
             // What an earlier attempt has left with the broker counts first.
             try await collectAnswers(of: id)
@@ -26,13 +32,13 @@ extension Vault {
         }
     }
 
-    private func refreshNow(_ connection: Connection, _ generation: Int64, _ state: UnsealedState) async throws {
+    func refreshNow(_ connection: Connection, _ generation: Int64, _ state: UnsealedState) async throws {
         let id = connection.id
         guard let grant = state.grants[id], grant.life.generation == generation else { return }
         let job: BrokerOAuth
         let secrets: [BrokerOAuth.Secret: SharedSecret]
         do {
-            let provider = try OAuthProvider(connection, learnt: grant.learnt)
+            let provider = try OAuthProvider(connection, grant)
             job = try provider.refreshJob(grant)
             secrets = try refreshSecrets(job, grant, connection, provider)
         } catch {
@@ -143,7 +149,7 @@ extension Vault {
         _ mutations: inout [BarrierMutation]
     ) throws -> OAuthLifecycle.Event {
         let id = connection.id
-        let provider = try OAuthProvider(connection, learnt: grant.learnt)
+        let provider = try OAuthProvider(connection, grant)
         guard let access = result.secrets[.accessToken] else {
             throw VaultError(.upstream, OAuthProblem.malformed.sentence)
         }
@@ -154,11 +160,12 @@ extension Vault {
             grant.redirect = errand.redirect
             grant.entity = errand.entity
             grant.learnt = errand.learnt
+            grant.choices = [:]
             grant.granted = nil
             grant.revocation = nil
         }
         let known = isConsent ? nil : try barrier.get(OAuthKey.refresh(id))?.value
-        let came = grant.flow == .client ? nil : result.secrets[.refreshToken]
+        let came = grant.flow.needsNobody ? nil : result.secrets[.refreshToken]
         let isReplaced = came.map { new in
             known.map { old in !new.withBytes { new in old.withBytes { Memory.isEqual(new, $0) } } } ?? true
         }
@@ -171,6 +178,11 @@ extension Vault {
             )
         }
         mutations.append(.put(OAuthKey.access(id), access, expect: .any))
+        if let proof = result.secrets[.tokenSecret] {
+            mutations.append(.put(OAuthKey.proof(id), proof, expect: .any))
+        } else if isConsent {
+            mutations.append(.delete(OAuthKey.proof(id), expect: .any))
+        }
         if let came {
             mutations.append(.put(OAuthKey.refresh(id), came, expect: .any))
         } else if isConsent {
@@ -186,7 +198,7 @@ extension Vault {
         let answer = OAuthLifecycle.Answer(
             expiresIn: result.reply.expiresIn.map { Int64(clamping: $0) },
             refreshExpiresIn: result.reply.refreshExpiresIn.map { Int64(clamping: $0) },
-            renewal: grant.flow == .client ? .client : isRenewable ? .refreshToken : .none,
+            renewal: grant.flow.needsNobody ? .client : isRenewable ? .refreshToken : .none,
             isReplaced: isReplaced ?? provider.has("exchange_living_token")
         )
         return isConsent ? .consented(answer) : .refreshed(answer, generation: errand.generation)

@@ -15,6 +15,9 @@ extension Vault {
             "renewed": time(life.renewed), "revocation": grant.revocation.map { .string($0) } ?? .null,
             "scopes_asked": .strings(grant.asked),
             "scopes_granted": .strings(grant.granted ?? grant.asked), "state": .string(life.state.rawValue),
+            "choices": .object(
+                grant.choices.sorted { $0.key < $1.key }.map { .init($0.key, .array($0.value.map(\.json))) }
+            ),
             "values": .object(grant.learnt),
         ]
     }

@@ -77,7 +77,10 @@ extension Vault {
         var reply = Reply.data(answer(token, grant, connection))
         reply.leaseID = leaseID
         reply.leaseDuration = seconds
-        if let failure { reply.warnings = ["the token could not be refreshed and is the last one: \(failure.message)"] }
+        if let doubt = doubt(about: grant, connection) { reply.warnings.append(doubt) }
+        if let failure {
+            reply.warnings += ["the token could not be refreshed and is the last one: \(failure.message)"]
+        }
         var what = what
         what.connector = id
         what.version = Int(grant.life.generation)
@@ -116,12 +119,17 @@ extension Vault {
         var body = ResponseBody()
         body.append(text: #"{"access_token":"#)
         body.append(token.asJSONText)
-        let members: [JSONValue.Member] = [
+        // OAuth 1.0a's clients are told apart in each call; no secret is needed to name them.
+        let provider = grant.flow == .first ? try? OAuthProvider(connection, grant) : nil
+        let client = provider.flatMap { try? $0.clientID() }
+        var members: [JSONValue.Member] = [
             .init("connection", .string(connection.name)),
             .init("expires_at", grant.life.accessEnds.map { .string($0.rfc3339) } ?? .null),
             .init("scopes", .strings(grant.granted ?? grant.asked)),
-            .init("token_type", .string(grant.tokenType ?? "Bearer")), .init("values", .object(grant.learnt)),
+            .init("token_type", .string(grant.tokenType ?? (grant.flow == .first ? "OAuth" : "Bearer"))),
+            .init("values", .object(grant.learnt)),
         ]
+        if let client { members.insert(.init("consumer_key", .string(client)), at: 1) }
         body.append([0x2c] + Array(JSONValue.object(members).encoded().dropFirst()))
         return body
     }

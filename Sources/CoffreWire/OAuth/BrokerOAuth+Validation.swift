@@ -2,7 +2,8 @@ extension BrokerOAuth {
     /// What the broker itself writes: no parameter may have these names.
     private static let ownParameters = [
         "grant_type", "client_id", "client_secret", "code", "code_verifier", "refresh_token", "device_code",
-        "assertion", "oauth_consumer_key", "oauth_token", "oauth_signature_method", "oauth_signature",
+        "assertion", "client_assertion", "client_assertion_type", "oauth_consumer_key", "oauth_token",
+        "oauth_signature_method", "oauth_signature",
         "oauth_timestamp", "oauth_nonce", "oauth_verifier", "oauth_version",
     ]
     /// What the broker, or HTTP itself, writes: no header may have these names.
@@ -23,9 +24,9 @@ extension BrokerOAuth {
         }
         try validateHeaders()
         try validateShape()
-        guard (assertion != nil) == (kind == .jwtBearer) else {
-            throw Self.invalid("an assertion belongs to its own kind of job")
-        }
+        guard (assertion != nil) == (kind == .jwtBearer || authentication == .assertion),
+            kind != .jwtBearer || authentication != .assertion
+        else { throw Self.invalid("an assertion belongs to its own kind of job, or proves the client") }
         try assertion?.validate()
         for path in [tokenObject].compactMap(\.self) + learns.map(\.value) { try Self.check(path: path) }
         guard learns.count <= Limit.learns else { throw BrokerWireError(.tooLong, "too many values to learn") }
@@ -46,15 +47,20 @@ extension BrokerOAuth {
         guard isCall || method == .post && body != .none && tokenPlace == .parameter else {
             throw Self.invalid("tokens are asked for by POST, with parameters")
         }
-        guard body != .none || tokenPlace != .parameter && parameters.isEmpty && authentication != .post else {
-            throw Self.invalid("a request without parameters has none")
-        }
+        guard
+            body != .none
+                || tokenPlace != .parameter && parameters.isEmpty && authentication != .post
+                    && authentication != .assertion
+        else { throw Self.invalid("a request without parameters has none") }
         guard method != .get || body == .none else { throw Self.invalid("a GET has no body") }
-        guard target.path.contains("{token}") == (tokenPlace == .address) else {
+        guard tokenPlace == .signed || target.path.contains("{token}") == (tokenPlace == .address) else {
             throw Self.invalid("the address holds {token} exactly when the token goes there")
         }
+        guard tokenPlace != .signed || clientID != nil && authentication == .none && body == .none else {
+            throw Self.invalid("a signed call has a consumer key and no parameters, and is its own proof")
+        }
         let usesBearer = isCall && tokenPlace == .bearer
-        guard !usesBearer || authentication == .none || authentication == .post else {
+        guard !usesBearer || ![.basic, .basicAlone].contains(authentication) else {
             throw Self.invalid("there is one authorization of a request")
         }
         guard authentication == .none || clientID != nil else {
@@ -109,6 +115,8 @@ extension BrokerOAuth {
         case .accessToken: required.formUnion([.clientSecret, .grant, .tokenSecret, .verifier])
         }
         if authentication == .basic || authentication == .post { required.insert(.clientSecret) }
+        if authentication == .assertion { required.insert(.privateKey) }
+        if tokenPlace == .signed { required.formUnion([.clientSecret, .tokenSecret]) }
         if clientCertificate != nil { required.insert(.certificateKey) }
         return (required, optional)
     }

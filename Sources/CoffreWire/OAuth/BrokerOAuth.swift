@@ -39,9 +39,10 @@ public struct BrokerOAuth: Sendable, Equatable {
         case grant = 11
         /// The proof key (RFC 7636); `oauth_verifier` in OAuth 1.0a.
         case verifier = 12
-        /// What signs an assertion: PEM, or the JSON key of a Google service account.
+        /// What signs an assertion: PEM, in which the client's certificate may stand too, or the JSON key of a Google service
+        /// account.
         case privateKey = 13
-        /// The secret of a request token (RFC 5849 §2.1).
+        /// The secret of a request token (RFC 5849 §2.1), or of the token of a signed call.
         case tokenSecret = 14
         /// PEM key of ``BrokerOAuth/clientCertificate``.
         case certificateKey = 15
@@ -86,6 +87,8 @@ public struct BrokerOAuth: Sendable, Equatable {
         case post = 3
         /// `Authorization: Basic` of the id alone, without a colon.
         case basicAlone = 4
+        /// `client_assertion`: a statement that the client has signed (RFC 7523 §2.2), see ``BrokerOAuth/assertion``.
+        case assertion = 5
     }
 
     /// Where the token goes, for ``Kind/revoke`` and ``Kind/probe``.
@@ -96,6 +99,8 @@ public struct BrokerOAuth: Sendable, Equatable {
         case bearer = 2
         /// In place of each `{token}` in the address.
         case address = 3
+        /// `Authorization: OAuth`, signed by OAuth 1.0a (RFC 5849 §3.5.1); also in place of `{token}` where the address has it.
+        case signed = 4
     }
 
     /// A name and a text.
@@ -172,7 +177,7 @@ public struct BrokerOAuth: Sendable, Equatable {
     public var parameters: [Pair] = []
     /// More headers.
     public var headers: [Pair] = []
-    /// For ``Kind/jwtBearer``.
+    /// For ``Kind/jwtBearer`` and ``ClientAuthentication/assertion``.
     public var assertion: OAuthAssertion?
     /// The member that holds the tokens, as a path such as `authed_user`; nil for the answer itself.
     public var tokenObject: String?

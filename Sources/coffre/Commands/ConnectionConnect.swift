@@ -6,7 +6,7 @@ import Glibc
 extension ConnectionCommand {
     struct Connect: CoffreCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Give a connection its OAuth consent: by a browser, another device, or in the client's own name.",
+            abstract: "Give a connection its OAuth consent: by a browser, another device, or without a person.",
             discussion: """
                 Prints an address; whoever opens it and agrees is sent back to this machine. Where the browser is on another \
                 one, --paste takes the address that it was sent to. Register http://127.0.0.1:PORT/callback at the provider.
@@ -15,12 +15,13 @@ extension ConnectionCommand {
                   coffre connection connect google-drive --port 8400
                   coffre connection connect google-drive --port 8400 --paste
                   coffre connection connect forge --flow device
+                  coffre connection connect reports --flow service
                 """
         )
         @OptionGroup var options: CommonOptions
         @Argument(help: "Name or id of the connection.")
         var name: String
-        @Option(help: "code, device or client. Default: the usual one of the provider.")
+        @Option(help: "code, device, client, service or oauth1. Default: the usual one of the provider.")
         var flow: String?
         @Option(help: "A scope to ask for, in place of the least ones; may be repeated.")
         var scope: [String] = []

@@ -140,6 +140,44 @@ struct StaticRoleTests {
         #expect(stage.works(try stage.issued("late")))
     }
 
+    /// A new password of the administrator whose rotation was cut off is for the server that got it, whatever the
+    /// configuration names afterwards.
+    @Test(arguments: [true, false])
+    func aPasswordWhoseRotationWasCutOffGoesNowhereElse(isDeletedFirst: Bool) throws {
+        let stage = try DatabaseStage()
+        try stage.server.sql("CREATE ROLE admin2 LOGIN SUPERUSER PASSWORD 'known'")
+        func configuration(_ host: String) -> [String: Any] {
+            [
+                "plugin_name": "postgresql-database-plugin", "allowed_roles": "*", "username": "admin2",
+                "connection_url":
+                    "postgresql://{{username}}:{{password}}@\(host):\(stage.server.port)/postgres?sslmode=disable",
+            ]
+        }
+        try stage.write("database/config/second", configuration("127.0.0.1").merging(["password": "known"]) { $1 })
+        let once = Once()
+        stage.gate.watch { kind, _, frame in
+            guard kind == .answer, once.isFirst else { return [frame] }
+            try? stage.vault.kill()
+            return []
+        }
+        _ = try? stage.vault.request("POST", "database/rotate-root/second", token: stage.root)
+        try eventually("coffred is dead") { !stage.vault.isRunning }
+        stage.server.crash()
+        try stage.recover()
+        if isDeletedFirst {
+            #expect(try stage.vault.request("DELETE", "database/config/second", token: stage.root).status == 204)
+        }
+        // The same server by another address stands for another server: it would take the new password.
+        let given: [String: Any] = ["password": "given", "verify_connection": false]
+        try stage.write("database/config/second", configuration("127.0.0.2").merging(given) { $1 })
+        try stage.server.resume()
+        try stage.vault.kill()
+        try eventually("coffred is dead") { !stage.vault.isRunning }
+        try stage.recover()
+        #expect(try stage.vault.request("POST", "database/rotate-root/second", token: stage.root).status == 400)
+        #expect(try stage.vault.request("POST", "database/reset/second", token: stage.root).status == 400)
+    }
+
     @Test func hvacRotatesStaticRoles() throws {
         let stage = try DatabaseStage()
         try stage.server.sql("CREATE ROLE app LOGIN PASSWORD 'before'; GRANT SELECT ON clients TO app")

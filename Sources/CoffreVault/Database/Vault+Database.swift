@@ -43,7 +43,7 @@ extension Vault {
             guard context.verb == .write else { return .unsupported(what) }
             return .change(.engineChange, what, .capability(.update)) { vault, _ in
                 let (target, password) = try vault.administrator(of: place, name)
-                try await vault.verifyDatabase(target, password: password)
+                try await vault.verifyDatabase(target, of: place.connectionID(name), password: password)
                 return Effect(.noContent)
             }
         default: return nil
@@ -150,7 +150,10 @@ extension Vault {
                 )
             }
             if target.isWithoutTLS { try await recordWaivedTLS(what, context) }
-            if verifies { try await verifyDatabase(target, password: password) }
+            if verifies {
+                let guesser = given == nil ? nil : guesser(context)
+                try await verifyDatabase(target, of: place.connectionID(name), password: password, guesser: guesser)
+            }
             var mutations: [BarrierMutation] = [
                 .put(place.configuration(name), wanted.encoded, expect: .any),
                 .put(place.password(name), password, expect: .any),

@@ -75,7 +75,9 @@ extension GrantTests {
             }
             #expect(try found() == [])
             let tables = (0..<70).map { "CREATE TABLE x\($0) (i int); GRANT SELECT ON x\($0) TO \(logins[1]);" }
-            try stage.sql("GRANT pg_read_all_data TO \(logins[1]); GRANT SELECT ON salaires TO PUBLIC; \(tables.joined())")
+            try stage.sql(
+                "GRANT pg_read_all_data TO \(logins[1]); GRANT SELECT ON salaires TO PUBLIC; \(tables.joined())"
+            )
             let all = try found()
             #expect(all.first == "membership:\(logins[1]) IN pg_read_all_data", "\(all)")
             #expect(all.contains("table:SELECT ON public.salaires"), "\(all)")

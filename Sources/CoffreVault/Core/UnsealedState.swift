@@ -69,7 +69,8 @@ final class UnsealedState {
     var reconciliations = OwnerTurns(limit: 8, limitOfOwner: 4)
     /// Leases whose login is being made by a request at this moment.
     var preparing: Set<String> = []
-    var isRemovingConnections = false
+    /// Connections whose removal goes on.
+    var removals = OwnerTurns(limit: 8, limitOfOwner: 4)
     /// Connections that may have leases; nil until looked at for the first time.
     var leasedConnections: Set<String>?
     /// The minute in which unfinished removals of connections were looked for last.

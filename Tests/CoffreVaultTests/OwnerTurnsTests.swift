@@ -54,30 +54,4 @@ struct OwnerTurnsTests {
         }
         #expect(left.isEmpty)
     }
-
-    @Test func jobsOfOneOwnerWaitForEachOther() async throws { try await OneActor().run() }
-
-    private actor OneActor {
-        private let jobs = OwnerJobs()
-        private var entered = 0
-
-        private func enter() async throws {
-            try await jobs.enter("mallory")
-            entered += 1
-        }
-
-        func run() async throws {
-            for _ in 0..<24 { try await enter() }
-            let waiting = (0..<256).map { _ in Task { try await self.enter() } }
-            while jobs.waitingCount(of: "mallory") < 256 { await Task.yield() }
-            await #expect(throws: VaultError.self) { try await self.enter() }
-            try await jobs.enter("sarah")
-            #expect(entered == 24)
-            for _ in 0..<256 { jobs.leave("mallory") }
-            for task in waiting { try await task.value }
-            #expect(entered == 280)
-            for _ in 0..<24 { jobs.leave("mallory") }
-            for _ in 0..<24 { try await enter() }
-        }
-    }
 }

@@ -92,6 +92,40 @@ struct ConnectionReconcileTests {
         #expect(try people.ask("GET", Story.path + "/consequences", as: "sarah").data["leases"] as? Int == 4)
     }
 
+    /// A role that its holder made an owner stands in its own way alone, in the hourly look as in a removal.
+    @Test func aRoleThatStaysHidesNothingAndHoldsNothingUp() throws {
+        let (stage, people) = try Self.staged()
+        let role = try #require(
+            try {
+                _ = try Story.issue(people, "nadia")
+                return try Story.roles(stage).first { $0.hasPrefix("coffre_g_") }
+            }()
+        )
+        // As a holder may before PostgreSQL 16: SET ROLE, lo_create.
+        try Story.asDBA(stage, "SELECT lo_create(4730); ALTER LARGE OBJECT 4730 OWNER TO \(role)")
+        // Her rights change: another role, and the first is nobody's.
+        try people.ask(
+            "POST",
+            Story.path + "/permissions",
+            ["tables": Story.rules(["factures": "read"]), "grants": [["group": "finance", "level": "read"]]],
+            as: "sarah"
+        )
+        try eventually(within: 20, "the first login is gone") {
+            try Story.roles(stage).allSatisfy { $0.hasPrefix("coffre_g_") }
+        }
+        let login = try Story.issue(people, "nadia")
+        let second = try #require(try Story.roles(stage).first { $0.hasPrefix("coffre_g_") && $0 != role })
+        try Story.asDBA(stage, "GRANT SELECT ON salaires TO \(second)")
+        let found = try people.ask("POST", Story.path + "/reconcile", [:], as: "sarah").data
+        #expect(found["roles_that_stay"] as? [String] == [role], "\(found)")
+        #expect((found["rights_mended"] as? [String])?.contains { $0.contains("salaires") } == true, "\(found)")
+        #expect(found["is_complete"] as? Bool == true)
+        #expect(!Story.does("SELECT * FROM salaires", stage, login))
+        let removed = try people.ask("DELETE", Story.path, as: "sarah")
+        #expect(removed.data["state"] as? String == "deleted" && removed.text.contains(role), "\(removed.text)")
+        #expect(try Story.roles(stage) == [role])
+    }
+
     @Test func aConnectionWhoseServerIsGoneForGoodCanBeForgotten() throws {
         let (stage, people) = try Self.staged()
         _ = try Story.issue(people, "nadia")

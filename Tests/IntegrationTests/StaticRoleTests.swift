@@ -140,6 +140,83 @@ struct StaticRoleTests {
         #expect(stage.works(try stage.issued("late")))
     }
 
+    /// No password is tried that was never set: the account may be somebody else's, or the server lets nobody in.
+    @Test func noPasswordIsTriedThatWasNeverSet() throws {
+        let stage = try DatabaseStage()
+        try stage.server.sql("CREATE ROLE steward LOGIN CREATEROLE PASSWORD 'known'; CREATE ROLE boss SUPERUSER LOGIN")
+        let url = "postgresql://{{username}}:{{password}}@127.0.0.1:\(stage.server.port)/postgres?sslmode=disable"
+        try stage.write(
+            "database/config/second",
+            [
+                "plugin_name": "postgresql-database-plugin", "allowed_roles": "*", "connection_url": url,
+                "username": "steward", "password": "known",
+            ]
+        )
+        func refusals(_ user: String) -> Int {
+            stage.server.log.components(separatedBy: "authentication failed for user \"\(user)\"").count - 1
+        }
+        let body = #"{"db_name":"second","username":"boss","rotation_period":"1h"}"#
+        for _ in 0..<3 {
+            #expect(
+                try stage.vault.request("POST", "database/static-roles/boss", token: stage.root, body: body).status
+                    == 400
+            )
+        }
+        #expect(refusals("boss") == 0)
+        try stage.server.sql("CREATE ROLE app LOGIN PASSWORD 'before'; GRANT SELECT ON clients TO app")
+        try stage.write("database/static-roles/app", ["db_name": "second", "username": "app", "rotation_period": "1h"])
+        let kept = try password(stage, "app")
+        try stage.server.sql("SET log_statement = none; ALTER ROLE steward PASSWORD 'another'")
+        for _ in 0..<3 {
+            #expect(try stage.vault.request("POST", "database/rotate-role/app", token: stage.root).status == 400)
+            #expect(try stage.vault.request("POST", "database/rotate-root/second", token: stage.root).status == 400)
+        }
+        #expect(refusals("app") == 0 && refusals("steward") == 1, "\(refusals("steward"))")
+        #expect(try password(stage, "app") == kept && works(stage, "app", kept))
+        try stage.server.sql("SET log_statement = none; ALTER ROLE steward PASSWORD 'known'")
+        #expect(try stage.vault.request("POST", "database/reset/second", token: stage.root).status == 204)
+        #expect(try stage.vault.request("POST", "database/rotate-root/second", token: stage.root).status == 204)
+        #expect(try stage.vault.request("POST", "database/rotate-role/app", token: stage.root).status == 204)
+    }
+
+    /// A new password of the administrator whose rotation was cut off is for the server that got it, whatever the
+    /// configuration names afterwards.
+    @Test(arguments: [true, false])
+    func aPasswordWhoseRotationWasCutOffGoesNowhereElse(isDeletedFirst: Bool) throws {
+        let stage = try DatabaseStage()
+        try stage.server.sql("CREATE ROLE admin2 LOGIN SUPERUSER PASSWORD 'known'")
+        func configuration(_ host: String) -> [String: Any] {
+            [
+                "plugin_name": "postgresql-database-plugin", "allowed_roles": "*", "username": "admin2",
+                "connection_url":
+                    "postgresql://{{username}}:{{password}}@\(host):\(stage.server.port)/postgres?sslmode=disable",
+            ]
+        }
+        try stage.write("database/config/second", configuration("127.0.0.1").merging(["password": "known"]) { $1 })
+        let once = Once()
+        stage.gate.watch { kind, _, frame in
+            guard kind == .answer, once.isFirst else { return [frame] }
+            try? stage.vault.kill()
+            return []
+        }
+        _ = try? stage.vault.request("POST", "database/rotate-root/second", token: stage.root)
+        try eventually("coffred is dead") { !stage.vault.isRunning }
+        stage.server.crash()
+        try stage.recover()
+        if isDeletedFirst {
+            #expect(try stage.vault.request("DELETE", "database/config/second", token: stage.root).status == 204)
+        }
+        // The same server by another address stands for another server: it would take the new password.
+        let given: [String: Any] = ["password": "given", "verify_connection": false]
+        try stage.write("database/config/second", configuration("127.0.0.2").merging(given) { $1 })
+        try stage.server.resume()
+        try stage.vault.kill()
+        try eventually("coffred is dead") { !stage.vault.isRunning }
+        try stage.recover()
+        #expect(try stage.vault.request("POST", "database/rotate-root/second", token: stage.root).status == 400)
+        #expect(try stage.vault.request("POST", "database/reset/second", token: stage.root).status == 400)
+    }
+
     @Test func hvacRotatesStaticRoles() throws {
         let stage = try DatabaseStage()
         try stage.server.sql("CREATE ROLE app LOGIN PASSWORD 'before'; GRANT SELECT ON clients TO app")

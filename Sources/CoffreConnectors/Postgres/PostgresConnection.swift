@@ -53,7 +53,10 @@ final class PostgresConnection {
         case .require: mode = "require"
         case .disable: mode = "disable"
         }
-        return [
+        // A server that nobody has verified may ask for the password itself, or for MD5 of it, which it can try at leisure.
+        // libpq can be forbidden to answer from version 16 on (PostgreSQL manual, "require_auth").
+        let canRefuse = target.tls != .verifyFull && PQlibVersion() >= 160_000
+        return (canRefuse ? [("require_auth", "!password,!md5")] : []) + [
             ("host", target.host), ("hostaddr", target.address.description), ("port", String(target.port)),
             ("dbname", target.database), ("user", target.user),
             ("sslmode", mode), ("sslrootcert", target.rootCertificatePath),

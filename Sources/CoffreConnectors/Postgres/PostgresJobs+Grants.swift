@@ -170,14 +170,16 @@ extension PostgresJobs {
             guard error.sqlState == "42704" else { throw error }
             return done(connection)
         }
-        // The administrator itself is a member of what it makes, from PostgreSQL 16 on.
+        // The administrator itself is a member of what it makes, from PostgreSQL 16 on. Default rights go with DROP OWNED, and
+        // before 16 whoever has a login could make some for the role.
         let holders = try connection.run(
             """
             SELECT 1 FROM pg_roles r JOIN pg_auth_members m ON m.roleid = r.oid JOIN pg_roles o ON o.oid = m.member
             WHERE r.rolname = $1::text AND o.rolname <> current_user
             UNION ALL
             SELECT 1 FROM pg_roles r JOIN pg_shdepend d ON d.refobjid = r.oid
-            WHERE r.rolname = $1::text AND d.refclassid = 'pg_authid'::regclass AND d.deptype = 'o' LIMIT 1
+            WHERE r.rolname = $1::text AND d.refclassid = 'pg_authid'::regclass AND d.deptype = 'o'
+                AND d.classid <> 'pg_default_acl'::regclass LIMIT 1
             """,
             [group]
         ).firstColumn

@@ -157,8 +157,8 @@ private struct PostgresCrowd {
     mutating func drop() throws(BrokerFailure) {
         let owners = try connection.rows(
             """
-            SELECT DISTINCT refobjid FROM pg_shdepend WHERE refclassid = 'pg_authid'::regclass AND deptype = 'o'
-            AND refobjid = ANY (string_to_array($1::text, ' ')::oid[])
+            SELECT DISTINCT d.refobjid FROM pg_shdepend d WHERE \(PostgresLogin.keeps)
+            AND d.refobjid = ANY (string_to_array($1::text, ' ')::oid[])
             """,
             [oids],
             room: PostgresConnection.Room(rows: members.count, bytes: 64 * 1024)

@@ -71,13 +71,26 @@ struct PostgresLogin {
         return sessions
     }
 
-    /// Whether it owns an object of any database (pg_shdepend, deptype `o`).
+    /// Which owned objects (`d`, of pg_shdepend) keep a role: all but those that DROP OWNED may take with it. Default rights
+    /// are no data; nor are large objects of this database that a login made which was issued for reading alone.
+    static let keeps = """
+        d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_authid'::pg_catalog.regclass
+        AND d.deptype OPERATOR(pg_catalog.=) 'o'::"char"
+        AND NOT (d.dbid OPERATOR(pg_catalog.=) (SELECT b.oid FROM pg_catalog.pg_database b
+                WHERE b.datname OPERATOR(pg_catalog.=) pg_catalog.current_database())
+            AND (d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_default_acl'::pg_catalog.regclass
+                OR d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_largeobject'::pg_catalog.regclass
+                AND EXISTS (SELECT 1 FROM pg_catalog.pg_db_role_setting s
+                    WHERE s.setrole OPERATOR(pg_catalog.=) d.refobjid
+                    AND 'default_transaction_read_only=on' OPERATOR(pg_catalog.=) ANY (s.setconfig))))
+        """
+
+    /// Whether it owns an object of any database (pg_shdepend, deptype `o`) that is not to be lost.
     private func ownsSomething() throws(BrokerFailure) -> Bool {
         try !connection.run(
             """
             SELECT 1 FROM pg_catalog.pg_shdepend d JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) d.refobjid
-            WHERE d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_authid'::pg_catalog.regclass
-            AND d.deptype OPERATOR(pg_catalog.=) 'o'::"char" AND r.rolname OPERATOR(pg_catalog.=) $1::text LIMIT 1
+            WHERE \(Self.keeps) AND r.rolname OPERATOR(pg_catalog.=) $1::text LIMIT 1
             """,
             [name]
         ).firstColumn.isEmpty

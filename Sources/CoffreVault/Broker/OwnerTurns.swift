@@ -52,50 +52,12 @@ struct OwnerTurns {
         return nil
     }
 
+    /// Whether a visit of it is under way.
+    func isBusy(_ connection: String) -> Bool { busy[connection] != nil }
+
     mutating func end(_ connection: String) {
         guard let owner = busy.removeValue(forKey: connection) else { return }
         busyOfOwner[owner] = busyOfOwner[owner].flatMap { $0 > 1 ? $0 - 1 : nil }
         if again.remove(connection) != nil { append(connection, of: owner) }
-    }
-}
-
-/// Jobs at servers that run for one owner at a time. Confined to the vault's executor.
-///
-/// The broker has 64 threads and does not know owners: without this bound, a few servers that accept and never answer would
-/// take them all.
-final class OwnerJobs {
-    private static let limit = 24
-    private static let waitingLimit = 256
-
-    private var running: [String: Int] = [:]
-    private var waiting: [String: [CheckedContinuation<Void, Never>]] = [:]
-
-    /// Waits for a place, until ``leave(_:)``.
-    /// - Throws: ``VaultError`` `.brokerUnavailable` when too many wait already.
-    func enter(_ owner: String, isolation: isolated (any Actor)? = #isolation) async throws(VaultError) {
-        guard running[owner] ?? 0 >= Self.limit else {
-            running[owner, default: 0] += 1
-            return
-        }
-        guard waiting[owner]?.count ?? 0 < Self.waitingLimit else {
-            throw VaultError(
-                .brokerUnavailable,
-                "too many requests wait for servers of this connection's owner: try again later"
-            )
-        }
-        // Whoever leaves hands over its place.
-        await withCheckedContinuation { waiting[owner, default: []].append($0) }
-    }
-
-    func waitingCount(of owner: String) -> Int { waiting[owner]?.count ?? 0 }
-
-    func leave(_ owner: String) {
-        guard var line = waiting[owner], !line.isEmpty else {
-            running[owner] = running[owner].flatMap { $0 > 1 ? $0 - 1 : nil }
-            return
-        }
-        let next = line.removeFirst()
-        waiting[owner] = line.isEmpty ? nil : line
-        next.resume()
     }
 }

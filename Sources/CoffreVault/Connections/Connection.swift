@@ -70,6 +70,15 @@ struct Connection: Sendable {
         }
     }
 
+    /// Who waits when its server is slow: everything of its owner, or itself alone where it is nobody's.
+    var ownerOfTurns: String { rights.owner.isEmpty ? id : rights.owner }
+
+    /// Of these, what waits for one server.
+    var serverOfTurns: String {
+        let (host, port) = (fields["host"] ?? "", fields["port"] ?? "")
+        return "\(ownerOfTurns)\0\(host.lowercased())\0\(port)"
+    }
+
     /// Whether a field has the same bytes in both: texts that only look the same are different accounts.
     func hasSame(_ field: String, as other: Connection) -> Bool {
         guard let mine = fields[field], let its = other.fields[field] else {

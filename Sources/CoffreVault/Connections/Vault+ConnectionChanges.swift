@@ -20,7 +20,7 @@ extension Vault {
         try apply(input, to: &connection, context, state)
         try checkAccounts(connection)
         // Before the turn: a server that does not answer holds up nobody else.
-        let report = try await tried(connection, input)
+        let report = try await tried(connection, input, context)
         let made = connection
         return try await inConnectionTurn { state in
             try checkName(name, state)
@@ -66,7 +66,7 @@ extension Vault {
             if !input.secrets.isEmpty {
                 // What is stored may be the only copy of a password that works: it is not replaced by one that does not.
                 let (candidate, _) = try changed(try managedConnection(name, context).0, input, context, state)
-                _ = try await tried(candidate, input)
+                _ = try await tried(candidate, input, context)
             }
             let former = try formerTokens(of: id, state)
             var (effect, ended) = try await updateInTurn(name, what, context)
@@ -154,9 +154,13 @@ extension Vault {
 
     /// Tries a connection before it is stored, when it is of a kind that can be tried.
     /// - Throws: ``VaultError`` `.badRequest` with the reason when it does not work: nothing is stored then.
-    private func tried(_ connection: Connection, _ input: ConnectionInput) async throws -> JSONValue? {
+    private func tried(
+        _ connection: Connection,
+        _ input: ConnectionInput,
+        _ context: RequestContext
+    ) async throws -> JSONValue? {
         guard input.verifies, connection.type == Self.postgresType else { return nil }
-        let report = try await test(connection, secrets: input.secrets, nil)
+        let report = try await test(connection, secrets: input.secrets, nil, context)
         for part in [report, report["administration"] ?? .null] where part["works"] == .bool(false) {
             let reason = part["failure"]?["en"]?.string ?? ""
             let whose = part["works"] == report["works"] ? "" : " (administration account)"

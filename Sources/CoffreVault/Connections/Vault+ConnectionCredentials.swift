@@ -246,10 +246,19 @@ extension Vault {
     }
 
     /// Drops the roles that held its rights at the server, as far as leases tell of them.
-    func retireRoles(of connection: Connection) async throws {
-        guard connection.type == Self.postgresType, connection.secrets["admin_password"] != nil else { return }
+    /// - Returns: those that the server does not let go, because they own something; they hold rights for nobody.
+    func retireRoles(of connection: Connection) async throws -> [String] {
+        guard connection.type == Self.postgresType, connection.secrets["admin_password"] != nil else { return [] }
         let (target, password) = try postgres(connection, administrator: true)
-        for role in connection.roles { try await retire(role, of: connection, target, password) }
+        var stuck: [String] = []
+        for role in connection.roles {
+            do {
+                try await retire(role, of: connection, target, password)
+            } catch let error as VaultError where error.brokerFailure?.sqlState == "2BP01" {
+                stuck.append(role)
+            }
+        }
+        return stuck
     }
 
     /// Drops one role that holds rights for nobody any more, between records of its own.

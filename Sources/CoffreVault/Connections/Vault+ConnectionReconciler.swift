@@ -7,13 +7,17 @@ internal import CoffreWire
 /// Only what carries a role of our own connection is ours: another vault may use the same server.
 extension Vault {
     private static let period: Int64 = 3600
+    /// Seconds after which a visit begins nothing more, and logins without a lease that it removes: a server names as many
+    /// as it likes, and each costs two records.
+    private static let longestVisit: Int64 = 300
+    private static let mostOrphans = 100
 
     func reconcileWhenDue(_ state: UnsealedState, _ now: Timestamp) {
         guard now.seconds >= state.nextReconciliation else { return }
         state.nextReconciliation = now.seconds + Self.period
         for connection in state.connections.all
         where connection.state == .active && connection.type == Self.postgresType {
-            state.reconciliations.append(connection.id, of: connection.rights.owner)
+            state.reconciliations.append(connection.id, of: connection.ownerOfTurns)
         }
         continueReconciliations(state)
     }
@@ -52,13 +56,18 @@ extension Vault {
         var mended: [String] = []
         /// What they still can: it is not Coffre's to take away.
         var wider: [String] = []
+        /// Roles that hold rights for nobody any more, and that the server does not let go.
+        var stuckRoles: [String] = []
+        /// Whether the visit did all that there was to do.
+        var isComplete = true
 
         var json: JSONValue {
             [
-                "idle_roles_dropped": .strings(idleRoles), "leases_without_login": .strings(lost),
+                "idle_roles_dropped": .strings(idleRoles), "is_complete": .bool(isComplete),
+                "leases_without_login": .strings(lost),
                 "logins_that_stay": .strings(stuck), "logins_without_lease": .strings(orphans),
                 "rights_mended": .strings(mended),
-                "rights_that_differ": .strings(wider),
+                "rights_that_differ": .strings(wider), "roles_that_stay": .strings(stuckRoles),
             ]
         }
     }
@@ -76,7 +85,8 @@ extension Vault {
         guard let connection = unsealed?.connections[id] else { throw VaultError.notFound }
         let (target, password) = try postgres(connection, administrator: true)
         let before = clock.now()
-        let roles = try await rolesAtServer(target, password, of: connection.leaseConnection)
+        let end = before.adding(seconds: Self.longestVisit)
+        let roles = try await rolesAtServer(target, password, of: connection.leaseConnection, until: end)
         // Leases after the server was asked: a login that was made meanwhile has one.
         var leases: [String: LeaseRecord] = [:]
         let parent = BarrierKey.leaseConnectionParent(connection.leaseConnection)
@@ -87,6 +97,10 @@ extension Vault {
         let ours = Set(connection.roles)
         for role in roles where role.isLogin && role.memberOf.contains(where: ours.contains) {
             guard leases[role.name] == nil else { continue }
+            guard found.orphans.count < Self.mostOrphans, clock.now() < end else {
+                found.isComplete = false
+                break
+            }
             found.orphans.append(role.name)
             let what = AuditWhat(connector: id, details: [("login", .text(role.name)), ("orphan", .flag(true))])
             do {
@@ -109,20 +123,31 @@ extension Vault {
         let idle = roles.filter {
             !$0.isLogin && ours.contains($0.name) && !needed.contains($0.name) && $0.members == 0
         }
-        for role in idle.map(\.name) + ours.filter({ !names.contains($0) && !needed.contains($0) }) {
-            if names.contains(role) {
-                try await retire(role, of: connection, target, password)
-                found.idleRoles.append(role)
-            }
-            try await forget(role, of: id)
-        }
+        // Before anything is tidied: what is in the way of that must not keep wider rights from being seen.
         try await checkRights(
             connection,
             leases.values.filter { names.contains($0.username) },
             target,
             password,
+            until: end,
             &found
         )
+        for role in idle.map(\.name) + ours.filter({ !names.contains($0) && !needed.contains($0) }) {
+            if names.contains(role) {
+                guard clock.now() < end else {
+                    found.isComplete = false
+                    break
+                }
+                do {
+                    try await retire(role, of: connection, target, password)
+                } catch let error as VaultError where Self.isInItsOwnWay(error) {
+                    found.stuckRoles.append(role)
+                    continue
+                }
+                found.idleRoles.append(role)
+            }
+            try await forget(role, of: id)
+        }
         if !found.orphans.isEmpty || !found.lost.isEmpty {
             journal(
                 true,
@@ -136,10 +161,16 @@ extension Vault {
         return found
     }
 
+    /// A role that the server does not let go, or not by this administrator, is in the way of itself alone.
+    static func isInItsOwnWay(_ error: VaultError) -> Bool {
+        error.brokerFailure?.code == .statement || error.brokerFailure?.code == .rights
+    }
+
     private func rolesAtServer(
         _ target: DatabaseTarget,
         _ password: SharedSecret,
-        of account: String
+        of account: String,
+        until end: Timestamp
     ) async throws -> [DatabaseRoles.Role] {
         var all: [DatabaseRoles.Role] = []
         var after: String?
@@ -150,7 +181,11 @@ extension Vault {
                 throw VaultError(.upstream, "the broker answered something else than was asked")
             }
             all += page.roles
-            guard page.isTruncated, let last = page.roles.last, all.count < 200_000 else { return all }
+            guard page.isTruncated, let last = page.roles.last else { return all }
+            // With a part of them, leases would be taken for lost.
+            guard all.count < 200_000, clock.now() < end else {
+                throw VaultError(.upstream, "the server names more roles than can be looked at in one visit")
+            }
             after = last.name
         }
     }
@@ -176,6 +211,7 @@ extension Vault {
         _ leases: [LeaseRecord],
         _ target: DatabaseTarget,
         _ password: SharedSecret,
+        until end: Timestamp,
         _ found: inout Reconciliation
     ) async throws {
         var seen: Set<String> = []
@@ -183,6 +219,10 @@ extension Vault {
             guard let grant = lease.grant, let rights = EffectiveRights(json: grant.rights),
                 Self.groupRole(connection, rights) == grant.role, seen.insert(grant.role).inserted
             else { continue }
+            guard clock.now() < end else {
+                found.isComplete = false
+                return
+            }
             let plan = try await grantPlan(connection, rights, target, password)
             // It may have been renewed, or ended, since the leases were read.
             guard let lease = try self.lease(lease.id), lease.state == .active else { continue }

@@ -61,8 +61,9 @@ extension Vault {
         var what = what
         what.connector = id
         if isForced { what.details.append(("forced", .flag(true))) }
+        let left: [String]
         do {
-            try await finishRemoval(id, isForced: isForced)
+            left = try await finishRemoval(id, isForced: isForced)
         } catch {
             var reply = Reply.data(["id": .string(id), "state": "removing"], status: 202)
             let reason = VaultError(mapping: error).message
@@ -74,15 +75,24 @@ extension Vault {
         }
         var reply = Reply.data(["id": .string(id), "state": "deleted"])
         if let local { reply.warnings = [local] }
+        if !left.isEmpty {
+            reply.warnings += [
+                "roles that hold rights for nobody stay at the server, because they own something there: "
+                    + left.prefix(8).joined(separator: ", ")
+            ]
+        }
         return Effect(reply, generation: barrier.generation, what: what)
     }
 
     /// Takes back what is left, then wipes. Done again by the tick until it works.
     /// - Parameter isForced: nothing is asked of the server, which is gone for good: what is left there is forgotten.
+    /// - Returns: roles that stay at the server.
     /// - Throws: ``VaultError`` of the broker or the server.
-    func finishRemoval(_ id: String, isForced: Bool = false) async throws {
+    @discardableResult
+    func finishRemoval(_ id: String, isForced: Bool = false) async throws -> [String] {
         guard let state = unsealed else { throw VaultError.sealed }
-        guard let connection = state.connections[id], connection.state == .removing else { return }
+        guard let connection = state.connections[id], connection.state == .removing else { return [] }
+        var left: [String] = []
         let parent = BarrierKey.leaseConnectionParent(connection.leaseConnection)
         if !isForced, connection.secrets["admin_password"] != nil {
             // The password that is in force may be the one of a rotation that was cut off.
@@ -92,15 +102,26 @@ extension Vault {
         if let failure = await revokeTogether(leases, isForced: isForced).values.first { throw failure }
         if !isForced {
             if !connection.roles.isEmpty, connection.secrets["admin_password"] != nil {
-                let stuck = try await reconcile(id).stuck
-                guard stuck.isEmpty else {
+                let found = try await reconcile(id)
+                guard found.stuck.isEmpty else {
                     throw VaultError(
                         .upstream,
-                        "logins that own something stay at the server: \(stuck.prefix(8).joined(separator: ", "))"
+                        "logins that own something stay at the server: \(found.stuck.prefix(8).joined(separator: ", "))"
                     )
                 }
+                guard found.isComplete else {
+                    throw VaultError(.upstream, "there is more at the server than one visit removes: it goes on")
+                }
             }
-            try await retireRoles(of: connection)
+            // A role without members gives nobody anything: it is no reason to keep the secrets.
+            left = try await retireRoles(of: connection)
+            if !left.isEmpty {
+                journal(
+                    true,
+                    "roles of a connection that is removed stay at its server, because they own something there",
+                    ["connection": connection.name, "roles": left.prefix(8).joined(separator: "; ")]
+                )
+            }
         }
         if !isForced { try await revokeGrant(id) }
         try await beginForgetting(id)
@@ -114,16 +135,21 @@ extension Vault {
             connection.deleted = clock.now()
             _ = try await store(connection, [:], voiding: fields, state)
         }
+        return left
     }
 
     /// Once a minute: removals that a crash, or a server that was away, has left unfinished.
     func continueConnectionRemovals(_ state: UnsealedState) {
-        let waiting = state.connections.all.filter { $0.state == .removing }.map(\.id)
-        guard !waiting.isEmpty, !state.isRemovingConnections else { return }
-        state.isRemovingConnections = true
-        Task {
-            defer { state.isRemovingConnections = false }
-            for id in waiting {
+        for connection in state.connections.all where connection.state == .removing {
+            guard !state.removals.isBusy(connection.id) else { continue }
+            state.removals.append(connection.id, of: connection.ownerOfTurns)
+        }
+        endConnections(state)
+    }
+
+    private func endConnections(_ state: UnsealedState) {
+        while unsealed === state, let id = state.removals.next() {
+            Task {
                 do { try await self.finishRemoval(id) } catch {
                     self.journal(
                         true,
@@ -131,6 +157,8 @@ extension Vault {
                         ["connection": id, "reason": VaultError(mapping: error).message]
                     )
                 }
+                state.removals.end(id)
+                self.endConnections(state)
             }
         }
     }

@@ -5,9 +5,6 @@ internal import CoffreWire
 /// Stored passwords are changed before they are old: the new one is durable before the server hears of it, proven by a
 /// login before it counts, and then takes the place of the old one. One at a time per connection.
 extension Vault {
-    /// Rotations that run at the same time; the others wait for a moment.
-    private static let concurrentRotations = 4
-
     /// Connections are rotated and changed in turn.
     func inRotationTurn<R>(_ id: String, _ body: () async throws -> R) async throws -> R {
         guard let state = unsealed else { throw VaultError.sealed }
@@ -134,7 +131,7 @@ extension Vault {
         _ secret: String
     ) async throws -> Bool {
         do {
-            return try await provesItself(user, password, target)
+            return try await provesItself(user, password, target, Connection.leasePrefix + id)
         } catch {
             let reason = VaultError(mapping: error).message
             try await failed(
@@ -159,18 +156,18 @@ extension Vault {
         let pending = known ?? Random.secretBase62(32)
         if known == nil { _ = try await commit([.put(key, pending, expect: .any)]) }
         do {
-            try await setPassword(of: user, to: pending, [], target, password)
+            try await setPassword(of: user, to: pending, [], target, connection.leaseConnection, password)
         } catch {
             let failure = VaultError(mapping: error)
-            if failure.brokerFailure?.isBeforeAnyWork == true {
-                // Nobody was let in: to try passwords now would only add to the refusals.
+            if Self.hasSetNothing(error, isNew: known == nil, []) {
+                // To try passwords now would only add to the refusals.
                 if known == nil { _ = try await commit([.delete(key, expect: .any)]) }
                 try await failed(id, secret, isSure: known == nil, failure.message)
                 throw error
             }
-            guard await worksAs(user, pending, target) else {
+            guard await worksAs(user, pending, target, connection.leaseConnection) else {
                 let old = try barrier.get(ConnectionKey.secret(id, secret))?.value
-                let isSure = if let old { await worksAs(user, old, target) } else { false }
+                let isSure = if let old { await worksAs(user, old, target, connection.leaseConnection) } else { false }
                 try await failed(id, secret, isSure: isSure, failure.message)
                 throw error
             }
@@ -218,39 +215,39 @@ extension Vault {
             return
         }
         guard due <= now else { return state.leases.schedule(.rotation(item), at: due) }
-        guard !isRotatingEnough(state) else {
-            if state.waitingRotations.insert(item).inserted { state.rotationLine.append(item) }
-            return
-        }
-        guard state.runningRotations.insert(item).inserted else { return }
-        Task {
-            do {
-                try await self.recorded(.rotationStart, AuditWhat(connector: id)) { _ = try await self.rotateAll(id) }
-            } catch {
-                self.journal(
-                    true,
-                    "passwords of a connection could not be rotated and are tried again",
-                    ["connection": connection.name, "reason": VaultError(mapping: error).message]
-                )
-                // A failure before the attempt was written down: the schedule knows nothing of it.
-                if self.unsealed?.connections[id]?.rotation.due ?? now <= now {
-                    state.leases.push(.rotation(item), at: self.clock.now().adding(seconds: 60))
-                }
-            }
-            state.runningRotations.remove(item)
-            self.continueRotations(state)
-        }
-    }
-
-    private func isRotatingEnough(_ state: UnsealedState) -> Bool {
-        // Static roles have no line: they count for themselves.
-        state.runningRotations.count { $0.hasPrefix(Connection.leasePrefix) } >= Self.concurrentRotations
+        guard !state.rotations.isBusy(id) else { return }
+        state.rotations.append(id, of: connection.ownerOfTurns)
+        continueRotations(state)
     }
 
     private func continueRotations(_ state: UnsealedState) {
-        while unsealed === state, !isRotatingEnough(state), let next = state.rotationLine.popFirst() {
-            state.waitingRotations.remove(next)
-            rotateConnectionWhenDue(next, clock.now())
+        while unsealed === state, let id = state.rotations.next() {
+            let now = clock.now()
+            guard let connection = state.connections[id], let due = connection.rotation.due, due <= now else {
+                // Rotated by hand while it waited.
+                state.rotations.end(id)
+                rotateConnectionWhenDue(Connection.leasePrefix + id, now)
+                continue
+            }
+            Task {
+                do {
+                    try await self.recorded(.rotationStart, AuditWhat(connector: id)) {
+                        _ = try await self.rotateAll(id)
+                    }
+                } catch {
+                    self.journal(
+                        true,
+                        "passwords of a connection could not be rotated and are tried again",
+                        ["connection": connection.name, "reason": VaultError(mapping: error).message]
+                    )
+                    // A failure before the attempt was written down: the schedule knows nothing of it.
+                    if self.unsealed?.connections[id]?.rotation.due ?? now <= now {
+                        state.leases.push(Self.rotationItem(id), at: self.clock.now().adding(seconds: 60))
+                    }
+                }
+                state.rotations.end(id)
+                self.continueRotations(state)
+            }
         }
     }
 

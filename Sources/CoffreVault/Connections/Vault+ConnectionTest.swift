@@ -11,7 +11,7 @@ extension Vault {
         }
         let report =
             isOAuth(connection)
-            ? try await testGrant(connection) : try await test(connection, secrets: [:], access)
+            ? try await testGrant(connection) : try await test(connection, secrets: [:], access, context)
         var what = what
         what.connector = connection.id
         what.details.append(("works", .flag(report["works"] == .bool(true))))
@@ -23,7 +23,8 @@ extension Vault {
     func test(
         _ connection: Connection,
         secrets: [String: SharedSecret],
-        _ access: ConnectionAccess?
+        _ access: ConnectionAccess?,
+        _ context: RequestContext
     ) async throws -> JSONValue {
         // Both before anything is waited for: what is entered meanwhile belongs to another place.
         let (target, password) = try postgres(connection, administrator: false, secrets: secrets)
@@ -41,7 +42,16 @@ extension Vault {
         let job = target.job(.inspect, task: .inspect(try Self.question(counts: tables)))
         // Whoever may mend the account is not held off, as those are who only use the connection.
         let insists = access?.mayManage ?? true
-        let answer = try await tryJob(job, of: connection.rights.owner, adminPassword: password, insists: insists)
+        // What was entered and what is stored are guesses or not, each for itself.
+        func origin(_ secret: String) -> JobOrigin {
+            JobOrigin(
+                owner: connection.ownerOfTurns,
+                connection: unsealed?.connections[connection.id] == nil ? nil : connection.id,
+                isTrial: !insists,
+                guesser: secrets[secret] == nil ? nil : guesser(context)
+            )
+        }
+        let answer = try await tryJob(job, for: origin("password"), adminPassword: password, insists: insists)
         guard case .inspected(let found) = answer else {
             guard case .failed(let failure) = answer else {
                 throw VaultError(.upstream, "the broker answered something else than was asked")
@@ -68,18 +78,25 @@ extension Vault {
             members.append(.init("password_valid_until", .string(Timestamp(seconds: end).rfc3339)))
         }
         guard let administrator else { return .object(members) }
-        members.append(.init("administration", try await testAdministration(administrator, of: connection, insists)))
+        let report = try await testAdministration(administrator, for: origin("admin_password"), insists)
+        members.append(.init("administration", report))
         return .object(members)
+    }
+
+    /// Who enters a password that is not stored: its guesses are counted.
+    func guesser(_ context: RequestContext) -> String {
+        guard let caller = context.caller, !caller.entityID.isEmpty else { return "" }
+        return caller.entityID
     }
 
     private func testAdministration(
         _ administrator: (target: DatabaseTarget, password: SharedSecret),
-        of connection: Connection,
+        for origin: JobOrigin,
         _ insists: Bool
     ) async throws -> JSONValue {
         let (target, password) = administrator
         let job = target.job(.inspect, task: .inspect(try Self.question()))
-        switch try await tryJob(job, of: connection.rights.owner, adminPassword: password, insists: insists) {
+        switch try await tryJob(job, for: origin, adminPassword: password, insists: insists) {
         case .inspected(let found):
             let may = found.isSuperuser || found.mayCreateRoles
             return may ? ["works": .bool(true)] : failed(BrokerFailure(.rights), job, password)

@@ -9,11 +9,13 @@ final class WithdrawalQueue {
     }
 
     private var lines: [String: [Waiting]] = [:]
-    private var turns = OwnerTurns(limit: 16, limitOfOwner: 8)
+    /// A visit here costs nothing: how many reach the broker is for ``OwnerJobs`` to say.
+    private var turns = OwnerTurns(limit: 256, limitOfOwner: 4)
 
-    func append(_ waiting: Waiting, of connection: String, ownedBy owner: String) {
+    /// - Parameter server: whose visits wait for each other: a server, for one owner.
+    func append(_ waiting: Waiting, of connection: String, at server: String) {
         lines[connection, default: []].append(waiting)
-        turns.append(connection, of: owner)
+        turns.append(connection, of: server)
     }
 
     /// The next connection and what is to be removed there, until ``end(_:)`` says that it is done.
@@ -27,7 +29,7 @@ final class WithdrawalQueue {
             if line.count > most {
                 lines[connection] = Array(line[most...])
                 // Once more, when this visit is over.
-                turns.append(connection, of: "")
+                turns.append(connection, of: connection)
             }
             return (connection, Array(line.prefix(most)))
         }
@@ -47,7 +49,7 @@ extension Vault {
             state.withdrawals.append(
                 WithdrawalQueue.Waiting(login: login, done: continuation),
                 of: connection,
-                ownedBy: state.connections[connection]?.rights.owner ?? ""
+                at: state.connections[connection]?.serverOfTurns ?? connection
             )
             startWithdrawals(state)
         }

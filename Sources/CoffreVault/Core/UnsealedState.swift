@@ -57,13 +57,13 @@ final class UnsealedState {
     var waitingRevocations: Set<String> = []
     let withdrawals = WithdrawalQueue()
     let ownerJobs = OwnerJobs()
-    /// Static roles and connections that are being rotated.
+    /// Static roles that are being rotated.
     var runningRotations: Set<String> = []
-    /// Connections whose rotation is due and waits for others to end, in order and as a set.
-    var rotationLine = Line<String>()
-    var waitingRotations: Set<String> = []
-    /// Passwords that their server refused, by a digest of place, account and password under a key of this process.
-    var refusedPasswords = BoundedCache<Digest, RefusedPassword>(limit: 10_000)
+    /// Connections whose rotation is due.
+    var rotations = OwnerTurns(limit: 8, limitOfOwner: 4)
+    /// By digests of place, account and password under a key of this process.
+    var refusedPasswords = RefusedPasswords()
+    let firstAttempts = FirstAttempts()
     let refusalKey = HMACKey(SecretBytes.randomKey(count: 32))
     /// Every expiry bucket before this minute has been dealt with.
     var storedCursor: Int64 = 0
@@ -77,7 +77,8 @@ final class UnsealedState {
     var reconciliations = OwnerTurns(limit: 8, limitOfOwner: 4)
     /// Leases whose login is being made by a request at this moment.
     var preparing: Set<String> = []
-    var isRemovingConnections = false
+    /// Connections whose removal goes on.
+    var removals = OwnerTurns(limit: 8, limitOfOwner: 4)
     /// Connections that may have leases; nil until looked at for the first time.
     var leasedConnections: Set<String>?
     /// The minute in which unfinished removals of connections were looked for last.

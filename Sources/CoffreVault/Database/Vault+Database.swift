@@ -43,7 +43,7 @@ extension Vault {
             guard context.verb == .write else { return .unsupported(what) }
             return .change(.engineChange, what, .capability(.update)) { vault, _ in
                 let (target, password) = try vault.administrator(of: place, name)
-                try await vault.verifyDatabase(target, password: password)
+                try await vault.verifyDatabase(target, of: place.connectionID(name), password: password)
                 return Effect(.noContent)
             }
         default: return nil
@@ -88,13 +88,21 @@ extension Vault {
             }
         case .delete:
             return .change(.engineChange, what, .capability(.delete)) { vault, _ in
-                try vault.refuseWhileLeased(place, name)
-                let generation = try await vault.commit([
-                    .delete(place.configuration(name), expect: .any), .delete(place.password(name), expect: .any),
-                ])
-                return Effect(.noContent, generation: generation)
+                try await vault.deleteConfiguration(place, name)
             }
         default: return .unsupported(what)
+        }
+    }
+
+    private func deleteConfiguration(_ place: DatabasePlace, _ name: String) async throws -> Effect {
+        guard let state = unsealed else { throw VaultError.sealed }
+        return try await state.locks.withLock(Array("database/\(place.connectionID(name))".utf8)) {
+            try refuseWhileLeased(place, name)
+            let generation = try await commit([
+                .delete(place.configuration(name), expect: .any), .delete(place.password(name), expect: .any),
+                .delete(place.pendingRoot(name), expect: .any),
+            ])
+            return Effect(.noContent, generation: generation)
         }
     }
 
@@ -122,12 +130,16 @@ extension Vault {
             let (wanted, given, verifies) = try withBody(context) { try DatabaseInput.read(name, $0, known) }
             let target = try DatabaseTarget(wanted)
             var password = given
+            // What an interrupted `rotate-root` has left belongs to the server that it was made for, and to no other.
+            var keepsPending = false
             if let known {
                 let old = try DatabaseTarget(known)
                 if !old.isSamePlace(as: target) {
                     try refuseWhileLeased(place, name)
-                } else if password == nil, old.isSameUser(as: target) {
-                    password = try barrier.get(place.password(name))?.value
+                } else if old.isSameUser(as: target) {
+                    if password == nil { password = try barrier.get(place.password(name))?.value }
+                    // It may be the only one that works, unless another has just been proven.
+                    keepsPending = given == nil || !verifies
                 }
             }
             guard let password else {
@@ -138,11 +150,16 @@ extension Vault {
                 )
             }
             if target.isWithoutTLS { try await recordWaivedTLS(what, context) }
-            if verifies { try await verifyDatabase(target, password: password) }
-            let generation = try await commit([
+            if verifies {
+                let guesser = given == nil ? nil : guesser(context)
+                try await verifyDatabase(target, of: place.connectionID(name), password: password, guesser: guesser)
+            }
+            var mutations: [BarrierMutation] = [
                 .put(place.configuration(name), wanted.encoded, expect: .any),
                 .put(place.password(name), password, expect: .any),
-            ])
+            ]
+            if !keepsPending { mutations.append(.delete(place.pendingRoot(name), expect: .any)) }
+            let generation = try await commit(mutations)
             return Effect(.noContent, generation: generation)
         }
     }

@@ -66,7 +66,13 @@ extension Vault {
         defer { state.preparing.remove(leaseID) }
         _ = try await commit(storing(lease))
         do {
-            try await createLogin(login, statements: role.creation, target, password: password)
+            try await createLogin(
+                login,
+                statements: role.creation,
+                target,
+                of: lease.connection,
+                password: password
+            )
             lease.state = .active
             let generation = try await activate(lease, for: caller, state) {
                 state.mounts.mount(id: place.mount.id) != nil

@@ -68,20 +68,36 @@ struct DatabaseTarget: Sendable {
 }
 
 extension Vault {
-    func verifyDatabase(_ target: DatabaseTarget, password: SharedSecret) async throws {
-        _ = try await runJob(target.job(.verify), adminPassword: password, insists: true)
+    /// - Parameter guesser: who has entered the password; nil for one that is stored.
+    func verifyDatabase(
+        _ target: DatabaseTarget,
+        of account: String,
+        password: SharedSecret,
+        guesser: String? = nil
+    ) async throws {
+        _ = try await runJob(
+            target.job(.verify),
+            of: account,
+            adminPassword: password,
+            insists: true,
+            guesser: guesser
+        )
     }
 
-    func createLogin(_ login: NewLogin, statements: [String], _ target: DatabaseTarget, password: SharedSecret)
-        async throws
-    {
+    func createLogin(
+        _ login: NewLogin,
+        statements: [String],
+        _ target: DatabaseTarget,
+        of account: String,
+        password: SharedSecret
+    ) async throws {
         let job = target.job(
             .create,
             login: login.username,
             statements: statements.map { login.expand($0) },
             validUntil: login.expires.seconds
         )
-        _ = try await runJob(job, adminPassword: password, loginPassword: login.password)
+        _ = try await runJob(job, of: account, adminPassword: password, loginPassword: login.password)
     }
 
     func revokeLogin(_ lease: LeaseRecord) async throws {
@@ -106,7 +122,7 @@ extension Vault {
             statements: statements,
             validUntil: lease.expires.seconds
         )
-        _ = try await runJob(job, adminPassword: password)
+        _ = try await runJob(job, of: lease.connection, adminPassword: password)
     }
 
     /// Where a lease's login lives; its configuration cannot go, or move, before the lease.

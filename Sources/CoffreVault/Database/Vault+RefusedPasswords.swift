@@ -1,21 +1,16 @@
 internal import CoffreCrypto
 internal import CoffreWire
 
-/// A password that its server did not accept.
-struct RefusedPassword {
-    /// Refusals in a row.
-    var attempts: Int64
-    /// It is not sent there before.
-    var until: Timestamp
-
-    /// Not accepted again: the next attempt comes after 10, 20, 40 … 600 seconds.
-    static func next(after before: RefusedPassword?, at now: Timestamp) -> RefusedPassword {
-        let attempts = (before?.attempts ?? 0) + 1
-        return RefusedPassword(
-            attempts: attempts,
-            until: now.adding(seconds: min(600, Int64(10) << min(attempts - 1, 6)))
-        )
-    }
+/// For whom a job is done.
+struct JobOrigin {
+    /// Whose jobs wait for each other.
+    let owner: String
+    /// Id of the connection; nil where there is none yet, or none at all.
+    var connection: String?
+    /// Somebody who only uses the connection tries whether it works.
+    var isTrial = false
+    /// Who has entered the password, when it is not stored yet.
+    var guesser: String?
 }
 
 /// A password that is wrong is not sent again and again: however many connections, logins and leases ask for it, an account
@@ -26,32 +21,34 @@ struct RefusedPassword {
 extension Vault {
     /// Has the broker do a job at a database, unless the server refused the same password for the same account lately.
     /// - Parameters:
-    ///   - account: the connection whose administration password this is: should it have been rotated meanwhile, the new
-    ///     one is tried.
+    ///   - account: what the job is for, as leases name it. Where it is a connection whose administration password was
+    ///     rotated meanwhile, the new one is tried.
     ///   - insists: whoever may mend the account asks, and is not held off.
+    ///   - guesser: who has entered the password, when it is not stored yet.
     /// - Throws: ``VaultError`` `.brokerUnavailable`, `.upstream`.
     func runJob(
         _ job: BrokerJob,
-        of account: String? = nil,
+        of account: String,
         adminPassword: SharedSecret,
         loginPassword: SharedSecret? = nil,
-        insists: Bool = false
+        insists: Bool = false,
+        guesser: String? = nil
     ) async throws -> BrokerAnswer {
-        let owner = account.map { ownerOfJobs($0) }
+        var origin = originOfJobs(account)
+        origin.guesser = guesser
         let answer = try await tryJob(
             job,
-            of: owner,
+            for: origin,
             adminPassword: adminPassword,
             loginPassword: loginPassword,
             insists: insists
         )
         guard case .failed(let failure) = answer else { return answer }
-        guard failure.code == .authentication, let account,
-            let other = try await passwordAfterRotation(account, job, adminPassword)
+        guard failure.code == .authentication, let other = try await passwordAfterRotation(account, job, adminPassword)
         else { throw refusal(failure, job, adminPassword) }
         let second = try await tryJob(
             job,
-            of: owner,
+            for: origin,
             adminPassword: other,
             loginPassword: loginPassword,
             insists: false
@@ -60,54 +57,68 @@ extension Vault {
         return second
     }
 
-    /// Whose jobs wait for each other: those of a connection's owner, or of a mount of the database engine.
-    private func ownerOfJobs(_ account: String) -> String {
-        let id = account.dropFirst(Connection.leasePrefix.utf8.count)
-        if account.hasPrefix(Connection.leasePrefix), let owner = unsealed?.connections[String(id)]?.rights.owner {
-            return owner
+    /// For a connection, or a mount of the database engine, as leases name it.
+    func originOfJobs(_ account: String) -> JobOrigin {
+        if account.hasPrefix(Connection.leasePrefix) {
+            let id = String(account.dropFirst(Connection.leasePrefix.utf8.count))
+            return JobOrigin(owner: unsealed?.connections[id]?.ownerOfTurns ?? id, connection: id)
         }
-        return String(account.prefix { $0 != "/" })
+        return JobOrigin(owner: String(account.prefix { $0 != "/" }))
     }
 
-    /// As ``runJob(_:of:adminPassword:loginPassword:insists:)``, with the failure as an answer. That a password was left
-    /// alone is told as what it was left alone for.
-    /// - Parameter owner: whose jobs it waits for; nil for nobody's.
-    /// - Throws: ``VaultError`` `.brokerUnavailable`.
+    /// As ``runJob(_:of:adminPassword:loginPassword:insists:guesser:)``, with the failure as an answer. That a password was
+    /// left alone is told as what it was left alone for.
+    /// - Throws: ``VaultError`` `.brokerUnavailable`, `.rateLimited` for who has entered too many wrong passwords.
     func tryJob(
         _ job: BrokerJob,
-        of owner: String?,
+        for origin: JobOrigin,
         adminPassword: SharedSecret,
         loginPassword: SharedSecret? = nil,
         insists: Bool
     ) async throws -> BrokerAnswer {
         guard let state = unsealed else { throw VaultError.sealed }
-        if let owner { try await state.ownerJobs.enter(owner) }
-        defer { if let owner { state.ownerJobs.leave(owner) } }
-        let key = Self.refusalKey(job, adminPassword, state)
-        let before = state.refusedPasswords[key]
-        if let before {
-            guard insists || before.until <= clock.now() else { return .failed(BrokerFailure(.authentication)) }
-            // One tries; the others wait for what it finds.
-            state.refusedPasswords[key] = .next(after: before, at: clock.now())
+        let place = OwnerJobs.Place(job, origin)
+        let generation = origin.connection.flatMap { state.connections[$0]?.generation }
+        try await state.ownerJobs.enter(place)
+        defer { state.ownerJobs.leave(place) }
+        let keys = Self.refusalKeys(job, adminPassword, origin.guesser, state)
+        // What ends logins waits for nobody.
+        let isFirst = place.kind == .ending ? false : await state.firstAttempts.begin(keys.anywhere)
+        defer { if isFirst { state.firstAttempts.end(keys.anywhere) } }
+        // It may have waited for long.
+        guard unsealed === state else { throw VaultError.sealed }
+        if place.kind != .ending, let id = origin.connection, state.connections[id]?.generation != generation {
+            throw VaultError(
+                .upstream,
+                "the connection was changed at this very moment: ask again",
+                cause: BrokerFailure(.unavailable, sqlState: BrokerFailure.neverConnected)
+            )
         }
+        if let until = state.refusedPasswords.guessPause(keys, at: clock.now()) {
+            throw VaultError(
+                .rateLimited,
+                "too many wrong passwords for this account: the next one may be tried after "
+                    + Timestamp(seconds: until.seconds).rfc3339
+            )
+        }
+        guard
+            let attempt = state.refusedPasswords.begin(keys, of: origin.owner, insists: insists, at: clock.now())
+        else { return .failed(BrokerFailure(.authentication)) }
         do {
             let answer = try await attemptJob(job, adminPassword: adminPassword, loginPassword: loginPassword)
-            guard case .failed(let failure) = answer else {
-                state.refusedPasswords[key] = nil
-                return answer
-            }
-            if failure.code == .authentication {
-                // Who asked at the same time adds nothing to the delay.
-                if before != nil || state.refusedPasswords[key] == nil {
-                    state.refusedPasswords[key] = .next(after: before, at: clock.now())
-                }
-            } else {
-                // Whoever gets further than this was let in; who does not has learnt nothing.
-                state.refusedPasswords[key] = failure.isBeforeAnyWork ? before : nil
+            let failure: BrokerFailure? = if case .failed(let failure) = answer { failure } else { nil }
+            let finding = RefusedPasswords.Finding(failure)
+            state.refusedPasswords.end(attempt, finding, at: clock.now())
+            if finding != .unknown { state.firstAttempts.found(keys.anywhere, isProven: finding == .accepted) }
+            if failure == nil, job.kind == .setPassword, let login = job.login, let loginPassword {
+                // The broker has logged in with it: whatever was said of it before it was set is over.
+                var other = job
+                other.user = login
+                state.refusedPasswords.accepted(Self.refusalKeys(other, loginPassword, nil, state))
             }
             return answer
         } catch {
-            state.refusedPasswords[key] = before
+            state.refusedPasswords.end(attempt, .unknown, at: clock.now())
             throw error
         }
     }
@@ -115,8 +126,7 @@ extension Vault {
     /// Until when a password is not sent to its server; nil when it may be.
     func pause(_ job: BrokerJob, _ password: SharedSecret) -> Timestamp? {
         guard let state = unsealed else { return nil }
-        let until = state.refusedPasswords[Self.refusalKey(job, password, state)]?.until
-        return until.flatMap { $0 > clock.now() ? $0 : nil }
+        return state.refusedPasswords.pause(Self.refusalKeys(job, password, nil, state), at: clock.now())
     }
 
     private func refusal(_ failure: BrokerFailure, _ job: BrokerJob, _ password: SharedSecret) -> VaultError {
@@ -129,13 +139,25 @@ extension Vault {
         )
     }
 
-    private static func refusalKey(_ job: BrokerJob, _ password: SharedSecret, _ state: UnsealedState) -> Digest {
+    private static func refusalKeys(
+        _ job: BrokerJob,
+        _ password: SharedSecret,
+        _ guesser: String?,
+        _ state: UnsealedState
+    ) -> RefusedPasswords.Keys {
         // No name has a zero byte: the server's own protocol ends them with one.
-        let place = Array("\(job.host)\0\(job.port)\0\(job.user)\0".utf8)
-        return state.refusalKey.authenticate { update in
-            place.withUnsafeBytes { update($0) }
-            password.withBytes { update($0) }
+        func digest(_ names: String..., with password: SharedSecret?) -> Digest {
+            let place = Array("\(job.server)\0\(job.user)\0\(names.joined(separator: "\0"))\0".utf8)
+            return state.refusalKey.authenticate { update in
+                place.withUnsafeBytes { update($0) }
+                password?.withBytes { update($0) }
+            }
         }
+        return RefusedPasswords.Keys(
+            anywhere: digest("anywhere", with: password),
+            here: digest("here", job.database, "\(job.tls)", with: password),
+            guesser: guesser.map { digest("guesser", $0, with: nil) }
+        )
     }
 
     /// A password that was right when it was read and is another by now: its rotation was under way.

@@ -132,22 +132,27 @@ extension Vault {
             guard let configuration = try databaseConfiguration(place, role.connection) else {
                 throw VaultError.notFound
             }
-            let pending: SharedSecret
-            if let known = try barrier.get(place.pendingPassword(name))?.value {
-                pending = known
-            } else {
-                pending = try makePassword(configuration)
-                _ = try await commit([.put(place.pendingPassword(name), pending, expect: .any)])
-            }
+            let account = place.connectionID(role.connection)
+            let known = try barrier.get(place.pendingPassword(name))?.value
+            let pending = try known ?? makePassword(configuration)
+            if known == nil { _ = try await commit([.put(place.pendingPassword(name), pending, expect: .any)]) }
             do {
-                try await setPassword(of: role.username, to: pending, role.statements, target, administrator)
+                try await setPassword(of: role.username, to: pending, role.statements, target, account, administrator)
             } catch {
-                guard await worksAs(role.username, pending, target) else {
+                let hasSetNothing = Self.hasSetNothing(error, isNew: known == nil, role.statements)
+                let works = hasSetNothing ? false : await worksAs(role.username, pending, target, account)
+                guard works else {
                     role.attempts += 1
-                    let old = try barrier.get(place.staticPassword(name))?.value
-                    role.isUnsure = if let old { await !worksAs(role.username, old, target) } else { true }
+                    var mutations: [BarrierMutation] = []
+                    if hasSetNothing {
+                        // To try passwords now would only add to the refusals of an account that may be somebody else's.
+                        if known == nil { mutations = [.delete(place.pendingPassword(name), expect: .any)] }
+                    } else {
+                        let old = try barrier.get(place.staticPassword(name))?.value
+                        role.isUnsure = if let old { await !worksAs(role.username, old, target, account) } else { true }
+                    }
                     let delay = min(600, Int64(10) << min(role.attempts - 1, 6))
-                    try await reschedule(&role, place, at: clock.now().adding(seconds: delay), [])
+                    try await reschedule(&role, place, at: clock.now().adding(seconds: delay), mutations)
                     throw error
                 }
             }
@@ -192,6 +197,7 @@ extension Vault {
         to password: SharedSecret,
         _ statements: [String],
         _ target: DatabaseTarget,
+        _ account: String,
         _ administrator: SharedSecret
     ) async throws {
         let verifier: String
@@ -202,17 +208,32 @@ extension Vault {
         }
         let texts = StaticRole.expand(statements, username: user, verifier: verifier)
         let job = target.job(.setPassword, login: user, statements: texts)
-        _ = try await runJob(job, adminPassword: administrator, loginPassword: password)
+        _ = try await runJob(job, of: account, adminPassword: administrator, loginPassword: password)
     }
 
-    func worksAs(_ user: String, _ password: SharedSecret, _ target: DatabaseTarget) async -> Bool {
-        (try? await provesItself(user, password, target)) ?? false
+    /// Whether the failure of ``setPassword(of:to:_:_:_:_:)`` says that the password of the account is what it was: nobody
+    /// was let in, or, for a password that was never sent before, the only statement was refused.
+    static func hasSetNothing(_ error: any Error, isNew: Bool, _ statements: [String]) -> Bool {
+        guard let failure = VaultError(mapping: error).brokerFailure else { return false }
+        return failure.isBeforeAnyWork
+            || isNew && statements.isEmpty && (failure.code == .rights || failure.sqlState == "42704")
     }
 
+    func worksAs(_ user: String, _ password: SharedSecret, _ target: DatabaseTarget, _ account: String) async -> Bool {
+        (try? await provesItself(user, password, target, account)) ?? false
+    }
+
+    /// Not again for a password that was refused lately: that does not work either.
     /// - Throws: ``VaultError`` when the server says neither yes nor no.
-    func provesItself(_ user: String, _ password: SharedSecret, _ target: DatabaseTarget) async throws -> Bool {
-        guard case .failed(let failure) = try await attemptJob(target.job(.verify, as: user), adminPassword: password)
-        else { return true }
+    func provesItself(
+        _ user: String,
+        _ password: SharedSecret,
+        _ target: DatabaseTarget,
+        _ account: String
+    ) async throws -> Bool {
+        let job = target.job(.verify, as: user)
+        let answer = try await tryJob(job, for: originOfJobs(account), adminPassword: password, insists: false)
+        guard case .failed(let failure) = answer else { return true }
         guard failure.code == .authentication || failure.code == .rights else { throw Self.error(failure) }
         return false
     }
@@ -257,13 +278,17 @@ extension Vault {
             try await settleRoot(place, name)
             let (target, old) = try administrator(of: place, name)
             guard let configuration = try databaseConfiguration(place, name) else { throw VaultError.notFound }
-            let new = try makePassword(configuration)
+            let (new, statements) = (try makePassword(configuration), configuration.rotationStatements)
+            let (administrator, account) = (target.administrator, place.connectionID(name))
             _ = try await commit([.put(place.pendingRoot(name), new, expect: .any)])
             do {
-                try await setPassword(of: target.administrator, to: new, configuration.rotationStatements, target, old)
+                try await setPassword(of: administrator, to: new, statements, target, account, old)
             } catch {
-                guard await worksAs(target.administrator, new, target) else {
-                    if await worksAs(target.administrator, old, target) {
+                let hasSetNothing = Self.hasSetNothing(error, isNew: true, statements)
+                let works = hasSetNothing ? false : await worksAs(administrator, new, target, account)
+                guard works else {
+                    let isOld = hasSetNothing ? true : await worksAs(administrator, old, target, account)
+                    if isOld {
                         _ = try await commit([.delete(place.pendingRoot(name), expect: .any)])
                     }
                     throw error
@@ -284,9 +309,10 @@ extension Vault {
     private func settleRoot(_ place: DatabasePlace, _ name: String) async throws {
         guard let pending = try barrier.get(place.pendingRoot(name))?.value else { return }
         let (target, old) = try administrator(of: place, name)
-        if await worksAs(target.administrator, pending, target) {
+        let account = place.connectionID(name)
+        if await worksAs(target.administrator, pending, target, account) {
             _ = try await promoteRoot(place, name, pending)
-        } else if await worksAs(target.administrator, old, target) {
+        } else if await worksAs(target.administrator, old, target, account) {
             _ = try await commit([.delete(place.pendingRoot(name), expect: .any)])
         } else {
             throw VaultError(

@@ -17,8 +17,6 @@ public struct GrantDifference: Sendable, Equatable {
         case ownership = 6
         /// The group role has a right beyond the plan that could not be taken back.
         case groupRight = 7
-        /// Another login of the group role has a right of its own.
-        case loginRight = 8
         /// A right on a table, view or the like, beyond the plan.
         case table = 16
         /// A right on a column, beyond the plan.
@@ -57,6 +55,8 @@ public struct GrantDifference: Sendable, Equatable {
         case rowSecurity = 33
         /// Rights that objects made later will give away.
         case future = 34
+        /// Another login of the group role has a right of its own. The last: it is for others to use.
+        case loginRight = 35
 
         /// As it is written in ``GrantPlan/Acceptance``.
         public var name: String {
@@ -92,7 +92,7 @@ public struct GrantDifference: Sendable, Equatable {
         }
 
         /// Whether the owner of a connection may take it as it is. What makes a role another role is never taken.
-        public var isAcceptable: Bool { rawValue >= 16 }
+        public var isAcceptable: Bool { rawValue >= 16 && self != .loginRight }
     }
 
     /// Longest object and SQL, in bytes.

@@ -1,9 +1,14 @@
 extension GrantQueries {
     /// What a holder of a login can make by itself must not keep others from theirs: objects of a session (temporary ones),
     /// large objects, and default rights of a role that may make nothing count for nothing here, and nobody else can use
-    /// them to reach more than their maker could.
+    /// them to reach more than their maker could. Rights (deptype `a`) count for nothing where their object is one of these
+    /// and belongs to a login.
     private static let harmless = """
-        d.classid IN ('pg_largeobject'::regclass, 'pg_default_acl'::regclass) OR d.dbid = here.oid AND EXISTS (
+        d.deptype = 'a' AND EXISTS (SELECT 1 FROM pg_shdepend p JOIN pg_roles q ON q.oid = p.refobjid
+            WHERE p.dbid = d.dbid AND p.classid = d.classid AND p.objid = d.objid AND p.objsubid = 0
+                AND p.refclassid = 'pg_authid'::regclass AND p.deptype = 'o' AND starts_with(q.rolname::text, 'coffre_')
+                AND (d.classid = 'pg_largeobject'::regclass OR d.dbid NOT IN (0, here.oid)))
+        OR d.deptype = 'o' AND d.classid IN ('pg_largeobject'::regclass, 'pg_default_acl'::regclass) OR d.dbid = here.oid AND EXISTS (
             SELECT 1 FROM pg_namespace n WHERE n.nspname ~ '^pg_(toast_)?temp_' AND n.oid IN (
                 SELECT relnamespace FROM pg_class WHERE d.classid = 'pg_class'::regclass AND oid = d.objid
                 UNION ALL SELECT typnamespace FROM pg_type WHERE d.classid = 'pg_type'::regclass AND oid = d.objid
@@ -12,6 +17,9 @@ extension GrantQueries {
 
     /// What is wrong with the roles themselves: login `$1`, group `$2`, sessions `$3`, end `$4`, read only `$5`. Nobody may
     /// accept any of it, and with any of it the other questions have no meaning: a superuser has every right.
+    ///
+    /// Before PostgreSQL 16 a login can become its group role, and make objects for it in another database where it may
+    /// connect: what the group owns there is looked for with `$6` alone. Whether a login may connect there is asked apart.
     static let roles = """
         WITH RECURSIVE who AS (SELECT * FROM pg_roles WHERE rolname IN ($1::text, $2::text)),
         here AS (SELECT oid FROM pg_database WHERE datname = current_database()),
@@ -44,17 +52,20 @@ extension GrantQueries {
                 ELSE format('an object in database %I', (SELECT datname FROM pg_database b WHERE b.oid = d.dbid)) END,
             format('REASSIGN OWNED BY %I TO CURRENT_USER', w.rolname)
         FROM here, who w JOIN pg_shdepend d ON d.refclassid = 'pg_authid'::regclass AND d.refobjid = w.oid
-        WHERE d.deptype = 'o' AND NOT (\(harmless))
+        WHERE d.deptype = 'o' AND NOT (\(harmless)) AND ($6::bool OR w.rolname = $1::text OR d.dbid IN (0, here.oid))
         """
 
     /// What members of a group role (`$1`) have beside it, the login `$2` apart, which is looked at in detail: they can do
     /// what it can, and what this finds. The administrator is a member of what it makes, from PostgreSQL 16 on.
+    ///
+    /// Of each kind a few are told, so that many of one do not hide another, and nothing but what is told is described:
+    /// whoever holds a login can make rights without number.
     static let companions = """
         WITH here AS (SELECT oid FROM pg_database WHERE datname = current_database()),
-        mates AS (SELECT r.*, m.admin_option FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid
+        mates AS MATERIALIZED (SELECT r.*, m.admin_option FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid
             JOIN pg_roles r ON r.oid = m.member
-            WHERE g.rolname = $1::text AND r.rolname <> $2::text AND r.rolname <> current_user)
-        SELECT f.kind, f.object, f.mend, count(*) OVER () FROM (
+            WHERE g.rolname = $1::text AND r.rolname <> $2::text AND r.rolname <> current_user),
+        named(kind, object, mend) AS MATERIALIZED (
             SELECT 'membership', format('%I IN %I', w.rolname, $1::text), format('REVOKE %I FROM %I', $1::text, w.rolname)
             FROM mates w WHERE NOT starts_with(w.rolname::text, 'coffre_')
             UNION ALL
@@ -73,14 +84,22 @@ extension GrantQueries {
             UNION ALL
             SELECT 'attribute', format('no VALID UNTIL of %I', w.rolname), NULL FROM mates w
             WHERE (w.rolvaliduntil IS NULL OR NOT isfinite(w.rolvaliduntil)) AND starts_with(w.rolname::text, 'coffre_')
-            UNION ALL
-            SELECT CASE d.deptype WHEN 'o' THEN 'ownership' ELSE 'login-right' END, format('%I: %s', w.rolname,
-                    CASE WHEN d.dbid IN (0, here.oid) THEN pg_describe_object(d.classid, d.objid, d.objsubid)
-                    ELSE format('an object in database %I', (SELECT datname FROM pg_database b WHERE b.oid = d.dbid)) END),
-                CASE d.deptype WHEN 'o' THEN format('REASSIGN OWNED BY %I TO CURRENT_USER', w.rolname) END
+        ),
+        beside AS MATERIALIZED (
+            SELECT w.rolname, d.dbid, d.classid, d.objid, d.objsubid, d.deptype,
+                row_number() OVER (PARTITION BY d.deptype) AS place
             FROM here, mates w JOIN pg_shdepend d ON d.refclassid = 'pg_authid'::regclass AND d.refobjid = w.oid
-            WHERE starts_with(w.rolname::text, 'coffre_') AND (d.deptype = 'a' OR d.deptype = 'o' AND NOT (\(harmless)))
-        ) AS f(kind, object, mend) ORDER BY f.kind, f.object LIMIT 64
+            WHERE starts_with(w.rolname::text, 'coffre_') AND d.deptype IN ('a', 'o') AND NOT (\(harmless))
+        )
+        SELECT f.kind, f.object, f.mend, (SELECT count(*) FROM named) + (SELECT count(*) FROM beside) FROM (
+            SELECT kind, object, mend, row_number() OVER (PARTITION BY kind ORDER BY object) AS place FROM named
+            UNION ALL
+            SELECT CASE b.deptype WHEN 'o' THEN 'ownership' ELSE 'login-right' END, format('%I: %s', b.rolname,
+                    CASE WHEN b.dbid IN (0, here.oid) THEN pg_describe_object(b.classid, b.objid, b.objsubid)
+                    ELSE format('an object in database %I', (SELECT datname FROM pg_database e WHERE e.oid = b.dbid)) END),
+                CASE b.deptype WHEN 'o' THEN format('REASSIGN OWNED BY %I TO CURRENT_USER', b.rolname) END, b.place
+            FROM here, beside b WHERE b.place <= 12
+        ) AS f WHERE f.place <= 12 AND f.object IS NOT NULL LIMIT 64
         """
 
     /// What a login (`$1`) of a group role (`$2`) can do with what is neither table nor sequence, beyond its plan, whose

@@ -41,15 +41,26 @@ enum GrantQueries {
     /// `step (0 cannot be, 1 take back, 2 give), kind, object, statement`, in the order of their steps.
     ///
     /// Joins alone, no subqueries in an OR: those would be looked through once for each row, and lists are long.
-    /// What is too much is read from the access lists that pg_shdepend says the role is in; what is missing is asked of
+    /// What is too much is read from the access lists that pg_shdepend says the role is in, but for what a holder of a login
+    /// can give it to keep others from theirs: large objects and temporary ones of its own, and what it has elsewhere. What is missing is asked of
     /// `has_…_privilege`, so that what everybody has (CONNECT, USAGE of `public`) is not given again.
     static let comparison = """
         WITH \(plan),
         \(asked),
         g AS (SELECT oid, rolname FROM pg_roles WHERE rolname = $2::text),
         mine AS MATERIALIZED (
-            SELECT d.classid, d.objid, d.objsubid, d.dbid FROM pg_shdepend d, g
-            WHERE d.refclassid = 'pg_authid'::regclass AND d.refobjid = g.oid AND d.deptype = 'a'
+            SELECT d.classid, d.objid, d.objsubid, d.dbid
+            FROM g CROSS JOIN here JOIN pg_shdepend d ON d.refclassid = 'pg_authid'::regclass AND d.refobjid = g.oid
+                AND d.deptype = 'a'
+            LEFT JOIN pg_shdepend o ON o.dbid = d.dbid AND o.classid = d.classid AND o.objid = d.objid
+                AND o.objsubid = 0 AND o.refclassid = 'pg_authid'::regclass AND o.deptype = 'o'
+            LEFT JOIN pg_roles m ON m.oid = o.refobjid AND starts_with(m.rolname::text, 'coffre_')
+            LEFT JOIN pg_class c ON c.oid = d.objid AND d.classid = 'pg_class'::regclass AND d.dbid = here.oid
+            LEFT JOIN pg_type t ON t.oid = d.objid AND d.classid = 'pg_type'::regclass AND d.dbid = here.oid
+            LEFT JOIN pg_proc f ON f.oid = d.objid AND d.classid = 'pg_proc'::regclass AND d.dbid = here.oid
+            LEFT JOIN pg_namespace n ON n.oid = coalesce(c.relnamespace, t.typnamespace, f.pronamespace)
+            WHERE (m.oid IS NULL OR d.classid <> 'pg_largeobject'::regclass AND d.dbid IN (0, here.oid))
+                AND (n.oid IS NULL OR n.nspname !~ '^pg_(toast_)?temp_')
         ),
         held AS MATERIALIZED (
             SELECT c.oid AS rel, x.privilege_type AS verb, bool_or(x.is_grantable) AS grantable,

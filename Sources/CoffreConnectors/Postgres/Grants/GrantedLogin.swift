@@ -181,7 +181,7 @@ struct GrantedLogin {
             GrantQueries.roles,
             [
                 name, group, String(connectionLimit), String(validUntil),
-                plan.isReadOnly ? "t" : "f",
+                plan.isReadOnly ? "t" : "f", everything ? "t" : "f",
             ],
             room: Self.manyRows
         )

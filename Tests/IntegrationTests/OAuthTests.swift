@@ -52,6 +52,42 @@ struct OAuthTests {
         try stage.expectSecrecy()
     }
 
+    /// The same caller, the same token, the same end: one lease and one record, as of a secret that is read.
+    @Test func whoAsksAgainGetsTheSameLease() throws {
+        let stage = try OAuthStage()
+        try stage.people.ask("POST", "connectors/oauth/complete", try stage.consent(try stage.begin()), as: "sarah")
+        func lease(_ query: String = "", as person: String? = "sarah") throws -> String {
+            let answer = try stage.people.ask("GET", "connectors/creds/forge" + query, as: person)
+            #expect(answer.data["access_token"] as? String != nil && answer.json["lease_duration"] as? Int ?? 0 > 0)
+            return try #require(answer.json["lease_id"] as? String)
+        }
+        let first = try lease()
+        #expect(try lease() == first)
+        #expect(try lease() == first)
+        // Another caller, and a shorter time, are others.
+        #expect(try lease(as: nil) != first)
+        let short = try stage.people.ask("GET", "connectors/creds/forge?ttl=60s", as: "sarah")
+        #expect(short.json["lease_id"] as? String != first && short.json["lease_duration"] as? Int == 60)
+        let long = try lease()
+        try stage.people.ask("PUT", "sys/leases/revoke", ["lease_id": long], as: "sarah", expect: [204])
+        let second = try lease()
+        #expect(second != long)
+        // Another token is another lease, and nobody keeps what is taken away.
+        try stage.people.ask("POST", OAuthStage.path + "/rotate", as: "sarah", expect: [204])
+        let third = try lease()
+        #expect(third != second)
+        try stage.people.ask("POST", OAuthStage.path + "/disable", as: "sarah", expect: [200, 204])
+        #expect(stage.token().status == 400)
+        try stage.people.ask("POST", OAuthStage.path + "/enable", as: "sarah", expect: [200, 204])
+        #expect(try lease() != third)
+        #expect(try stage.vault.stop() == 0)
+        let records = try stage.vault.records().filter {
+            ($0["what"] as? [String: Any])?["op"] as? String == "lease.issue" && $0["ph"] as? String == "single"
+        }
+        #expect(records.count == 2 && records.allSatisfy { "\($0)".contains("again") }, "\(records)")
+        try stage.vault.verifyLog()
+    }
+
     @Test func aStateServesOnceForWhoBeganAndForNobodyElse() throws {
         let stage = try OAuthStage()
         let callback = try stage.consent(try stage.begin())

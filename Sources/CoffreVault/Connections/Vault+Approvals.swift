@@ -125,9 +125,10 @@ extension Vault {
         return mayDecide(approval, context)
     }
 
-    /// Another person, who is known, and who may manage the connection.
+    /// Another person, who is known, who may manage the connection, and who comes without a service: one that has the tokens of
+    /// two people is not two persons.
     private func mayDecide(_ approval: ConnectionApproval, _ context: RequestContext) -> Bool {
-        guard let state = unsealed, let caller = context.caller, !caller.entityID.isEmpty,
+        guard let state = unsealed, let caller = context.caller, caller.person == nil, !caller.entityID.isEmpty,
             caller.entityID != approval.entity, caller.owner != approval.owner,
             let connection = state.connections[approval.connection]
         else { return false }

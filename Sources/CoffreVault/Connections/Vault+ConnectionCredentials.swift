@@ -22,6 +22,7 @@ extension Vault {
     func connectionCredentialsEndpoint(_ context: RequestContext, _ name: String, _ what: AuditWhat) -> Endpoint {
         var what = what
         what.connector = unsealed?.connections.find(name)?.id
+        if let again = handOutAgainEndpoint(context, name, what) { return again }
         let leaseID = context.pathText + "/" + Random.base62(24)
         what.lease = leaseID
         let facts = what
@@ -62,6 +63,8 @@ extension Vault {
         }
         let isAdministrator = access.isAdministrator && access.entity.isEmpty
         let rights = isAdministrator ? connection.rights.ofAdministrator : access.rights
+        // Who may see every connection by sudo gets nothing of one that says none to it.
+        guard rights.level > .none else { throw VaultError.permissionDenied }
         if isOAuth(connection) {
             try checkTokenRights(connection, rights)
         } else if rights.cells.isEmpty {
@@ -172,7 +175,7 @@ extension Vault {
     }
 
     /// `?ttl=`, within the vault's limits.
-    private func requestedTTL(_ context: RequestContext) throws -> Int64 {
+    func requestedTTL(_ context: RequestContext) throws -> Int64 {
         guard let text = context.query("ttl") else { return configuration.defaultLeaseTTL }
         guard let seconds = GoDuration.seconds(text), seconds > 0 else {
             throw VaultError.badRequest("ttl is a duration such as 15m")

@@ -17,6 +17,7 @@ struct RequestContext: Sendable {
     let now: Timestamp
     /// For whom a service asks, or why that is not believed; nil when it asks for itself.
     var person: Result<ActingPerson, VaultError>?
+    var hasRefusedPerson: Bool { if case .failure = person { true } else { false } }
     /// Set once the caller is known.
     var caller: Caller?
     /// Which rule decided, for the record.

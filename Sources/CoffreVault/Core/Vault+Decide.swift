@@ -16,7 +16,11 @@ extension Vault {
             }
             guard unsealed != nil else { throw VaultError.sealed }
             // Also where anybody may ask: a person who is not believed is no reason to answer as if none were named.
-            if holdReason == nil { _ = try person.get() }
+            if holdReason == nil, case .failure(let refusal) = person {
+                // The record names the service that showed it.
+                context.caller = unsealed.flatMap { try? service(of: context, $0) }
+                throw refusal
+            }
         }
         if let found = try operatorEndpoint(context) {
             endpoint = found

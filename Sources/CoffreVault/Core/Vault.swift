@@ -299,7 +299,8 @@ package actor Vault {
         if endpoint == nil { effect.what = unmatchedFacts(context) }
         let operation =
             effect.operation ?? endpoint?.operation
-            ?? (context.caller == nil && outcome == .denied ? .authFail : .requestUnmatched)
+            ?? (outcome == .denied && (context.caller == nil || context.hasRefusedPerson)
+                ? .authFail : .requestUnmatched)
         let record = AuditDraft(
             operation,
             phase: phase,

@@ -73,6 +73,7 @@ extension Vault {
             return try await commit(rows)
         }
         state.leases.schedule(.lease(leaseID), at: expires)
+        rememberHanded(lease, to: caller, id, grant)
         if !grant.life.isUsed { try await tell(id, .used) }
         var reply = Reply.data(answer(token, grant, connection))
         reply.leaseID = leaseID
@@ -115,7 +116,7 @@ extension Vault {
         }
     }
 
-    private func answer(_ token: SharedSecret, _ grant: OAuthGrant, _ connection: Connection) -> ResponseBody {
+    func answer(_ token: SharedSecret, _ grant: OAuthGrant, _ connection: Connection) -> ResponseBody {
         var body = ResponseBody()
         body.append(text: #"{"access_token":"#)
         body.append(token.asJSONText)

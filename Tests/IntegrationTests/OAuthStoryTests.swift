@@ -13,20 +13,48 @@ struct OAuthStoryTests {
         return try OAuthStage(setup, salesforce: true)
     }
 
-    private static func operations(_ stage: OAuthStage) throws -> [String] {
-        let records = try stage.people.ask("GET", "sys/audit/log?limit=1000").data["records"] as? [[String: Any]]
-        return (records ?? []).compactMap { ($0["what"] as? [String: Any])?["op"] as? String }
+    /// What the log has of a step of the story: operation, phase and outcome of each record that concerns the connection.
+    private struct Steps {
+        let stage: OAuthStage
+        private var next = 0
+
+        init(_ stage: OAuthStage) { self.stage = stage }
+
+        mutating func records() throws -> [String] {
+            let all = try stage.people.ask("GET", "sys/audit/log?limit=1000").data["records"] as? [[String: Any]] ?? []
+            var lines: [String] = []
+            for record in all {
+                guard let number = record["_s"] as? Int, number >= next, let what = record["what"] as? [String: Any],
+                    let operation = what["op"] as? String, let out = record["out"] as? [String: Any]
+                else { continue }
+                next = max(next, number + 1)
+                guard operation.hasPrefix("oauth.") || operation.hasPrefix("lease.") || operation.hasPrefix("rotation.")
+                else { continue }
+                let outcome = [out["code"], out["err"]].compactMap { $0 as? String }.joined(separator: " ")
+                lines.append("\(operation) \(record["ph"] as? String ?? ""): \(outcome)")
+            }
+            return lines
+        }
     }
 
     @Test func whatIsOffLineIsReconnected() throws {
         let stage = try Self.stage()
+        var steps = Steps(stage)
         let begun = try stage.begin()
         #expect((begun.data["authorization_url"] as? String)?.hasPrefix("https://login.salesforce.com/") == true)
         try stage.people.ask("POST", "connectors/oauth/complete", try stage.consent(begun), as: "sarah")
+        let connected = try steps.records()
+        #expect(connected.contains("oauth.consent intent: granted"), "\(connected)")
+        #expect(connected.contains("oauth.consent outcome: granted"), "\(connected)")
         #expect(try stage.works(stage.token().token))
+        let handed = try steps.records()
+        #expect(handed == ["lease.issue intent: granted", "lease.issue outcome: granted"], "\(handed)")
         // The administrator of the provider ends the grant; the next refresh finds out.
         try stage.server.revokeGrants(of: "alice")
         #expect(try stage.people.status("POST", OAuthStage.path + "/rotate", as: "sarah") == 400)
+        let ended = try steps.records()
+        #expect(ended.contains { $0.hasPrefix("oauth.refresh outcome: error") }, "\(ended)")
+        #expect(ended.contains { $0.hasPrefix("oauth.needs_consent") }, "\(ended)")
         #expect(try stage.state() == "needs-consent")
         let rotations = try stage.people.ask("GET", "connectors/rotations", as: "sarah")
         let rows = try #require(rotations.data["rotations"] as? [[String: Any]])
@@ -34,11 +62,10 @@ struct OAuthStoryTests {
         // Reconnect.
         try stage.connect()
         #expect(try stage.state() == "healthy")
+        let again = try steps.records()
+        #expect(again.contains("oauth.consent outcome: granted"), "\(again)")
         #expect(try stage.works(stage.token().token))
-        let operations = try Self.operations(stage)
-        for operation in ["oauth.consent", "oauth.refresh", "oauth.needs_consent", "lease.issue"] {
-            #expect(operations.contains(operation), "\(operation)")
-        }
+        #expect(try steps.records() == handed)
         try stage.expectSecrecy()
     }
 

@@ -22,13 +22,16 @@ struct JWTConnectionTests {
         let believed: [String: Any] = [
             "bound_audiences": "chatbot", "user_claim": "preferred_username", "token_policies": "people",
         ]
-        try people.ask("POST", "auth/jwt/role/people", believed, expect: [204])
+        try people.ask("POST", "auth/jwt/role/shown", believed, expect: [204])
+        // People log in themselves with tokens of another client.
+        let own = believed.merging(["bound_audiences": "coffre"]) { $1 }
+        try people.ask("POST", "auth/jwt/role/people", own, expect: [204])
         try role(stage)
         return stage
     }
 
     private func role(_ stage: OAuthStage, _ more: [String: Any] = [:]) throws {
-        var role: [String: Any] = ["bound_uids": [JWTStage.chat], "policies": ["people"], "subject_role": "people"]
+        var role: [String: Any] = ["bound_uids": [JWTStage.chat], "policies": ["people"], "subject_role": "shown"]
         role.merge(more) { $1 }
         try stage.people.ask("POST", "auth/peer/role/chat", role, expect: [204])
     }
@@ -130,7 +133,7 @@ struct JWTConnectionTests {
             let info = answer.data["key_info"] as? [String: [String: Any]] ?? [:]
             return info.mapValues { $0["state"] as? String ?? "" }
         }
-        let first = try stage.server.idToken()
+        let first = try stage.server.idToken(client: "coffre")
         #expect(try keys().isEmpty)
         #expect(try login(first).errors.first?.contains("no accepted key") == true)
         let fetched = try people.ask("POST", "auth/jwt/keys/refresh", [:])
@@ -150,7 +153,7 @@ struct JWTConnectionTests {
         #expect(try login(first).status == 200)
 
         _ = try stage.server.request("/test/rotate-key", form: [:])
-        let second = try stage.server.idToken()
+        let second = try stage.server.idToken(client: "coffre")
         #expect(try login(second).status == 400)
         // The unknown name itself makes the vault look, at most once a minute.
         let deadline = Date().addingTimeInterval(10)

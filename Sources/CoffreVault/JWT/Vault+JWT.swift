@@ -89,6 +89,11 @@ extension Vault {
             guard let body else { throw VaultError.badRequest("the body gives the provider's keys") }
             return try JWTConfiguration(body)
         }
+        // Keys that no token names are tried one after the other, at each guess.
+        let nameless = configuration.pems.count + configuration.jwks.count { $0["kid"]?.string == nil }
+        guard nameless <= JWTKey.mostNameless else {
+            throw VaultError.badRequest("at most \(JWTKey.mostNameless) keys can be without kid, those in PEM included")
+        }
         // Every key is made once before it is stored: one that cannot be used never becomes the configuration.
         _ = try await LoadedJWT(configuration)
         return try await inJWTTurn(place) {
@@ -139,12 +144,10 @@ extension Vault {
         guard context.verb == .write else {
             return .read(.requestUnmatched, what, .anyone) { _, _ in throw VaultError.unsupportedOperation }
         }
-        if let loaded = unsealed?.jwt[mount.id] {
-            do {
-                _ = try checkJWTLogin(loaded, mount, context)
-            } catch {
-                return .read(.authFail, what, .anyone) { _, _ in throw error }
-            }
+        do {
+            try lookAtLogin(mount, context)
+        } catch {
+            return .read(.authFail, what, .anyone) { _, _ in throw error }
         }
         return .change(.authOk, what, .anyone) { vault, context in
             let loaded = try await vault.loadedJWT(mount)
@@ -152,13 +155,32 @@ extension Vault {
         }
     }
 
-    private func checkJWTLogin(_ loaded: LoadedJWT, _ mount: Mount, _ context: RequestContext) throws -> JWTLogin {
+    /// As much as can be told before the keys are ready: the first login after an unseal makes them.
+    private func lookAtLogin(_ mount: Mount, _ context: RequestContext) throws {
+        if let loaded = unsealed?.jwt[mount.id] {
+            _ = try checkJWTLogin(loaded, mount, context)
+            return
+        }
+        guard let configuration = try jwtConfiguration(JWTPlace(mount: mount)) else {
+            throw VaultError.badRequest("could not load configuration")
+        }
+        let (_, text) = try jwtLogin(configuration, mount, context)
+        do throws(JWTRefusal) {
+            _ = try text.withBytes { bytes throws(JWTRefusal) in try JWTToken(bytes) }
+        } catch {
+            throw VaultError.badRequest("error validating token: \(error.reason)")
+        }
+    }
+
+    /// The role and the token of a login.
+    private func jwtLogin(_ configuration: JWTConfiguration, _ mount: Mount, _ context: RequestContext) throws
+        -> (JWTRole, SharedSecret)
+    {
         let (named, text) = try withBody(context) { body in
             let role = body?["role"]?.string ?? ""
             guard let field = body?["jwt"], let count = field.stringCount, count > 0 else {
                 throw VaultError.badRequest(
-                    role.isEmpty && loaded.configuration.defaultRole.isEmpty
-                        ? "missing role" : "missing token"
+                    role.isEmpty && configuration.defaultRole.isEmpty ? "missing role" : "missing token"
                 )
             }
             guard count <= JWTToken.maximumBytes else {
@@ -166,18 +188,26 @@ extension Vault {
             }
             return (role, SharedSecret(SecretBytes(count: count) { field.decodeString(into: $0) }))
         }
-        let name = named.isEmpty ? loaded.configuration.defaultRole : named.lowercased()
+        let name = named.isEmpty ? configuration.defaultRole : named.lowercased()
         guard !name.isEmpty else { throw VaultError.badRequest("missing role") }
         guard let role = try jwtRole(JWTPlace(mount: mount), name) else {
             throw VaultError.badRequest("role \"\(isName(name) ? name : "")\" could not be found")
         }
+        return (role, text)
+    }
+
+    private func checkJWTLogin(_ loaded: LoadedJWT, _ mount: Mount, _ context: RequestContext) throws -> JWTLogin {
+        let (role, text) = try jwtLogin(loaded.configuration, mount, context)
+        let person: JWTPerson
         do throws(JWTRefusal) {
             let token = try text.withBytes { bytes throws(JWTRefusal) in try JWTToken(bytes) }
-            return JWTLogin(role: role, person: try loaded.check(role).person(of: token, now: context.now))
+            person = try loaded.check(role).person(of: token, now: context.now)
         } catch {
             if error.unknownKey != nil { lookForKeys(mount, loaded) }
             throw VaultError.badRequest("error validating token: \(loaded.reason(error, mount: mount))")
         }
+        try checkOwnLogin(person, role, mount, loaded.configuration.issuer, context)
+        return JWTLogin(role: role, person: person)
     }
 
     private func logIn(_ login: JWTLogin, _ mount: Mount, _ context: RequestContext) async throws -> Effect {

@@ -48,6 +48,10 @@ extension Vault {
     func jwtKeysEndpoint(_ context: RequestContext, _ place: JWTPlace, _ parts: [String], _ what: AuditWhat)
         -> Endpoint?
     {
+        // What is no thumbprint (RFC 7638, SHA-256 in base64url) is the caller's own text: nothing that a record shows.
+        guard parts.count == 1 || parts[1] == "refresh" && parts.count == 2 || Self.isThumbprint(parts[1]) else {
+            return nil
+        }
         switch (parts.count, parts.last ?? "", context.verb) {
         case (1, _, .list):
             return .inquiry(.sysRead, what, .capability(.list)) { vault, _ in
@@ -85,6 +89,14 @@ extension Vault {
         case (2, _, _), (3, "accept", _): return .unsupported(what)
         default: return nil
         }
+    }
+
+    private static func isThumbprint(_ text: String) -> Bool {
+        text.utf8.count == 43
+            && text.utf8.allSatisfy {
+                (0x30...0x39).contains($0) || (0x41...0x5a).contains($0) || (0x61...0x7a).contains($0) || $0 == 0x2d
+                    || $0 == 0x5f
+            }
     }
 
     func fetchedKeys(_ place: JWTPlace) async throws -> [FetchedJWTKey] {

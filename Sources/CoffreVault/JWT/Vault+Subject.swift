@@ -85,9 +85,7 @@ extension Vault {
             if error.unknownKey != nil { lookForKeys(mount, loaded) }
             throw Self.refused(loaded.reason(error, mount: mount))
         }
-        // Later than that it is too old to be shown, whatever it says of its end.
-        let oldest = context.now.seconds + JWTCheck.maximumAge + role.skew + 1
-        let digest = try await checkFirstUse(person, min(person.endsAt, oldest), mount, principal, state)
+        let digest = try await checkFirstUse(person, mount, principal, state)
         let entity = try await entity(of: person, mount, context)
         return ActingPerson(
             entityID: entity.id,
@@ -145,28 +143,25 @@ extension Vault {
         return state.peerRoles.values.contains { $0.matches(principal) && demands($0) }
     }
 
+    /// The name under which shown tokens are remembered, the same at every mount.
+    func shownDigest(_ person: JWTPerson, _ state: UnsealedState) -> Digest {
+        person.identity.withBytes { state.tokenKey.authenticate($0) }
+    }
+
     /// The same token from another service is a finding: somebody has copied it.
     /// - Returns: the digest of the token for records.
     private func checkFirstUse(
         _ person: JWTPerson,
-        _ endsAt: Int64,
         _ mount: Mount,
         _ principal: Principal,
         _ state: UnsealedState
     ) async throws -> String {
-        let name = SharedSecret(
-            person.identity.withBytes { identity in
-                SecretBytes(count: mount.id.utf8.count + 1 + identity.count) { target in
-                    target.copyBytes(from: Array(mount.id.utf8) + [0])
-                    UnsafeMutableRawBufferPointer(rebasing: target[(mount.id.utf8.count + 1)...])
-                        .copyMemory(from: identity)
-                }
-            }
-        )
-        let hash = name.withBytes { state.tokenKey.authenticate($0) }
-        let digest = name.withBytes { audit.keyedDigest($0, domain: "subject token") }
+        let hash = shownDigest(person, state)
+        let digest = person.identity.withBytes { audit.keyedDigest($0, domain: "subject token") }
         let now = clock.now().seconds
         let presenter = ShownTokens.Presenter(principal)
+        // Later than that any token is too old to be shown, by whatever role, and whatever it says of its end.
+        let endsAt = now + JWTCheck.maximumAge + JWTRole.maximumSkew + 1
         switch state.shownTokens.show(hash, by: presenter, endsAt: endsAt, now: now) {
         case .first, .again: return digest
         case .full:

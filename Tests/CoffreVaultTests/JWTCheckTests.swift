@@ -182,6 +182,40 @@ struct JWTCheckTests {
         #expect(try await look(["email": ["a": 1]], role: role).alias == nil)
     }
 
+    // MARK: what is kept
+
+    @Test func aKeyThatComesBackWaitsAgain() async throws {
+        let name = try await JWTKey.read(pem: issuer.pems[0])
+        var key = FetchedJWTKey(name, at: JWTIssuer.now)
+        #expect(key.state == "pending" && key.refetched(isPublished: false) == nil)
+        key.isAccepted = true
+        #expect(key.isBelieved)
+        let gone = try #require(key.refetched(isPublished: false))
+        #expect(gone.state == "withdrawn" && !gone.isBelieved)
+        let back = try #require(gone.refetched(isPublished: true))
+        #expect(back.state == "pending" && !back.isBelieved)
+        // As it was stored when a withdrawn key still counted as accepted.
+        key.isPublished = false
+        #expect(key.refetched(isPublished: true)?.isBelieved == false)
+    }
+
+    @Test(arguments: [
+        ("token:0a1b", nil), ("peer:990:", nil), ("peer:990:a:for:b.service", nil), ("", nil), (":for:", nil),
+        ("token:0a1b", "5e0c-11"), ("peer:990:a:for:b.service", "5e0c-11"), ("peer:1::for:", "5e0c-11"),
+    ] as [(String, String?)])
+    func aLeaseIsTheServicesForAPerson(holder: String, person: String?) {
+        let owner = LeaseOwner(LeaseOwner(holder: holder, person: person).text)
+        #expect(owner.holder == holder && owner.person == person)
+    }
+
+    @Test func aTokenRemembersItsPeerRoles() throws {
+        let hash = SHA256.hash([1])
+        var entry = TokenEntry.root(hash: hash, created: JWTIssuer.now)
+        #expect(try TokenEntry(hash: hash, decoding: entry.encoded).peerRoles.isEmpty)
+        entry.peerRoles = ["chat", "cron"]
+        #expect(try TokenEntry(hash: hash, decoding: entry.encoded).peerRoles == ["chat", "cron"])
+    }
+
     // MARK: who shows a token
 
     private func principal(_ uid: UInt32, _ unit: String?, isPinned: Bool = true) -> Principal {

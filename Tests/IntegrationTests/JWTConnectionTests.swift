@@ -107,6 +107,7 @@ struct JWTConnectionTests {
         // A service that says so acts in its own name.
         try role(stage, ["subject": "optional"])
         #expect(try seen(nil).status == 200)
+        try tokensKeepTheirRole(stage, alice)
 
         let records = try stage.vault.records().filter { record in
             let what = record["what"] as? [String: Any]
@@ -116,6 +117,36 @@ struct JWTConnectionTests {
         #expect(records.contains { $0["ph"] as? String == "outcome" && "\($0)".contains("granted") })
         #expect(records.allSatisfy { ($0["who"] as? [String: Any])?["jti"] != nil })
         try stage.expectSecrecy()
+    }
+
+    /// What a service's tokens get ends with them, and what its role demands binds those that are there.
+    private func tokensKeepTheirRole(_ stage: OAuthStage, _ alice: String) throws {
+        func token(_ path: String, by token: String? = nil) throws -> String {
+            let made = try stage.vault.ask(as: JWTStage.chat, "POST", path, "{}", token: token)
+            return try #require((made.json["auth"] as? [String: Any])?["client_token"] as? String, "\(made.text)")
+        }
+        func seen(_ token: String, for subject: String? = nil, _ path: String = Self.creds) throws
+            -> CoffredProcess.Seen
+        { try stage.vault.ask(as: JWTStage.chat, for: subject, "GET", path, token: token) }
+        let own = try token("auth/peer/login")
+        let lease = try #require(try seen(own, for: alice).json["lease_id"] as? String)
+        try stage.people.ask("POST", "auth/token/revoke", ["token": own], expect: [204])
+        func isActive() throws -> Bool {
+            let found = try stage.people.ask("PUT", "sys/leases/lookup", ["lease_id": lease], expect: [200, 400])
+            return found.data["state"] as? String == "active"
+        }
+        #expect(try !isActive())
+
+        let second = try token("auth/peer/login")
+        let child = try token("auth/token/create", by: second)
+        #expect(try seen(child).status == 200)
+        try stage.people.ask("DELETE", "auth/peer/role/chat", expect: [204])
+        #expect(try seen(child).status == 403 && seen(second).status == 403)
+        #expect(try seen(child, "auth/token/lookup-self").status == 200)
+        try role(stage, ["subject": "required"])
+        #expect(try seen(child, "auth/token/lookup-self").status == 403)
+        #expect(try seen(second, "auth/token/lookup-self").status == 403)
+        #expect(try seen(second, for: alice).status == 200)
     }
 
     @Test func aNewKeyWaitsForAnOperatorAndAnOldOneCanGo() throws {

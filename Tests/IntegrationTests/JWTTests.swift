@@ -71,8 +71,8 @@ struct JWTTests {
         try stage.expectSecrecy()
     }
 
-    @Test func baoLogsInAndTheGroupsFollowTheToken() throws {
-        let stage = try stage()
+    /// A team of the provider with the policy of services.
+    private func officers(_ stage: JWTStage) throws {
         let group = try stage.ask(
             "POST",
             "identity/group",
@@ -82,6 +82,11 @@ struct JWTTests {
         let accessor = try #require((auths["jwt/"] as? [String: Any])?["accessor"] as? String)
         let alias = ["name": "officers", "mount_accessor": accessor, "canonical_id": group.data["id"] as? String ?? ""]
         try stage.ask("POST", "identity/group-alias", alias)
+    }
+
+    @Test func baoLogsInAndTheGroupsFollowTheToken() throws {
+        let stage = try stage()
+        try officers(stage)
         func login(_ person: String) throws -> [String: Any] {
             let file = try stage.vault.folder.write("jwt-\(person)", try stage.idToken(of: person))
             let result = try RunningProcess.run(
@@ -247,6 +252,36 @@ struct JWTTests {
         for name in ["chat", "cron"] { try stage.ask("DELETE", "auth/peer/role/\(name)", expect: [204]) }
         #expect(try login("both", shown).errors.first?.contains("a service has shown this token") == true)
         #expect(try login("both", stage.idToken()).status == 200)
+        try stage.expectSecrecy()
+    }
+
+    @Test func aShownTokenLeavesAloneWhatItsRoleDoesNotRead() throws {
+        let stage = try showing()
+        try officers(stage)
+        let body = try CoffredProcess.json(["jwt": try stage.idToken(client: "coffre")])
+        let auth = try stage.vault.request("POST", "auth/jwt/login", body: body).json["auth"] as? [String: Any]
+        let token = try #require(auth?["client_token"] as? String)
+        func isOfficer() throws -> Bool {
+            try stage.vault.request("GET", "secret/data/service/x", token: token).status == 200
+        }
+        #expect(try isOfficer())
+        let plain: [String: Any] = [
+            "bound_audiences": ["chatbot"], "user_claim": "preferred_username", "token_policies": ["people"],
+        ]
+        try stage.ask("POST", "auth/jwt/role/plain", plain, expect: [204])
+        let chat: [String: Any] = ["bound_uids": [JWTStage.chat], "policies": ["service"], "subject_role": "plain"]
+        try stage.ask("POST", "auth/peer/role/chat", chat, expect: [204])
+        #expect(try stage.ask(as: JWTStage.chat, for: stage.idToken(), "GET", "secret/data/people/x").status == 200)
+        #expect(try isOfficer())
+        // Whom nobody has seen before is made with records of its own.
+        let bob = try stage.idToken(of: "bob")
+        #expect(try stage.ask(as: JWTStage.chat, for: bob, "GET", "secret/data/people/x").status == 200)
+        let made = try stage.records().filter {
+            let what = $0["what"] as? [String: Any]
+            return what?["op"] as? String == "auth.change" && "\($0["who"] ?? "")".contains("system")
+                && what?["path"] as? String == "auth/jwt/role/plain"
+        }
+        #expect(made.count == 2)
         try stage.expectSecrecy()
     }
 

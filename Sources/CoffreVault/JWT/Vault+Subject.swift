@@ -86,7 +86,7 @@ extension Vault {
             throw Self.refused(loaded.reason(error, mount: mount))
         }
         let digest = try await checkFirstUse(person, mount, principal, state)
-        let entity = try await entity(of: person, mount, context)
+        let entity = try await entity(of: person, mount, context, shownBy: role)
         return ActingPerson(
             entityID: entity.id,
             policies: role.allPolicies,
@@ -135,6 +135,11 @@ extension Vault {
         func demands(_ role: PeerRole) -> Bool { role.subject == .standard || role.subject == .required }
         guard let token else { return showingRoles(nil, principal, state).contains(where: demands) }
         guard token.boundUID != nil else { return false }
+        // Those that it came from. Also when one is gone or no longer fits: nobody can say any more that it may do without.
+        let isDemanded = token.peerRoles.contains { name in
+            state.peerRoles[name].map { demands($0) || !$0.matches(principal) } ?? true
+        }
+        if isDemanded { return true }
         if token.path == "auth/peer/login" {
             // Also when its role is gone: nobody can say any more that it may do without.
             return showingRoles(token, principal, state).first.map(demands) ?? true
@@ -146,6 +151,11 @@ extension Vault {
     /// The name under which shown tokens are remembered, the same at every mount.
     func shownDigest(_ person: JWTPerson, _ state: UnsealedState) -> Digest {
         person.identity.withBytes { state.tokenKey.authenticate($0) }
+    }
+
+    /// Whether a token came from a peer role that is never used without a person, whatever the role said when it was made.
+    func requiresPerson(_ token: TokenEntry, _ state: UnsealedState) -> Bool {
+        token.peerRoles.contains { state.peerRoles[$0]?.subject == .required }
     }
 
     /// The same token from another service is a finding: somebody has copied it.
@@ -231,7 +241,7 @@ extension Vault {
             subject: service.subject,
             token: service.token,
             policies: service.policies,
-            owner: service.owner + ":for:" + entity.id,
+            owner: LeaseOwner(holder: service.owner, person: entity.id).text,
             entityID: entity.id,
             person: part
         )

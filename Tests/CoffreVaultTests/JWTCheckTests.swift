@@ -199,10 +199,12 @@ struct JWTCheckTests {
         #expect(key.refetched(isPublished: true)?.isBelieved == false)
     }
 
-    @Test(arguments: [
-        ("token:0a1b", nil), ("peer:990:", nil), ("peer:990:a:for:b.service", nil), ("", nil), (":for:", nil),
-        ("token:0a1b", "5e0c-11"), ("peer:990:a:for:b.service", "5e0c-11"), ("peer:1::for:", "5e0c-11"),
-    ] as [(String, String?)])
+    @Test(
+        arguments: [
+            ("token:0a1b", nil), ("peer:990:", nil), ("peer:990:a:for:b.service", nil), ("", nil), (":for:", nil),
+            ("token:0a1b", "5e0c-11"), ("peer:990:a:for:b.service", "5e0c-11"), ("peer:1::for:", "5e0c-11"),
+        ] as [(String, String?)]
+    )
     func aLeaseIsTheServicesForAPerson(holder: String, person: String?) {
         let owner = LeaseOwner(LeaseOwner(holder: holder, person: person).text)
         #expect(owner.holder == holder && owner.person == person)

@@ -73,7 +73,9 @@ struct JWTRole: Sendable {
         }
         func leeway(_ field: String, _ target: inout Int64) throws(VaultError) {
             guard let value = body[field] else { return }
-            guard let seconds = value.weakInteger ?? GoDuration.seconds(value), (-1...Self.maximumSkew).contains(seconds) else {
+            guard let seconds = value.weakInteger ?? GoDuration.seconds(value),
+                (-1...Self.maximumSkew).contains(seconds)
+            else {
                 throw .badRequest("\(field) is a duration of at most 10 minutes, 0 for the default, -1 for none")
             }
             target = seconds

@@ -226,7 +226,11 @@ extension Vault {
                     mutations.append(.delete(row, expect: .any))
                     continue
                 }
-                if isPublished { found.new.append(old.key.thumbprint) } else { found.withdrawn.append(old.key.thumbprint) }
+                if isPublished {
+                    found.new.append(old.key.thumbprint)
+                } else {
+                    found.withdrawn.append(old.key.thumbprint)
+                }
                 mutations.append(.put(row, changed.encoded, expect: .any))
             }
             let strangers = set.filter { key in !known.contains { $0.key.thumbprint == key.thumbprint } }

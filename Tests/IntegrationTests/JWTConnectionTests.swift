@@ -26,12 +26,15 @@ struct JWTConnectionTests {
         // People log in themselves with tokens of another client.
         let own = believed.merging(["bound_audiences": "coffre"]) { $1 }
         try people.ask("POST", "auth/jwt/role/people", own, expect: [204])
+        let children = #"path "auth/token/create" { capabilities = ["update"] }"#
+        try people.ask("PUT", "sys/policies/acl/children", ["policy": children], expect: [204])
         try role(stage)
         return stage
     }
 
     private func role(_ stage: OAuthStage, _ more: [String: Any] = [:]) throws {
-        var role: [String: Any] = ["bound_uids": [JWTStage.chat], "policies": ["people"], "subject_role": "shown"]
+        var role: [String: Any] = ["bound_uids": [JWTStage.chat], "policies": ["people", "children"]]
+        role["subject_role"] = "shown"
         role.merge(more) { $1 }
         try stage.people.ask("POST", "auth/peer/role/chat", role, expect: [204])
     }

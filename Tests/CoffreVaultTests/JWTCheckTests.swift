@@ -81,6 +81,37 @@ struct JWTCheckTests {
         #expect(try await look(["aud": String?.none], role: unbound, isShown: true).alias == nil)
     }
 
+    @Test func anEventIsNoLogin() async throws {
+        let events = ["events": ["http://schemas.openid.net/event/backchannel-logout": [String: String]()]]
+        for isShown in [false, true] {
+            #expect(try await look(events, isShown: isShown).reason?.contains("event") == true)
+            #expect(try await look(["events": NSNull()], isShown: isShown).alias == nil)
+        }
+    }
+
+    @Test func aShownTokenNeedsAKnownIssuer() async throws {
+        let token = try await issuer.token(.es256)
+        let check = JWTCheck(keys: try await issuer.keys(), algorithms: [], issuer: nil, role: try JWTIssuer.role())
+        try Array(token.utf8).withUnsafeBytes { bytes in
+            let token = try JWTToken(bytes)
+            #expect(try check.person(of: token, now: JWTIssuer.now).alias == "alice")
+            #expect(throws: JWTRefusal.self) { try check.checkShown(token, now: JWTIssuer.now) }
+        }
+    }
+
+    @Test func aTokenIsToldFromOthersByIssuerAndName() async throws {
+        func identity(_ changes: [String: Any?]) async throws -> [UInt8] {
+            try await look(changes).get().identity.withBytes { Array($0) }
+        }
+        let one = try await identity([:])
+        #expect(try await identity(["exp": JWTIssuer.now.seconds + 200]) == one, "the name counts alone")
+        #expect(try await identity(["jti": "token-2"]) != one)
+        #expect(try await identity(["jti": String?.none]) != identity(["jti": String?.none, "nonce": "x"]))
+        let person = try await look(["aud": ["chat", "other"], "azp": "third"]).get()
+        #expect(person.clients == ["chat", "other", "third"])
+        #expect(person.issuedAt == JWTIssuer.now.seconds - 10)
+    }
+
     @Test func issuerAndSubjectAreExact() async throws {
         for value: Any? in ["https://id.example/", "HTTPS://id.example", "", nil, 1, ["https://id.example"]] {
             #expect(try await look(["iss": value]).reason == "invalid issuer (iss) claim")
@@ -151,6 +182,42 @@ struct JWTCheckTests {
         #expect(try await look(["email": ["a": 1]], role: role).alias == nil)
     }
 
+    // MARK: what is kept
+
+    @Test func aKeyThatComesBackWaitsAgain() async throws {
+        let name = try await JWTKey.read(pem: issuer.pems[0])
+        var key = FetchedJWTKey(name, at: JWTIssuer.now)
+        #expect(key.state == "pending" && key.refetched(isPublished: false) == nil)
+        key.isAccepted = true
+        #expect(key.isBelieved)
+        let gone = try #require(key.refetched(isPublished: false))
+        #expect(gone.state == "withdrawn" && !gone.isBelieved)
+        let back = try #require(gone.refetched(isPublished: true))
+        #expect(back.state == "pending" && !back.isBelieved)
+        // As it was stored when a withdrawn key still counted as accepted.
+        key.isPublished = false
+        #expect(key.refetched(isPublished: true)?.isBelieved == false)
+    }
+
+    @Test(
+        arguments: [
+            ("token:0a1b", nil), ("peer:990:", nil), ("peer:990:a:for:b.service", nil), ("", nil), (":for:", nil),
+            ("token:0a1b", "5e0c-11"), ("peer:990:a:for:b.service", "5e0c-11"), ("peer:1::for:", "5e0c-11"),
+        ] as [(String, String?)]
+    )
+    func aLeaseIsTheServicesForAPerson(holder: String, person: String?) {
+        let owner = LeaseOwner(LeaseOwner(holder: holder, person: person).text)
+        #expect(owner.holder == holder && owner.person == person)
+    }
+
+    @Test func aTokenRemembersItsPeerRoles() throws {
+        let hash = SHA256.hash([1])
+        var entry = TokenEntry.root(hash: hash, created: JWTIssuer.now)
+        #expect(try TokenEntry(hash: hash, decoding: entry.encoded).peerRoles.isEmpty)
+        entry.peerRoles = ["chat", "cron"]
+        #expect(try TokenEntry(hash: hash, decoding: entry.encoded).peerRoles == ["chat", "cron"])
+    }
+
     // MARK: who shows a token
 
     private func principal(_ uid: UInt32, _ unit: String?, isPinned: Bool = true) -> Principal {
@@ -179,5 +246,23 @@ struct JWTCheckTests {
         #expect(show(2, chat, now: 50) == .first)
         #expect(show(3, chat, now: 50) == .full)
         #expect(show(0, principal(5, nil), endsAt: 200, now: 100) == .first)
+    }
+
+    @Test func oneServiceDoesNotTakeTheRoomOfAll() throws {
+        var tokens = ShownTokens(limit: 10, limitOfPresenter: 2)
+        let (chat, cron) = (ShownTokens.Presenter(principal(1, nil)), ShownTokens.Presenter(principal(2, nil)))
+        func digest(_ index: UInt8) -> Digest { SHA256.hash([index]) }
+        #expect(tokens.show(digest(0), by: chat, endsAt: 100, now: 1) == .first)
+        #expect(tokens.show(digest(1), by: chat, endsAt: 200, now: 1) == .first)
+        #expect(tokens.show(digest(2), by: chat, endsAt: 200, now: 99) == .full)
+        #expect(tokens.show(digest(2), by: cron, endsAt: 200, now: 99) == .first)
+        #expect(tokens.contains(digest(0), now: 99) && !tokens.contains(digest(0), now: 100))
+        #expect(!tokens.contains(digest(3), now: 99))
+        // What has ended makes room, also when it is the same that is shown anew.
+        #expect(tokens.show(digest(0), by: chat, endsAt: 200, now: 100) == .first)
+        #expect(tokens.show(digest(3), by: chat, endsAt: 300, now: 100) == .full)
+        #expect(tokens.show(digest(3), by: chat, endsAt: 300, now: 200) == .first)
+        #expect(tokens.show(digest(4), by: chat, endsAt: 300, now: 200) == .first)
+        #expect(tokens.show(digest(5), by: chat, endsAt: 300, now: 200) == .full)
     }
 }

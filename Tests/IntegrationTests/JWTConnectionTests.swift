@@ -22,13 +22,19 @@ struct JWTConnectionTests {
         let believed: [String: Any] = [
             "bound_audiences": "chatbot", "user_claim": "preferred_username", "token_policies": "people",
         ]
-        try people.ask("POST", "auth/jwt/role/people", believed, expect: [204])
+        try people.ask("POST", "auth/jwt/role/shown", believed, expect: [204])
+        // People log in themselves with tokens of another client.
+        let own = believed.merging(["bound_audiences": "coffre"]) { $1 }
+        try people.ask("POST", "auth/jwt/role/people", own, expect: [204])
+        let children = #"path "auth/token/create" { capabilities = ["update"] }"#
+        try people.ask("PUT", "sys/policies/acl/children", ["policy": children], expect: [204])
         try role(stage)
         return stage
     }
 
     private func role(_ stage: OAuthStage, _ more: [String: Any] = [:]) throws {
-        var role: [String: Any] = ["bound_uids": [JWTStage.chat], "policies": ["people"], "subject_role": "people"]
+        var role: [String: Any] = ["bound_uids": [JWTStage.chat], "policies": ["people", "children"]]
+        role["subject_role"] = "shown"
         role.merge(more) { $1 }
         try stage.people.ask("POST", "auth/peer/role/chat", role, expect: [204])
     }
@@ -104,6 +110,7 @@ struct JWTConnectionTests {
         // A service that says so acts in its own name.
         try role(stage, ["subject": "optional"])
         #expect(try seen(nil).status == 200)
+        try tokensKeepTheirRole(stage, alice)
 
         let records = try stage.vault.records().filter { record in
             let what = record["what"] as? [String: Any]
@@ -113,6 +120,36 @@ struct JWTConnectionTests {
         #expect(records.contains { $0["ph"] as? String == "outcome" && "\($0)".contains("granted") })
         #expect(records.allSatisfy { ($0["who"] as? [String: Any])?["jti"] != nil })
         try stage.expectSecrecy()
+    }
+
+    /// What a service's tokens get ends with them, and what its role demands binds those that are there.
+    private func tokensKeepTheirRole(_ stage: OAuthStage, _ alice: String) throws {
+        func token(_ path: String, by token: String? = nil) throws -> String {
+            let made = try stage.vault.ask(as: JWTStage.chat, "POST", path, "{}", token: token)
+            return try #require((made.json["auth"] as? [String: Any])?["client_token"] as? String, "\(made.text)")
+        }
+        func seen(_ token: String, for subject: String? = nil, _ path: String = Self.creds) throws
+            -> CoffredProcess.Seen
+        { try stage.vault.ask(as: JWTStage.chat, for: subject, "GET", path, token: token) }
+        let own = try token("auth/peer/login")
+        let lease = try #require(try seen(own, for: alice).json["lease_id"] as? String)
+        try stage.people.ask("POST", "auth/token/revoke", ["token": own], expect: [204])
+        func isActive() throws -> Bool {
+            let found = try stage.people.ask("PUT", "sys/leases/lookup", ["lease_id": lease], expect: [200, 400])
+            return found.data["state"] as? String == "active"
+        }
+        #expect(try !isActive())
+
+        let second = try token("auth/peer/login")
+        let child = try token("auth/token/create", by: second)
+        #expect(try seen(child).status == 200)
+        try stage.people.ask("DELETE", "auth/peer/role/chat", expect: [204])
+        #expect(try seen(child).status == 403 && seen(second).status == 403)
+        #expect(try seen(child, "auth/token/lookup-self").status == 200)
+        try role(stage, ["subject": "required"])
+        #expect(try seen(child, "auth/token/lookup-self").status == 403)
+        #expect(try seen(second, "auth/token/lookup-self").status == 403)
+        #expect(try seen(second, for: alice).status == 200)
     }
 
     @Test func aNewKeyWaitsForAnOperatorAndAnOldOneCanGo() throws {
@@ -130,7 +167,7 @@ struct JWTConnectionTests {
             let info = answer.data["key_info"] as? [String: [String: Any]] ?? [:]
             return info.mapValues { $0["state"] as? String ?? "" }
         }
-        let first = try stage.server.idToken()
+        let first = try stage.server.idToken(client: "coffre")
         #expect(try keys().isEmpty)
         #expect(try login(first).errors.first?.contains("no accepted key") == true)
         let fetched = try people.ask("POST", "auth/jwt/keys/refresh", [:])
@@ -150,7 +187,7 @@ struct JWTConnectionTests {
         #expect(try login(first).status == 200)
 
         _ = try stage.server.request("/test/rotate-key", form: [:])
-        let second = try stage.server.idToken()
+        let second = try stage.server.idToken(client: "coffre")
         #expect(try login(second).status == 400)
         // The unknown name itself makes the vault look, at most once a minute.
         let deadline = Date().addingTimeInterval(10)

@@ -71,8 +71,8 @@ struct JWTTests {
         try stage.expectSecrecy()
     }
 
-    @Test func baoLogsInAndTheGroupsFollowTheToken() throws {
-        let stage = try stage()
+    /// A team of the provider with the policy of services.
+    private func officers(_ stage: JWTStage) throws {
         let group = try stage.ask(
             "POST",
             "identity/group",
@@ -82,6 +82,11 @@ struct JWTTests {
         let accessor = try #require((auths["jwt/"] as? [String: Any])?["accessor"] as? String)
         let alias = ["name": "officers", "mount_accessor": accessor, "canonical_id": group.data["id"] as? String ?? ""]
         try stage.ask("POST", "identity/group-alias", alias)
+    }
+
+    @Test func baoLogsInAndTheGroupsFollowTheToken() throws {
+        let stage = try stage()
+        try officers(stage)
         func login(_ person: String) throws -> [String: Any] {
             let file = try stage.vault.folder.write("jwt-\(person)", try stage.idToken(of: person))
             let result = try RunningProcess.run(
@@ -121,10 +126,14 @@ struct JWTTests {
         let coffre = try CoffredProcess.program("coffre")
         let file = try stage.vault.folder.write("subject", try stage.idToken() + "\n")
         chmod(file, 0o644)
-        defer { unlink(file) }
+        let own = try stage.vault.folder.write("own", try stage.idToken(client: "coffre"))
+        defer {
+            unlink(file)
+            unlink(own)
+        }
         let login = try RunningProcess.run(
             "/usr/bin/env",
-            [coffre, "token", "login", "--of", file, "--field", "client_token", "--socket", stage.vault.socket]
+            [coffre, "token", "login", "--of", own, "--field", "client_token", "--socket", stage.vault.socket]
         )
         #expect(login.status == 0 && login.output.hasPrefix("s."), "\(login.output)")
         func get(_ path: String, _ more: [String]) throws -> (status: Int32, output: String) {
@@ -136,13 +145,17 @@ struct JWTTests {
         let seen = try get("secret/people/x", ["--subject-file", file])
         #expect(seen.status == 0 && seen.output.contains("seen"), "\(seen.output)")
         unlink(file)
+        unlink(own)
         try stage.expectSecrecy()
     }
 
+    /// With services that show tokens of one client; people log in themselves with those of another.
     private func showing(_ more: [String: Any] = [:]) throws -> JWTStage {
         let stage = try stage()
+        try stage.ask("POST", "auth/jwt/role/shown", Self.peopleRole, expect: [204])
+        try stage.ask("POST", "auth/jwt/role/people", ["bound_audiences": ["coffre"]], expect: [204])
         for (name, uid) in [("chat", JWTStage.chat), ("cron", JWTStage.cron)] {
-            var role: [String: Any] = ["bound_uids": [uid], "policies": ["service"], "subject_role": "people"]
+            var role: [String: Any] = ["bound_uids": [uid], "policies": ["service"], "subject_role": "shown"]
             role.merge(more) { $1 }
             try stage.ask("POST", "auth/peer/role/\(name)", role, expect: [204])
         }
@@ -208,12 +221,67 @@ struct JWTTests {
         let why = try stage.ask("GET", "sys/audit/why/\(number)")
         #expect(why.status == 200, "\(why.text)")
         // She is the same when she asks herself.
-        let body = try CoffredProcess.json(["jwt": try stage.idToken()])
+        let body = try CoffredProcess.json(["jwt": try stage.idToken(client: "coffre")])
         let auth = try stage.vault.request("POST", "auth/jwt/login", body: body).json["auth"] as? [String: Any]
         let token = try #require(auth?["client_token"] as? String)
         _ = try stage.vault.request("GET", "secret/data/service/x", token: token)
         let last = try stage.records().last { member($0, "who", "tok") == auth?["accessor"] as? String }
         #expect(try member(#require(last), "who", "sid") == member(#require(mine.first), "who", "for"))
+        try stage.expectSecrecy()
+    }
+
+    @Test func aServiceDoesNotLogInAsThePersonWhoseTokenItHas() throws {
+        let stage = try showing()
+        try stage.ask(
+            "POST",
+            "auth/jwt/role/both",
+            ["bound_audiences": ["chatbot", "coffre"], "user_claim": "preferred_username"],
+            expect: [204]
+        )
+        func login(_ role: String, _ token: String) throws -> UnixHTTP.Answer {
+            let body = try CoffredProcess.json(["role": role, "jwt": token])
+            return try stage.vault.request("POST", "auth/jwt/login", body: body)
+        }
+        let shown = try stage.idToken()
+        let byItsRole = try login("shown", shown)
+        #expect(byItsRole.status == 400 && byItsRole.errors.first?.contains("nobody logs in with it") == true)
+        #expect(try login("both", shown).errors.first?.contains("sign in with another client") == true)
+        #expect(try login("both", stage.idToken(client: "coffre")).status == 200)
+        #expect(try stage.ask(as: JWTStage.chat, for: shown, "GET", "secret/data/people/x").status == 200)
+        // Not either once no role says any more that it is for showing.
+        for name in ["chat", "cron"] { try stage.ask("DELETE", "auth/peer/role/\(name)", expect: [204]) }
+        #expect(try login("both", shown).errors.first?.contains("a service has shown this token") == true)
+        #expect(try login("both", stage.idToken()).status == 200)
+        try stage.expectSecrecy()
+    }
+
+    @Test func aShownTokenLeavesAloneWhatItsRoleDoesNotRead() throws {
+        let stage = try showing()
+        try officers(stage)
+        let body = try CoffredProcess.json(["jwt": try stage.idToken(client: "coffre")])
+        let auth = try stage.vault.request("POST", "auth/jwt/login", body: body).json["auth"] as? [String: Any]
+        let token = try #require(auth?["client_token"] as? String)
+        func isOfficer() throws -> Bool {
+            try stage.vault.request("GET", "secret/data/service/x", token: token).status == 200
+        }
+        #expect(try isOfficer())
+        let plain: [String: Any] = [
+            "bound_audiences": ["chatbot"], "user_claim": "preferred_username", "token_policies": ["people"],
+        ]
+        try stage.ask("POST", "auth/jwt/role/plain", plain, expect: [204])
+        let chat: [String: Any] = ["bound_uids": [JWTStage.chat], "policies": ["service"], "subject_role": "plain"]
+        try stage.ask("POST", "auth/peer/role/chat", chat, expect: [204])
+        #expect(try stage.ask(as: JWTStage.chat, for: stage.idToken(), "GET", "secret/data/people/x").status == 200)
+        #expect(try isOfficer())
+        // Whom nobody has seen before is made with records of its own.
+        let bob = try stage.idToken(of: "bob")
+        #expect(try stage.ask(as: JWTStage.chat, for: bob, "GET", "secret/data/people/x").status == 200)
+        let made = try stage.records().filter {
+            let what = $0["what"] as? [String: Any]
+            return what?["op"] as? String == "auth.change" && "\($0["who"] ?? "")".contains("system")
+                && what?["path"] as? String == "auth/jwt/role/plain"
+        }
+        #expect(made.count == 2)
         try stage.expectSecrecy()
     }
 
@@ -252,13 +320,13 @@ struct JWTTests {
         #expect(try stage.ask(as: JWTStage.chat, "POST", "auth/peer/login", "{}").status == 403)
         #expect(try stage.ask(as: JWTStage.chat, for: stage.idToken(), "GET", "secret/data/people/x").status == 200)
         let forbidding: [String: Any] = [
-            "bound_uids": [JWTStage.chat], "policies": ["service"], "subject": "forbidden", "subject_role": "people",
+            "bound_uids": [JWTStage.chat], "policies": ["service"], "subject": "forbidden", "subject_role": "shown",
         ]
         try stage.ask("POST", "auth/peer/role/chat", forbidding, expect: [204])
         #expect(try stage.ask(as: JWTStage.chat, "GET", "secret/data/people/x").status == 200)
         #expect(try stage.ask(as: JWTStage.chat, for: stage.idToken(), "GET", "secret/data/people/x").status == 403)
         // Who is disabled is nobody, through a service too.
-        let body = try CoffredProcess.json(["jwt": try stage.idToken()])
+        let body = try CoffredProcess.json(["jwt": try stage.idToken(client: "coffre")])
         let auth = try stage.vault.request("POST", "auth/jwt/login", body: body).json["auth"] as? [String: Any]
         let entity = try #require(auth?["entity_id"] as? String)
         try stage.ask("POST", "identity/entity/id/\(entity)", ["disabled": true], expect: [200, 204])

@@ -31,6 +31,8 @@ final class UnsealedState {
     var jwt: [String: LoadedJWT] = [:]
     /// When keys were fetched last for a token with an unknown one, by mount id.
     var jwtLooks: [String: Timestamp] = [:]
+    /// When the newest token of each person was issued (seconds since 1970), by the ids of entity and mount.
+    var newestTokens = BoundedCache<String, Int64>(limit: 50_000)
     /// Tokens that services have shown for people.
     var shownTokens = ShownTokens()
     /// Leases under which callers have access tokens, by connection and owner.

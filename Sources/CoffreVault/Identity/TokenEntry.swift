@@ -41,6 +41,8 @@ struct TokenEntry: Sendable {
     /// The uid and unit that this token is bound to: any other uid is refused.
     var boundUID: UInt32?
     var boundUnit: String?
+    /// The peer roles whose rights it came from, through however many tokens: what they demand, it demands.
+    var peerRoles: [String] = []
 
     /// A root token: it never expires and has no parent.
     static func root(hash: Digest, created: Timestamp) -> TokenEntry {
@@ -119,6 +121,7 @@ struct TokenEntry: Sendable {
         if !role.isEmpty { members.append(.init("role", .string(role))) }
         if let boundUID { members.append(.init("uid", .integer(boundUID))) }
         if let boundUnit { members.append(.init("unit", .string(boundUnit))) }
+        if !peerRoles.isEmpty { members.append(.init("peers", .strings(peerRoles))) }
         return .object(members)
     }
 
@@ -154,5 +157,6 @@ struct TokenEntry: Sendable {
         role = value["role"]?.string ?? ""
         boundUID = value["uid"]?.integer.flatMap { UInt32(exactly: $0) }
         boundUnit = value["unit"]?.string
+        peerRoles = value["peers"]?.array?.compactMap(\.string) ?? []
     }
 }

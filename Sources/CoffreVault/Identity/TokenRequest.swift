@@ -20,6 +20,8 @@ struct TokenRequest: Sendable {
     var entityAlias = ""
     var entityID = ""
     var role = ""
+    /// Those that the token comes from.
+    var peerRoles: [String] = []
 
     init() {}
 

@@ -9,8 +9,8 @@ extension Vault {
     func identify(_ context: RequestContext, _ state: UnsealedState) throws -> Caller {
         let service = try service(of: context, state)
         if let person = context.person { return try caller(service, for: person.get(), context, state) }
-        // A role that demands a person behind the service cannot be used without one.
-        guard service.token != nil || service.subject != .required else { throw VaultError.permissionDenied }
+        // A role that demands a person behind the service cannot be used without one, by a token that it gave either.
+        guard service.subject != .required else { throw VaultError.permissionDenied }
         return service
     }
 
@@ -36,6 +36,7 @@ extension Vault {
             policies: entry.policies,
             entity: entity,
             token: entry,
+            subject: requiresPerson(entry, state) ? .required : .none,
             demandsPerson: demandsPerson(entry, context.principal, state),
             owner: owner(of: entry),
             state

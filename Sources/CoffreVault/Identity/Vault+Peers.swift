@@ -91,6 +91,7 @@ extension Vault {
             request.ttl = role.ttl
             request.displayName = "peer-" + role.name
             request.meta = ["role": role.name]
+            request.peerRoles = [role.name]
             request.isOrphan = true
             let entity = vault.peerEntity(context.principal, state)
             if entity?.isDisabled ?? false { throw VaultError.permissionDenied }

@@ -35,6 +35,10 @@ extension Vault {
             wanted.isUnbound ? nil : caller.token.flatMap { token in token.boundUID.map { ($0, token.boundUnit) } }
         let peerBinding =
             caller.token == nil && !wanted.isUnbound ? (context.principal.uid, context.principal.unit) : nil
+        if !wanted.isUnbound, let state = unsealed {
+            wanted.peerRoles =
+                caller.token?.peerRoles ?? showingRoles(nil, context.principal, state).map(\.name).sorted()
+        }
         var path = context.pathText
         if let suffix = role?.pathSuffix, !suffix.isEmpty { path += "/" + suffix }
         return try await issueToken(wanted, context, path: path, binding: binding ?? peerBinding)
@@ -157,6 +161,7 @@ extension Vault {
             entry.role = wanted.role
             entry.boundUID = binding?.uid
             entry.boundUnit = binding?.unit
+            entry.peerRoles = wanted.peerRoles
             return entry
         }
         let token: SharedSecret

@@ -11,9 +11,13 @@ struct JWTPerson: Sendable {
     let metadata: [String: String]
     /// Seconds since 1970: from then on the token counts no more, leeway included.
     let endsAt: Int64
-    /// What tells this token from others: its `jti`, or else what was signed. Never the signature, of which there is more
+    /// What tells this token from others: its issuer and `jti`, or else what was signed. Never the signature, of which there is more
     /// than one for the same text.
     let identity: SharedSecret
+    /// For which clients of the provider it was made: `aud`, and `azp` where there is one.
+    let clients: [String]
+    /// Seconds since 1970; nil when the token does not say.
+    let issuedAt: Int64?
 }
 
 /// The rules by which tokens are believed: the keys and issuer of a mount, and one of its roles.
@@ -35,6 +39,8 @@ struct JWTCheck {
         }
         try checkSignature(token)
         let claims = token.claims
+        // A security event, such as a logout (RFC 8417 §2.2): it says what happened to somebody, not who asks.
+        guard claims["events"] == nil else { throw JWTRefusal("the token tells of an event and is no login") }
         if let issuer {
             guard let text = claims["iss"]?.string, text.utf8.elementsEqual(issuer.utf8) else {
                 throw JWTRefusal("invalid issuer (iss) claim")
@@ -53,7 +59,9 @@ struct JWTCheck {
             groups: try groups(claims),
             metadata: try metadata(claims),
             endsAt: end,
-            identity: identity(token)
+            identity: identity(token),
+            clients: (try Self.texts(claims["aud"], "aud") ?? []) + [claims["azp"]?.string].compactMap(\.self),
+            issuedAt: try Self.seconds(claims["iat"], "iat")
         )
     }
 
@@ -62,6 +70,9 @@ struct JWTCheck {
     func checkShown(_ token: JWTToken, now: Timestamp) throws(JWTRefusal) {
         // OpenID Connect Core §2; an access token (RFC 9068) or a logout token is none.
         guard token.type == nil || token.type == "jwt" else { throw JWTRefusal("the token is not an ID token") }
+        guard issuer != nil else {
+            throw JWTRefusal("the configuration has no bound_issuer: whose tokens these are is not known")
+        }
         guard !role.boundAudiences.isEmpty else {
             throw JWTRefusal("the role of the service has no bound_audiences: they name the client registered for it")
         }
@@ -255,7 +266,9 @@ struct JWTCheck {
 
     private func identity(_ token: JWTToken) -> SharedSecret {
         if let id = token.claims["jti"]?.string, (1...1024).contains(id.utf8.count) {
-            return SharedSecret(copying: Array("jti:".utf8) + Array(id.utf8))
+            // Behind the issuer's length nothing of one issuer looks like something of another.
+            let issuer = Array((token.claims["iss"]?.string ?? "").utf8)
+            return SharedSecret(copying: Array("jti:\(issuer.count):".utf8) + issuer + Array(id.utf8))
         }
         return token.signed.withBytes { SharedSecret(copying: Array("txt:".utf8) + Array($0)) }
     }

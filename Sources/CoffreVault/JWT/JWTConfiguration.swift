@@ -113,7 +113,9 @@ struct LoadedJWT: Sendable {
     /// Why a token is not believed, also when its key is there and only waits.
     func reason(_ refusal: JWTRefusal, mount: Mount) -> String {
         guard let kid = refusal.unknownKey,
-            fetched.contains(where: { !$0.isAccepted && $0.key.kid?.utf8.elementsEqual(kid.utf8) ?? false })
+            fetched.contains(where: {
+                $0.isPublished && !$0.isAccepted && $0.key.kid?.utf8.elementsEqual(kid.utf8) ?? false
+            })
         else { return refusal.reason }
         return "the key \(kid) of this token waits to be accepted by an operator (\(mount.path)keys)"
     }

@@ -16,6 +16,8 @@ struct JWTKey: Sendable {
 
     /// Most keys of one set.
     static let most = 64
+    /// Most keys of one configuration that have no name.
+    static let mostNameless = 8
 
     /// As a JSON Web Key (RFC 7517): the public members, and what it is called.
     var json: JSONValue {

@@ -27,6 +27,9 @@ struct JWTRole: Sendable {
     var tokenType = "default"
     var isWithoutDefault = false
 
+    /// Most of any leeway, in seconds.
+    static let maximumSkew: Int64 = 600
+
     /// Seconds by which the clocks may differ: 60 unless it is said.
     var skew: Int64 { clockSkewLeeway == 0 ? 60 : max(0, clockSkewLeeway) }
 
@@ -70,7 +73,9 @@ struct JWTRole: Sendable {
         }
         func leeway(_ field: String, _ target: inout Int64) throws(VaultError) {
             guard let value = body[field] else { return }
-            guard let seconds = value.weakInteger ?? GoDuration.seconds(value), (-1...600).contains(seconds) else {
+            guard let seconds = value.weakInteger ?? GoDuration.seconds(value),
+                (-1...Self.maximumSkew).contains(seconds)
+            else {
                 throw .badRequest("\(field) is a duration of at most 10 minutes, 0 for the default, -1 for none")
             }
             target = seconds

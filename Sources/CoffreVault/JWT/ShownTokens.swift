@@ -28,17 +28,27 @@ struct ShownTokens {
         case first, again
         /// Shown by another service before; `isNew` when that has not been told of yet.
         case replayed(isNew: Bool)
-        /// No room, and nothing in it has ended: nothing is forgotten for what is new.
+        /// No room, for all or for this service, and nothing in it has ended: nothing is forgotten for what is new.
         case full
     }
 
     private let limit: Int
+    private let limitOfPresenter: Int
     private var entries: [Digest: Entry] = [:]
+    private var counts: [Presenter: Int] = [:]
     /// When the next entry ends, as far as is known.
     private var nextEnd = Int64.max
 
-    /// - Parameter limit: entries; some 150 bytes each.
-    init(limit: Int = 50_000) { self.limit = limit }
+    /// - Parameters:
+    ///   - limit: entries; some 150 bytes each.
+    ///   - limitOfPresenter: entries of one service, so that none of them takes the room of all.
+    init(limit: Int = 50_000, limitOfPresenter: Int = 10_000) {
+        self.limit = limit
+        self.limitOfPresenter = limitOfPresenter
+    }
+
+    /// Whether a service has shown this token.
+    func contains(_ token: Digest, now: Int64) -> Bool { entries[token].map { $0.endsAt > now } ?? false }
 
     /// - Parameters:
     ///   - token: a keyed hash of what tells it from others.
@@ -50,12 +60,18 @@ struct ShownTokens {
             entries[token]?.others.insert(presenter)
             return .replayed(isNew: true)
         }
-        if entries.count >= limit, nextEnd <= now {
+        if nextEnd <= now, entries.count >= limit || counts[presenter] ?? 0 >= limitOfPresenter {
             entries = entries.filter { $0.value.endsAt > now }
             nextEnd = entries.values.map(\.endsAt).min() ?? .max
+            counts = entries.values.reduce(into: [:]) { $0[$1.first, default: 0] += 1 }
         }
-        guard entries.count < limit || entries[token] != nil else { return .full }
+        // One that has ended and is shown anew counts as new.
+        if let old = entries.removeValue(forKey: token) {
+            counts[old.first] = counts[old.first].flatMap { $0 > 1 ? $0 - 1 : nil }
+        }
+        guard entries.count < limit, counts[presenter] ?? 0 < limitOfPresenter else { return .full }
         entries[token] = Entry(first: presenter, endsAt: endsAt)
+        counts[presenter, default: 0] += 1
         nextEnd = min(nextEnd, endsAt)
         return .first
     }

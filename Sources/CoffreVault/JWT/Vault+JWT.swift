@@ -89,6 +89,11 @@ extension Vault {
             guard let body else { throw VaultError.badRequest("the body gives the provider's keys") }
             return try JWTConfiguration(body)
         }
+        // Keys that no token names are tried one after the other, at each guess.
+        let nameless = configuration.pems.count + configuration.jwks.count { $0["kid"]?.string == nil }
+        guard nameless <= JWTKey.mostNameless else {
+            throw VaultError.badRequest("at most \(JWTKey.mostNameless) keys can be without kid, those in PEM included")
+        }
         // Every key is made once before it is stored: one that cannot be used never becomes the configuration.
         _ = try await LoadedJWT(configuration)
         return try await inJWTTurn(place) {
@@ -139,12 +144,10 @@ extension Vault {
         guard context.verb == .write else {
             return .read(.requestUnmatched, what, .anyone) { _, _ in throw VaultError.unsupportedOperation }
         }
-        if let loaded = unsealed?.jwt[mount.id] {
-            do {
-                _ = try checkJWTLogin(loaded, mount, context)
-            } catch {
-                return .read(.authFail, what, .anyone) { _, _ in throw error }
-            }
+        do {
+            try lookAtLogin(mount, context)
+        } catch {
+            return .read(.authFail, what, .anyone) { _, _ in throw error }
         }
         return .change(.authOk, what, .anyone) { vault, context in
             let loaded = try await vault.loadedJWT(mount)
@@ -152,13 +155,32 @@ extension Vault {
         }
     }
 
-    private func checkJWTLogin(_ loaded: LoadedJWT, _ mount: Mount, _ context: RequestContext) throws -> JWTLogin {
+    /// As much as can be told before the keys are ready: the first login after an unseal makes them.
+    private func lookAtLogin(_ mount: Mount, _ context: RequestContext) throws {
+        if let loaded = unsealed?.jwt[mount.id] {
+            _ = try checkJWTLogin(loaded, mount, context)
+            return
+        }
+        guard let configuration = try jwtConfiguration(JWTPlace(mount: mount)) else {
+            throw VaultError.badRequest("could not load configuration")
+        }
+        let (_, text) = try jwtLogin(configuration, mount, context)
+        do throws(JWTRefusal) {
+            _ = try text.withBytes { bytes throws(JWTRefusal) in try JWTToken(bytes) }
+        } catch {
+            throw VaultError.badRequest("error validating token: \(error.reason)")
+        }
+    }
+
+    /// The role and the token of a login.
+    private func jwtLogin(_ configuration: JWTConfiguration, _ mount: Mount, _ context: RequestContext) throws
+        -> (JWTRole, SharedSecret)
+    {
         let (named, text) = try withBody(context) { body in
             let role = body?["role"]?.string ?? ""
             guard let field = body?["jwt"], let count = field.stringCount, count > 0 else {
                 throw VaultError.badRequest(
-                    role.isEmpty && loaded.configuration.defaultRole.isEmpty
-                        ? "missing role" : "missing token"
+                    role.isEmpty && configuration.defaultRole.isEmpty ? "missing role" : "missing token"
                 )
             }
             guard count <= JWTToken.maximumBytes else {
@@ -166,18 +188,26 @@ extension Vault {
             }
             return (role, SharedSecret(SecretBytes(count: count) { field.decodeString(into: $0) }))
         }
-        let name = named.isEmpty ? loaded.configuration.defaultRole : named.lowercased()
+        let name = named.isEmpty ? configuration.defaultRole : named.lowercased()
         guard !name.isEmpty else { throw VaultError.badRequest("missing role") }
         guard let role = try jwtRole(JWTPlace(mount: mount), name) else {
             throw VaultError.badRequest("role \"\(isName(name) ? name : "")\" could not be found")
         }
+        return (role, text)
+    }
+
+    private func checkJWTLogin(_ loaded: LoadedJWT, _ mount: Mount, _ context: RequestContext) throws -> JWTLogin {
+        let (role, text) = try jwtLogin(loaded.configuration, mount, context)
+        let person: JWTPerson
         do throws(JWTRefusal) {
             let token = try text.withBytes { bytes throws(JWTRefusal) in try JWTToken(bytes) }
-            return JWTLogin(role: role, person: try loaded.check(role).person(of: token, now: context.now))
+            person = try loaded.check(role).person(of: token, now: context.now)
         } catch {
             if error.unknownKey != nil { lookForKeys(mount, loaded) }
             throw VaultError.badRequest("error validating token: \(loaded.reason(error, mount: mount))")
         }
+        try checkOwnLogin(person, role, mount, loaded.configuration.issuer, context)
+        return JWTLogin(role: role, person: person)
     }
 
     private func logIn(_ login: JWTLogin, _ mount: Mount, _ context: RequestContext) async throws -> Effect {
@@ -197,63 +227,5 @@ extension Vault {
         let type = role.tokenType == "default" ? mount.tuning.tokenType : role.tokenType
         wanted.isBatch = type == "batch" || type == "default-batch"
         return try await issueToken(wanted, context, path: mount.path + "login", binding: nil)
-    }
-
-    /// The entity behind a token, made at first sight, with the groups that the token names: membership of external groups
-    /// of this mount is what the last token said.
-    func entity(of person: JWTPerson, _ mount: Mount, _ context: RequestContext) async throws -> IdentityEntity {
-        let entity = try await entityAtLogin(
-            alias: person.alias,
-            mount: mount,
-            metadata: person.metadata,
-            context
-        )
-        guard let table = unsealed?.identity else { throw VaultError.sealed }
-        func isCurrent(_ entity: IdentityEntity) -> Bool {
-            entity.aliases.first { $0.mountAccessor == mount.accessor }?.metadata == person.metadata
-        }
-        guard !isCurrent(entity) || !Self.changedGroups(entity.id, person, mount, table).isEmpty else { return entity }
-        return try await inIdentityTurn {
-            guard let table = unsealed?.identity, var entity = table.entities[entity.id] else {
-                throw VaultError.permissionDenied
-            }
-            let changed = Self.changedGroups(entity.id, person, mount, table)
-            for index in entity.aliases.indices where entity.aliases[index].mountAccessor == mount.accessor {
-                entity.aliases[index].metadata = person.metadata
-                entity.aliases[index].updated = context.now
-            }
-            _ = try await commit(
-                changed.map { .put(IdentityGroup.key($0.id), $0.encoded, expect: .any) }
-                    + [.put(IdentityEntity.key(entity.id), entity.encoded, expect: .any)]
-            )
-            for group in changed { table.put(group) }
-            table.put(entity)
-            return entity
-        }
-    }
-
-    /// The external groups of a mount whose members the token changes.
-    private static func changedGroups(
-        _ entity: String,
-        _ person: JWTPerson,
-        _ mount: Mount,
-        _ table: IdentityTable
-    ) -> [IdentityGroup] {
-        let wanted = Set(person.groups.compactMap { table.group(alias: $0, accessor: mount.accessor)?.id })
-        let present = Set(
-            table.directGroups(of: entity).filter { id in
-                guard let group = table.groups[id], group.isExternal else { return false }
-                return group.alias?.mountAccessor.utf8.elementsEqual(mount.accessor.utf8) ?? false
-            }
-        )
-        return wanted.symmetricDifference(present).sorted().compactMap { id in
-            guard var group = table.groups[id], group.isExternal else { return nil }
-            if wanted.contains(id) {
-                group.memberEntities = Set(group.memberEntities).union([entity]).sorted()
-            } else {
-                group.memberEntities.removeAll { $0 == entity }
-            }
-            return group
-        }
     }
 }

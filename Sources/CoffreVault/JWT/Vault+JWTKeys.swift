@@ -12,7 +12,17 @@ struct FetchedJWTKey: Sendable {
 
     var isBelieved: Bool { isAccepted && isPublished }
 
-    var state: String { isAccepted ? isPublished ? "accepted" : "withdrawn" : "pending" }
+    var state: String { isPublished ? isAccepted ? "accepted" : "pending" : "withdrawn" }
+
+    /// What becomes of it at a fetch that changes whether it is there; nil when it is forgotten. One that comes back is
+    /// compared anew: the provider had its reasons to take it away.
+    func refetched(isPublished: Bool) -> FetchedJWTKey? {
+        guard isPublished || isAccepted else { return nil }
+        var key = self
+        key.isAccepted = false
+        key.isPublished = isPublished
+        return key
+    }
 
     var encoded: SharedSecret {
         let value: JSONValue = [
@@ -48,6 +58,10 @@ extension Vault {
     func jwtKeysEndpoint(_ context: RequestContext, _ place: JWTPlace, _ parts: [String], _ what: AuditWhat)
         -> Endpoint?
     {
+        // What is no thumbprint (RFC 7638, SHA-256 in base64url) is the caller's own text: nothing that a record shows.
+        guard parts.count == 1 || parts[1] == "refresh" && parts.count == 2 || Self.isThumbprint(parts[1]) else {
+            return nil
+        }
         switch (parts.count, parts.last ?? "", context.verb) {
         case (1, _, .list):
             return .inquiry(.sysRead, what, .capability(.list)) { vault, _ in
@@ -59,7 +73,7 @@ extension Vault {
             }
         case (2, "refresh", .write):
             return .change(.authChange, what, .capability(.update)) { vault, _ in
-                let found = try await vault.refreshKeys(place)
+                let found = try await vault.refreshKeys(place, isAsked: true)
                 return Effect(.data(.object(found.shown)), generation: found.generation)
             }
         case (2, let thumbprint, .get):
@@ -85,6 +99,14 @@ extension Vault {
         case (2, _, _), (3, "accept", _): return .unsupported(what)
         default: return nil
         }
+    }
+
+    private static func isThumbprint(_ text: String) -> Bool {
+        text.utf8.count == 43
+            && text.utf8.allSatisfy {
+                (0x30...0x39).contains($0) || (0x41...0x5a).contains($0) || (0x61...0x7a).contains($0) || $0 == 0x2d
+                    || $0 == 0x5f
+            }
     }
 
     func fetchedKeys(_ place: JWTPlace) async throws -> [FetchedJWTKey] {
@@ -169,7 +191,7 @@ extension Vault {
         }
         state.jwtLooks[mount.id] = now
         Task {
-            do { _ = try await self.refreshKeys(JWTPlace(mount: mount)) } catch {
+            do { _ = try await self.refreshKeys(JWTPlace(mount: mount), isAsked: false) } catch {
                 self.journal(
                     true,
                     "the keys of a provider could not be fetched",
@@ -179,7 +201,8 @@ extension Vault {
         }
     }
 
-    private func refreshKeys(_ place: JWTPlace) async throws -> Refreshed {
+    /// - Parameter isAsked: by a request, which has its own records.
+    private func refreshKeys(_ place: JWTPlace, isAsked: Bool) async throws -> Refreshed {
         guard let state = unsealed else { throw VaultError.sealed }
         let configuration = try await loadedJWT(place.mount).configuration
         guard let target = try? WebTarget(configuration.jwksURL) else {
@@ -195,15 +218,20 @@ extension Vault {
             let now = clock.now()
             let known = try await fetchedKeys(place)
             var mutations: [BarrierMutation] = []
-            for var old in known {
+            for old in known {
                 let isPublished = set.contains { $0.thumbprint == old.key.thumbprint }
-                guard isPublished != old.isPublished || !(isPublished || old.isAccepted) else { continue }
-                if !isPublished, old.isAccepted { found.withdrawn.append(old.key.thumbprint) }
-                old.isPublished = isPublished
+                guard isPublished != old.isPublished else { continue }
                 let row = place.key(old.key.thumbprint)
-                mutations.append(
-                    isPublished || old.isAccepted ? .put(row, old.encoded, expect: .any) : .delete(row, expect: .any)
-                )
+                guard let changed = old.refetched(isPublished: isPublished) else {
+                    mutations.append(.delete(row, expect: .any))
+                    continue
+                }
+                if isPublished {
+                    found.new.append(old.key.thumbprint)
+                } else {
+                    found.withdrawn.append(old.key.thumbprint)
+                }
+                mutations.append(.put(row, changed.encoded, expect: .any))
             }
             let strangers = set.filter { key in !known.contains { $0.key.thumbprint == key.thumbprint } }
             guard known.count + strangers.count <= 4 * JWTKey.most else {
@@ -215,7 +243,13 @@ extension Vault {
             }
             found.published = set.count
             guard !mutations.isEmpty else { return Effect(.noContent) }
-            found.generation = try await commit(mutations)
+            let changes = mutations
+            if isAsked {
+                found.generation = try await commit(changes)
+            } else {
+                let what = AuditWhat(path: place.mount.path + "keys/refresh")
+                try await recorded(.authChange, what) { _ = try await commit(changes) }
+            }
             try await reloadJWT(place)
             return Effect(.noContent)
         }

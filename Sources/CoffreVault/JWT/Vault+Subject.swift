@@ -85,10 +85,8 @@ extension Vault {
             if error.unknownKey != nil { lookForKeys(mount, loaded) }
             throw Self.refused(loaded.reason(error, mount: mount))
         }
-        // Later than that it is too old to be shown, whatever it says of its end.
-        let oldest = context.now.seconds + JWTCheck.maximumAge + role.skew + 1
-        let digest = try await checkFirstUse(person, min(person.endsAt, oldest), mount, principal, state)
-        let entity = try await entity(of: person, mount, context)
+        let digest = try await checkFirstUse(person, mount, principal, state)
+        let entity = try await entity(of: person, mount, context, shownBy: role)
         return ActingPerson(
             entityID: entity.id,
             policies: role.allPolicies,
@@ -137,6 +135,11 @@ extension Vault {
         func demands(_ role: PeerRole) -> Bool { role.subject == .standard || role.subject == .required }
         guard let token else { return showingRoles(nil, principal, state).contains(where: demands) }
         guard token.boundUID != nil else { return false }
+        // Those that it came from. Also when one is gone or no longer fits: nobody can say any more that it may do without.
+        let isDemanded = token.peerRoles.contains { name in
+            state.peerRoles[name].map { demands($0) || !$0.matches(principal) } ?? true
+        }
+        if isDemanded { return true }
         if token.path == "auth/peer/login" {
             // Also when its role is gone: nobody can say any more that it may do without.
             return showingRoles(token, principal, state).first.map(demands) ?? true
@@ -145,28 +148,30 @@ extension Vault {
         return state.peerRoles.values.contains { $0.matches(principal) && demands($0) }
     }
 
+    /// The name under which shown tokens are remembered, the same at every mount.
+    func shownDigest(_ person: JWTPerson, _ state: UnsealedState) -> Digest {
+        person.identity.withBytes { state.tokenKey.authenticate($0) }
+    }
+
+    /// Whether a token came from a peer role that is never used without a person, whatever the role said when it was made.
+    func requiresPerson(_ token: TokenEntry, _ state: UnsealedState) -> Bool {
+        token.peerRoles.contains { state.peerRoles[$0]?.subject == .required }
+    }
+
     /// The same token from another service is a finding: somebody has copied it.
     /// - Returns: the digest of the token for records.
     private func checkFirstUse(
         _ person: JWTPerson,
-        _ endsAt: Int64,
         _ mount: Mount,
         _ principal: Principal,
         _ state: UnsealedState
     ) async throws -> String {
-        let name = SharedSecret(
-            person.identity.withBytes { identity in
-                SecretBytes(count: mount.id.utf8.count + 1 + identity.count) { target in
-                    target.copyBytes(from: Array(mount.id.utf8) + [0])
-                    UnsafeMutableRawBufferPointer(rebasing: target[(mount.id.utf8.count + 1)...])
-                        .copyMemory(from: identity)
-                }
-            }
-        )
-        let hash = name.withBytes { state.tokenKey.authenticate($0) }
-        let digest = name.withBytes { audit.keyedDigest($0, domain: "subject token") }
+        let hash = shownDigest(person, state)
+        let digest = person.identity.withBytes { audit.keyedDigest($0, domain: "subject token") }
         let now = clock.now().seconds
         let presenter = ShownTokens.Presenter(principal)
+        // Later than that any token is too old to be shown, by whatever role, and whatever it says of its end.
+        let endsAt = now + JWTCheck.maximumAge + JWTRole.maximumSkew + 1
         switch state.shownTokens.show(hash, by: presenter, endsAt: endsAt, now: now) {
         case .first, .again: return digest
         case .full:
@@ -236,7 +241,7 @@ extension Vault {
             subject: service.subject,
             token: service.token,
             policies: service.policies,
-            owner: service.owner + ":for:" + entity.id,
+            owner: LeaseOwner(holder: service.owner, person: entity.id).text,
             entityID: entity.id,
             person: part
         )

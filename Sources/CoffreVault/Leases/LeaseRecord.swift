@@ -1,6 +1,38 @@
 internal import CoffreCrypto
 internal import CoffreWire
 
+/// Whose a lease is. What ends with a service's token ends for everybody for whom the service asked, so leases are listed
+/// under the service alone; the person is kept beside it, and whoever asks must be both.
+struct LeaseOwner: Sendable {
+    /// The token or process: `token:<hash>`, `peer:<uid>:<unit>`.
+    let holder: String
+    /// The entity for whom it asked.
+    let person: String?
+
+    private static let joint = ":for:"
+
+    init(holder: String, person: String?) {
+        self.holder = holder
+        self.person = person
+    }
+
+    /// Takes the text of ``Caller/owner`` apart. A unit may hold the joint too, but always has a stop, which no id has.
+    init(_ text: String) {
+        let bytes = Array(text.utf8)
+        let joint = Array(Self.joint.utf8)
+        let starts = stride(from: bytes.count - joint.count, through: 0, by: -1)
+        guard let start = starts.first(where: { bytes[$0...].starts(with: joint) }),
+            case let id = bytes[(start + joint.count)...], id.allSatisfy({ $0 != 0x2e && $0 != 0x3a }), !id.isEmpty
+        else {
+            self.init(holder: text, person: nil)
+            return
+        }
+        self.init(holder: String(decoding: bytes[..<start], as: UTF8.self), person: String(decoding: id, as: UTF8.self))
+    }
+
+    var text: String { person.map { holder + Self.joint + $0 } ?? holder }
+}
+
 /// A time-bounded grant, with all that is needed to revoke it.
 struct LeaseRecord: Sendable {
     enum State: String, Sendable {
@@ -31,8 +63,8 @@ struct LeaseRecord: Sendable {
     var expires: Timestamp
     let latest: Timestamp
     var lastRenewal: Timestamp?
-    /// Who it was issued to: nobody else may renew or revoke it without sudo.
-    let owner: String
+    /// Who it was issued to, with the person for whom a service asked: nobody else may renew or revoke it without sudo.
+    let owner: LeaseOwner
     /// Name of the database configuration, which cannot be deleted while leases need it.
     let connection: String
     let username: String
@@ -50,10 +82,11 @@ struct LeaseRecord: Sendable {
         var members: [JSONValue.Member] = [
             .init("state", .string(state.rawValue)), .init("issued", .integer(issued.nanoseconds)),
             .init("expires", .integer(expires.nanoseconds)), .init("latest", .integer(latest.nanoseconds)),
-            .init("owner", .string(owner)), .init("connection", .string(connection)),
+            .init("owner", .string(owner.holder)), .init("connection", .string(connection)),
             .init("username", .string(username)), .init("revoke", .strings(revocationStatements)),
             .init("renew", .strings(renewStatements)), .init("attempts", .integer(attempts)),
         ]
+        if let person = owner.person { members.append(.init("person", .string(person))) }
         if let grant {
             var value: [JSONValue.Member] = [
                 .init("entity", .string(grant.entity)), .init("admin", .bool(grant.isAdministrator)),
@@ -82,7 +115,7 @@ struct LeaseRecord: Sendable {
         self.issued = issued
         self.expires = expires
         self.latest = latest
-        self.owner = owner
+        self.owner = LeaseOwner(owner)
         self.connection = connection
         self.username = username
         self.revocationStatements = revocationStatements
@@ -108,7 +141,7 @@ struct LeaseRecord: Sendable {
         self.expires = Timestamp(nanoseconds: expires)
         self.latest = Timestamp(nanoseconds: latest)
         lastRenewal = value["renewed"]?.integer.map { Timestamp(nanoseconds: $0) }
-        self.owner = owner
+        self.owner = LeaseOwner(holder: owner, person: value["person"]?.string)
         self.connection = connection
         self.username = username
         revocationStatements = value["revoke"]?.array?.compactMap(\.string) ?? []

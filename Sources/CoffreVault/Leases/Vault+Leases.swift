@@ -58,7 +58,7 @@ extension Vault {
     private func ownedLease(_ id: String, _ context: RequestContext, missing: String) throws -> LeaseRecord {
         guard let caller = context.caller else { throw VaultError.permissionDenied }
         guard let lease = try lease(id) else { throw VaultError.badRequest(missing) }
-        let isOwner = lease.owner.utf8.elementsEqual(caller.owner.utf8)
+        let isOwner = lease.owner.text.utf8.elementsEqual(caller.owner.utf8)
         let hasSudo = caller.acl.decide(.update, path: context.path).hasSudo
         guard isOwner || hasSudo else { throw VaultError.badRequest(missing) }
         return lease
@@ -113,10 +113,12 @@ extension Vault {
     func checkLeaseCount(of caller: Caller) throws {
         guard let state = unsealed else { throw VaultError.sealed }
         let most = configuration.leasesPerOwner
-        let owner = Array(caller.owner.utf8)
+        // Of a service, for whomever it asks.
+        let holder = LeaseOwner(caller.owner).holder
+        let owner = Array(holder.utf8)
         var count = state.leaseCounts[owner] ?? most
         if count >= most {
-            count = try barrier.names(in: .lease, parent: BarrierKey.leaseOwnerParent(caller.owner)).count
+            count = try barrier.names(in: .lease, parent: BarrierKey.leaseOwnerParent(holder)).count
         }
         state.leaseCounts[owner] = count + 1
         guard count < most else {
@@ -210,7 +212,7 @@ extension Vault {
             .put(.lease(lease.id), lease.encoded, expect: .absent),
             .put(.unfinishedLease(lease.id), LeaseSchedule.marker, expect: .any),
             .put(LeaseSchedule.Item.lease(lease.id).key(at: lease.expires), LeaseSchedule.marker, expect: .any),
-            .put(.leaseOwner(lease.owner, lease.id), LeaseSchedule.marker, expect: .any),
+            .put(.leaseOwner(lease.owner.holder, lease.id), LeaseSchedule.marker, expect: .any),
             .put(.leaseConnection(lease.connection, lease.id), LeaseSchedule.marker, expect: .any),
         ] + BarrierKey.leaseFolders(lease.id).map { .insertIfAbsent($0.entry, LeaseSchedule.marker) }
     }
@@ -220,7 +222,7 @@ extension Vault {
         [
             .delete(.lease(lease.id), expect: .any), .delete(.unfinishedLease(lease.id), expect: .any),
             .delete(LeaseSchedule.Item.lease(lease.id).key(at: lease.expires), expect: .any),
-            .delete(.leaseOwner(lease.owner, lease.id), expect: .any),
+            .delete(.leaseOwner(lease.owner.holder, lease.id), expect: .any),
             .delete(.leaseConnection(lease.connection, lease.id), expect: .any),
         ]
             + BarrierKey.leaseFolders(lease.id).reversed()

@@ -91,9 +91,10 @@ extension Vault {
         let path = filter.path(for: Array(key.utf8), in: context.path + [0x2f])
         let isFolder = key.utf8.last == 0x2f
         let decision = caller.acl.decide(isFolder ? .list : .read, path: path)
-        guard decision.isAllowed, decision.meets(isFolder ? .list : .read, .query([]), wrapTTL: nil) else {
-            return false
-        }
+        // Of a service and a person, the rules of both.
+        guard decision.isAllowed,
+            ([decision] + decision.second).allSatisfy({ $0.meets(isFolder ? .list : .read, .query([]), wrapTTL: nil) })
+        else { return false }
         if decision.hasSudo { return true }
         let request = VaultRequest(verb: isFolder ? .list : .get, path: path, acceptedAt: context.request.acceptedAt)
         let asked = RequestContext(request, principal: context.principal, now: context.now)

@@ -41,7 +41,7 @@ extension Vault {
         let left = grant.life.left(at: now)
         guard !connection.needsApproval, left.map({ $0 >= grant.life.leastLeft }) ?? true,
             let lease = try lease(handed.lease), lease.state == .active,
-            lease.owner.utf8.elementsEqual(caller.owner.utf8),
+            lease.owner.text.utf8.elementsEqual(caller.owner.utf8),
             let was = lease.grant, was.entity == order.entity, was.service == order.service,
             was.isAdministrator == order.isAdministrator, was.rights == order.rights.json,
             isCovered(lease, connection, state), let token = try barrier.get(OAuthKey.access(connection.id))?.value

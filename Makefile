@@ -27,8 +27,8 @@ run: deps build ## start an evaluation vault in the foreground; Ctrl-C stops it
 test: test-deps lint build driver debug units ## install what tests need, build, run everything
 	@echo "== unit tests"
 	@$(TEST_ENVIRONMENT) swift test --skip-build --skip '^IntegrationTests\.'
-	@echo "== integration tests, one after another: real daemons, servers, clients and a real systemd"
-	@$(TEST_ENVIRONMENT) swift test --skip-build --no-parallel --filter '^IntegrationTests\.'
+	@echo "== integration tests, in two lanes: real daemons, servers, clients and a real systemd"
+	@$(TEST_ENVIRONMENT) Tests/Scripts/integration.sh
 
 deps: ## install the Debian packages that building needs
 	@Tests/Scripts/deps.sh build

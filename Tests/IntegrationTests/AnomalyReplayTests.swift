@@ -76,7 +76,7 @@ struct AnomalyReplayTests {
 
     /// The stream in two parts, with a state between them, says what the whole says; and so does its beginning.
     @Test func aStreamMayBeReadInParts() throws {
-        let stream = try Stream(seed: 24, days: 20)
+        let stream = try Stream(seed: 24, days: 28)
         let whole = try stream.replay(stream.events)
         #expect(whole.count > 10)
         let lines = try String(contentsOfFile: stream.events, encoding: .utf8).split(separator: "\n")
@@ -94,7 +94,7 @@ struct AnomalyReplayTests {
     }
 
     @Test func whatIsNoEventIsNamedAndLeftOut() throws {
-        let stream = try Stream(seed: 25, days: 16)
+        let stream = try Stream(seed: 25, days: 28)
         let lines = try String(contentsOfFile: stream.events, encoding: .utf8).split(separator: "\n").prefix(2000)
         let good = stream.folder.path + "/good"
         let bad = stream.folder.path + "/bad"

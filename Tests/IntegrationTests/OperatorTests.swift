@@ -205,7 +205,9 @@ struct OperatorTests {
         // Each would end the walk: seal, or the walker's own token.
         let skipped = ["/sys/seal", "/auth/token/revoke-self"]
         for (path, item) in paths.sorted(by: { $0.key < $1.key }) where !skipped.contains(path) {
-            let concrete = path.dropFirst().replacing(/\{kind\}/, with: "wrapped").replacing(
+            let thumbprint = String(repeating: "A", count: 43)
+            let known = path.dropFirst().replacing("{thumbprint}", with: thumbprint)
+            let concrete = known.replacing(/\{kind\}/, with: "wrapped").replacing(
                 /\{[a-z]+\}/,
                 with: "sample"
             )

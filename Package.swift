@@ -6,6 +6,8 @@ let base: [SwiftSetting] = [
     .enableUpcomingFeature("ExistentialAny"),
     .enableUpcomingFeature("InternalImportsByDefault"),
     .enableUpcomingFeature("MemberImportVisibility"),
+    // A closure without isolation of its own stays on the executor of whoever calls it: the vault's state is confined to one.
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
     .treatAllWarnings(as: .error),
 ]
 let library: [SwiftSetting] = base

@@ -59,6 +59,7 @@ struct ManifestTests {
 
     private static let required: Set<String> = [
         "enableUpcomingFeature=ExistentialAny", "enableUpcomingFeature=InternalImportsByDefault",
+        "enableUpcomingFeature=NonisolatedNonsendingByDefault",
         "enableUpcomingFeature=MemberImportVisibility", "treatAllWarnings=error",
     ]
 

@@ -99,8 +99,8 @@ let package = Package(
         .executableTarget(
             name: "coffred",
             dependencies: [
-                "CoffreAPI", "CoffreVault", "CoffreAudit", "CoffreStorage", "CoffreCrypto", "CoffreHost", "CoffreWire",
-                nioCore, nioPosix, logging, lifecycle, signals, arguments,
+                "CoffreAPI", "CoffreVault", "CoffreAudit", "CoffreInsight", "CoffreStorage", "CoffreCrypto", "CoffreHost",
+                "CoffreWire", nioCore, nioPosix, logging, lifecycle, signals, arguments,
             ],
             exclude: ["coffred.8", "coffre.toml.5"],
             swiftSettings: base

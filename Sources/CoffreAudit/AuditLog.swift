@@ -74,7 +74,7 @@ package final class AuditLog: Sendable {
     private let checkpoints: CheckpointWriter
     private let checkpointThread: PeriodicThread?
     private let index: IndexKeeper
-    private let files: any LogFileSystem
+    let logFiles: any LogFileSystem
     /// Absolute path of the log's folder.
     package let directory: String
     /// How long records are kept, in months.
@@ -116,7 +116,7 @@ package final class AuditLog: Sendable {
         checkpointThread = try configuration.checkpointMilliseconds.map { milliseconds throws(AuditError) in
             try PeriodicThread(every: Int32(clamping: milliseconds)) { checkpoints.write(thread.current.frontier) }
         }
-        files = configuration.fileSystem
+        logFiles = configuration.fileSystem
         directory = configuration.directory
         retentionMonths = configuration.retentionMonths
         let index = IndexKeeper(directory: configuration.directory)
@@ -215,7 +215,7 @@ package final class AuditLog: Sendable {
     /// - Parameter isOver: asked now and then; true ends the page where it stands.
     /// - Throws: ``AuditError``: `.damaged`, `.system`.
     package func page(_ query: AuditQuery, isOver: () -> Bool = { false }) throws(AuditError) -> AuditQuery.Page {
-        let page = try query.page(files, directory, isOver) { _ in }
+        let page = try query.page(logFiles, directory, isOver) { _ in }
         if page.distrust != nil { index.distrust() }
         return page
     }
@@ -223,7 +223,7 @@ package final class AuditLog: Sendable {
     /// One record as it stands in the log, held to the one after it; nil when there is none. Blocks on the disk.
     /// - Throws: ``AuditError``: `.damaged`, `.system`.
     package func line(of sequence: UInt64) throws(AuditError) -> [UInt8]? {
-        try AuditQuery.line(of: sequence, files, directory)
+        try AuditQuery.line(of: sequence, logFiles, directory)
     }
 
     /// Why segments could not be compressed or pruned when this was tried last; nil when they could.
@@ -288,6 +288,8 @@ package final class AuditLog: Sendable {
             refuse: { thread.refuse($0) }
         )
     }
+
+    var durableSize: UInt64 { thread.current.frontier.size }
 
     package var health: AuditHealth {
         let now = thread.current

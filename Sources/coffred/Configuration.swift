@@ -41,6 +41,8 @@ struct Configuration: Sendable {
     var brokerUser = "coffre-broker"
     /// Who remembers the log's head outside of this host.
     var witness = WitnessSettings()
+    /// Who is told when somebody behaves unlike itself.
+    var anomaly = AnomalySettings()
     var logLevel = "info"
 
     /// - Parameter stateDirectory: `$STATE_DIRECTORY` when the service manager set it.
@@ -98,6 +100,7 @@ struct Configuration: Sendable {
         brokerSocket = try Self.path(&file, "broker.socket") ?? brokerSocket
         brokerUser = try file.text("broker.user") ?? brokerUser
         witness = try WitnessSettings(&file)
+        anomaly = try AnomalySettings(&file)
         if let level = try file.text("telemetry.log_level") {
             guard ["debug", "info", "notice", "warning", "error"].contains(level) else {
                 throw file.error("telemetry.log_level", "takes debug, info, notice, warning or error")

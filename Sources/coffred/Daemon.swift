@@ -32,6 +32,7 @@ struct Daemon {
         let audit: AuditLog
         let vault: Vault
         let broker: BrokerLink
+        let watch: LogWatch?
     }
 
     /// Runs until SIGTERM or SIGINT. - Throws: ``StartFailure``.
@@ -79,6 +80,7 @@ struct Daemon {
         await parts.vault.shutDown()
         parts.store.close()
         parts.broker.stop()
+        parts.watch?.stop()
         parts.audit.close()
         if let failure { throw failure }
         logger.notice("stopped")
@@ -102,8 +104,9 @@ struct Daemon {
         }
         let broker = BrokerLink(path: configuration.brokerSocket, expectedUID: brokerUID(), loop: loop)
         let audit = try openLog(deliver, outside: try outside(broker))
+        let watch = try watch(audit, broker)
         let vault = Vault(
-            configuration: try vaultConfiguration(),
+            configuration: try vaultConfiguration(watch),
             executor: EventLoopSerialExecutor(loop),
             audit: audit,
             barrier: barrier,
@@ -118,7 +121,37 @@ struct Daemon {
                 logger.log(level: isError ? .error : .info, "\(message)", metadata: metadata)
             }
         )
-        return Parts(loop: loop, store: store, audit: audit, vault: vault, broker: broker)
+        return Parts(loop: loop, store: store, audit: audit, vault: vault, broker: broker, watch: watch)
+    }
+
+    /// Follows the log from where the last run ended; nil when nobody is to.
+    private func watch(_ audit: AuditLog, _ broker: BrokerLink) throws -> LogWatch? {
+        let settings = configuration.anomaly
+        guard settings.isEnabled else { return nil }
+        let post = AlertPost(
+            settings,
+            postman: Postman(broker: broker),
+            origin: audit.origin,
+            mailCredential: try credential(settings.mail?.credential, of: "[anomaly] mail_credential"),
+            webhookKey: try credential(settings.webhookCredential, of: "[anomaly] webhook_credential"),
+            logger: logger
+        )
+        let watch = LogWatch(settings, audit: audit, folder: configuration.stateDirectory, post: post, logger: logger)
+        try watch.start()
+        return watch
+    }
+
+    /// A credential that the configuration names; nil when it names none.
+    private func credential(_ name: String?, of setting: String) throws -> SharedSecret? {
+        guard let name, !name.isEmpty else { return nil }
+        guard let folder = CredentialsDirectory.fromEnvironment() else {
+            throw StartFailure(
+                message:
+                    "\(setting) is set, but there is no $CREDENTIALS_DIRECTORY: add LoadCredential=\(name) to the unit",
+                status: 78
+            )
+        }
+        return try secret(name, folder)
     }
 
     private func openLog(
@@ -171,7 +204,7 @@ struct Daemon {
         return String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self) + "/coffre"
     }
 
-    private func vaultConfiguration() throws -> VaultConfiguration {
+    private func vaultConfiguration(_ watch: LogWatch?) throws -> VaultConfiguration {
         var seal = VaultConfiguration.Seal.shamir
         if configuration.seal == .credential {
             guard let credentials = CredentialsDirectory.fromEnvironment() else {
@@ -191,6 +224,7 @@ struct Daemon {
             seal: seal,
             operators: Set(configuration.operators.compactMap { UInt32(exactly: $0) }),
             version: Release.version,
+            anomalies: watch,
             groupID: { try? ServiceUsers.group(named: $0) }
         )
     }
@@ -198,17 +232,7 @@ struct Daemon {
     /// Who remembers the log outside of it, reached by the broker.
     private func outside(_ broker: BrokerLink) throws -> OutsideConfiguration {
         let settings = configuration.witness
-        var credential: SharedSecret?
-        if let name = settings.mail?.credential {
-            guard let folder = CredentialsDirectory.fromEnvironment() else {
-                throw StartFailure(
-                    message: "[witness] mail_credential is set, but there is no $CREDENTIALS_DIRECTORY: add "
-                        + "LoadCredential=\(name) to the unit",
-                    status: 78
-                )
-            }
-            credential = try secret(name, folder)
-        }
+        let credential = try credential(settings.mail?.credential, of: "[witness] mail_credential")
         let link = OutsideLink(broker: broker, settings: settings, mailCredential: credential)
         var outside = OutsideConfiguration(send: { link.send($0) }) { [logger] report in
             let facts = Logger.Metadata(uniqueKeysWithValues: report.facts.map { ($0.key, "\($0.value)") })

@@ -39,7 +39,7 @@ struct HeadMail {
 
     private static func short(_ origin: String) -> String { String(decoding: origin.utf8.prefix(60), as: UTF8.self) }
 
-    private static func base64(_ bytes: [UInt8]) -> [String] {
+    static func base64(_ bytes: [UInt8]) -> [String] {
         let text = Array(Base64.encode(bytes).utf8)
         return stride(from: 0, to: text.count, by: 76).map {
             String(decoding: text[$0..<min($0 + 76, text.count)], as: UTF8.self)

@@ -1,103 +1,28 @@
 internal import CoffreAudit
 internal import CoffreCrypto
-internal import CoffreVault
 internal import CoffreWire
 
 /// Sends what the log says to the outside, by the broker. Blocks; not for the event loop.
 struct OutsideLink: Sendable {
-    /// Seconds that a web server has.
-    private static let webSeconds: UInt32 = 10
-
     let broker: BrokerLink
     let settings: WitnessSettings
     /// `user:password` of the mail server.
     let mailCredential: SharedSecret?
 
     func send(_ message: OutsideConfiguration.Message) -> OutsideConfiguration.Answer {
-        do {
-            switch message {
-            case .addCheckpoint(let index, let body):
-                return try post(settings.cosigners[index].target, "text/plain; charset=utf-8", body)
-            case .stamp(let request):
-                guard let target = settings.stampAuthority else { return .failed("no authority is configured") }
-                return try post(target, "application/timestamp-query", request)
-            case .webhook(let head):
-                guard let target = settings.webhook else { return .failed("no web server is configured") }
-                return try post(target, "application/json", Self.json(head))
-            case .mail(let head):
-                guard let mail = settings.mail else { return .failed("no mail server is configured") }
-                return try send(mail, HeadMail(head, from: mail.from, to: mail.recipients).message)
-            }
-        } catch let error as BrokerTransportError {
-            return .failed("the broker is not available: \(error.message)")
-        } catch let error as BrokerWireError {
-            return .failed(error.message)
-        } catch {
-            return .failed("it could not be sent")
-        }
-    }
-
-    private func post(_ target: WebTarget, _ type: String, _ body: [UInt8]) throws -> OutsideConfiguration.Answer {
-        let job = try BrokerPost(target: target, contentType: type, body: body, timeoutSeconds: Self.webSeconds)
-        return try perform(SharedSecret(copying: job.encode()))
-    }
-
-    private func send(_ settings: WitnessSettings.Mail, _ message: [UInt8]) throws -> OutsideConfiguration.Answer {
-        func mail(user: String?) throws(BrokerWireError) -> BrokerMail {
-            try BrokerMail(
-                host: settings.host,
-                port: settings.port,
-                security: settings.security,
-                from: settings.from,
-                recipients: settings.recipients,
-                message: message,
-                user: user
-            )
-        }
-        guard let mailCredential else {
-            let job = try mail(user: nil)
-            var body = [UInt8](repeating: 0, count: job.encodedSize(passwordBytes: nil))
-            try body.withUnsafeMutableBytes { _ = try job.encode(password: nil, into: $0) }
-            return try perform(SharedSecret(copying: body))
-        }
-        let body = try mailCredential.withBytes { bytes throws(any Error) -> SharedSecret in
-            guard let colon = bytes.firstIndex(of: 0x3a) else {
-                throw BrokerTransportError("the mail credential is not user:password")
-            }
-            let job = try mail(user: String(decoding: bytes[..<colon], as: UTF8.self))
-            let end = bytes.last == 0x0a ? bytes.count - 1 : bytes.count
-            let password = UnsafeRawBufferPointer(rebasing: bytes[(colon + 1)..<max(end, colon + 1)])
-            return SharedSecret(
-                try SecretBytes(count: job.encodedSize(passwordBytes: password.count)) {
-                    target throws(BrokerWireError) in
-                    _ = try job.encode(password: password, into: target)
-                }
-            )
-        }
-        return try perform(body)
-    }
-
-    private func perform(_ body: SharedSecret) throws(BrokerTransportError) -> OutsideConfiguration.Answer {
-        let frame = try broker.exchangeBlocking(.job, BrokerJobID(high: Self.word(), low: Self.word()), body: body)
-        guard frame.kind == .answer else { return .failed("the broker does not know the job that it was given") }
-        let parcel = frame.body.withUnsafeBytes { try? BrokerAnswer.Parcel(decoding: $0) }
-        guard case .plain(let answer) = parcel else { return .failed("the broker's answer cannot be read") }
-        switch answer {
-        case .replied(let reply):
-            return .replied(status: Int(reply.status), contentType: reply.contentType, body: reply.body)
-        case .done: return .delivered
-        case .failed(let failure): return .failed(Self.sentence(failure))
-        case .differs, .inspected, .audited, .withdrawn: return .failed("the broker answered what it was not asked")
-        }
-    }
-
-    private static func word() -> UInt64 { Random.bytes(8).reduce(0) { $0 << 8 | UInt64($1) } }
-
-    private static func sentence(_ failure: BrokerFailure) -> String {
-        switch failure.code {
-        case .tls: "no TLS that can be trusted: check the URL, and ca_file and tls_minimum in broker.toml"
-        case .statement: "the mail server refuses sender, recipient or message"
-        default: failure.sentence
+        let postman = Postman(broker: broker)
+        switch message {
+        case .addCheckpoint(let index, let body):
+            return postman.post(settings.cosigners[index].target, "text/plain; charset=utf-8", body)
+        case .stamp(let request):
+            guard let target = settings.stampAuthority else { return .failed("no authority is configured") }
+            return postman.post(target, "application/timestamp-query", request)
+        case .webhook(let head):
+            guard let target = settings.webhook else { return .failed("no web server is configured") }
+            return postman.post(target, "application/json", Self.json(head))
+        case .mail(let head):
+            guard let mail = settings.mail else { return .failed("no mail server is configured") }
+            return postman.send(mail, mailCredential, HeadMail(head, from: mail.from, to: mail.recipients).message)
         }
     }
 

@@ -18,6 +18,10 @@ package final class CoffredProcess: @unchecked Sendable {  // One test drives it
         package var stateFolder: String?
         /// Where the log lies; below the test's folder when nil.
         package var auditFolder: String?
+        /// Whether the log is watched: findings are records, and tests that count those want none.
+        package var isWatched = false
+        /// Further lines of `[anomaly]`.
+        package var anomaly = ""
         /// Further lines at the end of the configuration.
         package var extraConfiguration = ""
         /// A program and its arguments that start coffred, such as strace.
@@ -69,6 +73,9 @@ package final class CoffredProcess: @unchecked Sendable {  // One test drives it
             [broker]
             socket = "\(folder.file("broker"))"
             user = "\(NSUserName())"
+            [anomaly]
+            enabled = \(setup.isWatched)
+            \(setup.anomaly)
             [telemetry]
             log_level = "debug"
             \(setup.extraConfiguration)

@@ -23,8 +23,8 @@ struct ManifestTests {
             "CoffreWire", "CoffreCrypto", "CPostgres", "AsyncHTTPClient", "NIOSSL", "NIOCore", "NIOPosix", "NIOHTTP1",
         ],
         "coffred": [
-            "CoffreAPI", "CoffreVault", "CoffreAudit", "CoffreStorage", "CoffreCrypto", "CoffreHost", "CoffreWire",
-            "NIOCore", "NIOPosix", "Logging", "ServiceLifecycle", "UnixSignals", "ArgumentParser", "TOMLKit",
+            "CoffreAPI", "CoffreVault", "CoffreAudit", "CoffreInsight", "CoffreStorage", "CoffreCrypto", "CoffreHost",
+            "CoffreWire", "NIOCore", "NIOPosix", "Logging", "ServiceLifecycle", "UnixSignals", "ArgumentParser", "TOMLKit",
         ],
         "coffre-broker": [
             "CoffreConnectors", "CoffreCrypto", "CoffreWire", "CoffreHost", "Logging", "ServiceLifecycle",

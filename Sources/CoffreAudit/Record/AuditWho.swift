@@ -7,6 +7,8 @@ package final class AuditWho: Sendable {
     package let kind: Kind
     /// Pseudonym of the acting subject.
     package let sid: String
+    /// Pseudonym of the person for whom it acts.
+    package let forSid: String?
     private let members: [RecordMember]
     private let encoded: [UInt8]?
 
@@ -37,6 +39,7 @@ package final class AuditWho: Sendable {
     ) {
         self.kind = kind
         self.sid = sid
+        self.forSid = forSid
         var members: [RecordMember] = []
         members.add("for", forSid)
         members.add("gid", gid.map { Int64($0) })

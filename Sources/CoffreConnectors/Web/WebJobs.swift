@@ -62,12 +62,14 @@ package struct WebJobs: Sendable {
         )
         defer { try? client.syncShutdown() }
         do {
+            var headers: HTTPHeaders = [
+                job.method == .get ? "accept" : "content-type": job.contentType, "user-agent": "coffre-broker",
+            ]
+            if !job.signature.isEmpty { headers.add(name: "x-coffre-signature", value: job.signature) }
             let request = try HTTPClient.Request(
                 url: job.target.text,
                 method: job.method == .get ? .GET : .POST,
-                headers: [
-                    job.method == .get ? "accept" : "content-type": job.contentType, "user-agent": "coffre-broker",
-                ],
+                headers: headers,
                 body: job.method == .get ? nil : .bytes(job.body)
             )
             let collector = ResponseAccumulator(request: request, maxBodySize: BrokerReply.maximumBodyBytes)

@@ -8,7 +8,7 @@ package struct ArchiveError: Error, Sendable, Equatable {
 /// Form: `coffre-insight`, version (1 byte), the values (integers little-endian, counts of 4 bytes), and SipHash-2-4 of all that
 /// under a fixed key, against damage; it proves nothing to anybody.
 struct Archive {
-    private static let magic = Array("coffre-insight\u{1}".utf8)
+    private static let magic = Array("coffre-insight\u{2}".utf8)
     private static let check = SipHash(key0: 0x636f_6666_7265_2d69, key1: 0x6e73_6967_6874_2d31)
 
     private(set) var bytes: [UInt8]

@@ -19,7 +19,7 @@ extension Detector {
 }
 
 extension Archive {
-    fileprivate mutating func state(_ state: inout InsightState) throws(ArchiveError) {
+    mutating func state(_ state: inout InsightState) throws(ArchiveError) {
         var (key0, key1) = (state.hash.key0, state.hash.key1)
         try value(&key0)
         try value(&key1)

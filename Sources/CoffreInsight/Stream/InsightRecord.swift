@@ -16,6 +16,8 @@ package struct InsightRecord: Sendable {
     package var notice: Notice?
     /// `what.det.finding` of an `anomaly.raise`: this finding is recorded already.
     package var finding: String?
+    /// `anomaly.…`: it tells of findings, or of what people did about them.
+    package var isHandling = false
 
     /// - Returns: nil for what is no record.
     package static func parse(_ line: UnsafeRawBufferPointer) -> InsightRecord? {
@@ -27,7 +29,7 @@ package struct InsightRecord: Sendable {
 
 extension JSONCursor {
     /// The members of one object.
-    private mutating func members(_ body: (inout JSONCursor, Range<Int>) -> Bool) -> Bool {
+    mutating func members(_ body: (inout JSONCursor, Range<Int>) -> Bool) -> Bool {
         guard take(0x7b) else { return false }
         if take(0x7d) { return true }
         repeat {
@@ -157,6 +159,7 @@ extension JSONCursor {
         // What is about to be done, and what it became, is one thing.
         event.operation = rest.phase.utf8.elementsEqual("intent".utf8) ? .other : operation(rest.operation, &event)
         var record = InsightRecord(event: event, notice: nil, finding: rest.finding)
+        record.isHandling = rest.operation.utf8.starts(with: "anomaly.".utf8)
         switch rest.operation {
         case "wrap.replay": record.notice = .reopenedToken
         case "clock.jump": record.notice = .clockJump

@@ -82,11 +82,14 @@ package actor Vault {
         budget = RefusalBudget(limitPerSecond: configuration.refusalsPerSecond)
     }
 
-    /// - Parameter person: for whom the service asks, or why that is not believed; nil when it asks for itself.
+    /// - Parameters:
+    ///   - person: for whom the service asks, or why that is not believed; nil when it asks for itself.
+    ///   - hasWaited: whether it was slowed down before.
     func perform(
         _ request: VaultRequest,
         as principal: Principal,
         for person: Result<ActingPerson, VaultError>?,
+        hasWaited: Bool = false,
         completion: @escaping @Sendable (ReleasedAnswer) -> Void
     ) {
         var context = RequestContext(request, principal: principal, now: clock.now())
@@ -99,6 +102,13 @@ package actor Vault {
         do {
             context = try context.resolvingListQuery()
             try decide(&context, &endpoint)
+            switch hasWaited ? .asUsual : gradedAnswer(context, endpoint) {
+            case .asUsual: break
+            case .slow(let milliseconds): return wait(milliseconds, request, principal, person, completion)
+            case .hold(let incident):
+                endpoint?.what.details.append(("held", .int(Int64(clamping: incident))))
+                throw VaultError.held(incident)
+            }
             guard let endpoint else { throw VaultError.notFound }
             if isUnknownSet(context) {
                 return decideAgain(request, principal, completion, afterKeeping: context)

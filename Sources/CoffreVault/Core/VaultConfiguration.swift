@@ -27,6 +27,9 @@ package struct VaultConfiguration: Sendable {
     /// Leases that one caller may hold at a time: 10,000.
     package let leasesPerOwner: Int
 
+    /// The watch over the log; nil when nobody watches.
+    package let anomalies: (any AnomalyDesk)?
+
     /// The gid of a group by name, for `bound_groups`.
     package let groupID: @Sendable (String) -> UInt32?
 
@@ -39,6 +42,7 @@ package struct VaultConfiguration: Sendable {
         maximumTokenTTL: Int64 = 2_764_800,
         refusalsPerSecond: Int = 500,
         leasesPerOwner: Int = 10_000,
+        anomalies: (any AnomalyDesk)? = nil,
         groupID: @escaping @Sendable (String) -> UInt32? = { _ in nil }
     ) {
         self.seal = seal
@@ -49,6 +53,7 @@ package struct VaultConfiguration: Sendable {
         self.maximumTokenTTL = maximumTokenTTL
         self.refusalsPerSecond = refusalsPerSecond
         self.leasesPerOwner = leasesPerOwner
+        self.anomalies = anomalies
         self.groupID = groupID
     }
 }

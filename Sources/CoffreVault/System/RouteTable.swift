@@ -96,6 +96,13 @@ struct Route: Sendable {
         GET,POST sys/audit/prune sudo : Delete what is older than the retention, or say what would be
         GET,LIST,POST sys/audit/holds sudo : Holds on the audit log; put one in force
         DELETE sys/audit/holds/{id} sudo : End a hold
+        GET,LIST sys/anomalies : Incidents: who behaves unlike itself, and why
+        GET sys/anomalies/status : How far the watch has read, and what it told whom
+        GET,LIST,POST sys/anomalies/mutes : Alerts that nobody wants for a while
+        DELETE sys/anomalies/mutes/{number} : End a mute
+        GET sys/anomalies/{number} : One incident with its findings
+        POST sys/anomalies/{number}/ack : Say that somebody looks after it
+        POST sys/anomalies/{number}/close : Say what was found out
         GET,POST sys/audit/subject/{sid} sudo : Whose pseudonym it is; put that right
         POST sys/audit/erase sudo : Erase the card that resolves a pseudonym
         POST sys/audit/export : Record that a part of the audit log is handed out

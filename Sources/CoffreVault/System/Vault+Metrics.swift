@@ -145,7 +145,18 @@ extension Vault {
             Metric("answers_waiting", "gauge", "Answers that wait for their record.", waitingAnswers),
             Metric("uptime_seconds", "gauge", "Seconds since the start.", (now &- startedAt) / 1_000_000_000),
             Metric("resident_memory_bytes", "gauge", "Resident memory.", Self.residentMemory()),
-        ]
+        ] + anomalyMetrics
+    }
+
+    private var anomalyMetrics: [Metric] {
+        (configuration.anomalies?.metrics() ?? []).map { metric in
+            Metric(
+                "anomaly_" + metric.name,
+                metric.isCounter ? "counter" : "gauge",
+                metric.help,
+                metric.values.map { ($0.labels, "\($0.value)") }
+            )
+        }
     }
 
     /// From /proc/self/statm (proc(5)), in bytes; 0 where it cannot be read.

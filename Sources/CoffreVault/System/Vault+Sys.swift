@@ -65,6 +65,7 @@ extension Vault {
         if rest == "storage/snapshot" { return snapshotEndpoint(context, what) }
         if let endpoint = auditRetentionEndpoint(context, rest, what) { return endpoint }
         if let endpoint = auditPeopleEndpoint(context, rest, what) { return endpoint }
+        if let endpoint = try anomalyEndpoint(context, rest, what) { return endpoint }
         switch (rest, context.verb) {
         case ("capabilities-self", .write), ("capabilities", .write), ("capabilities-accessor", .write):
             return .read(.sysRead, what, .capability(.update)) { vault, context in

@@ -18,6 +18,7 @@ public struct BrokerPost: Sendable, Equatable {
         static let body: UInt8 = 7
         static let timeout: UInt8 = 8
         static let method: UInt8 = 9
+        static let signature: UInt8 = 10
     }
 
     /// How it is asked.
@@ -38,6 +39,8 @@ public struct BrokerPost: Sendable, Equatable {
     public let body: [UInt8]
     /// Seconds from the look-up of the name to the last byte of the answer, 1–600.
     public let timeoutSeconds: UInt32
+    /// What is said in `X-Coffre-Signature`; printable ASCII, empty for none.
+    public let signature: String
 
     /// - Throws: ``BrokerWireError`` `.tooLong`, `.invalidField`.
     public init(
@@ -45,8 +48,12 @@ public struct BrokerPost: Sendable, Equatable {
         method: Method = .post,
         contentType: String,
         body: [UInt8],
-        timeoutSeconds: UInt32 = 10
+        timeoutSeconds: UInt32 = 10,
+        signature: String = ""
     ) throws(BrokerWireError) {
+        guard signature.utf8.count <= Self.maximumTypeBytes,
+            signature.utf8.allSatisfy({ (0x21...0x7e).contains($0) })
+        else { throw BrokerWireError(.invalidField, "a signature is printable ASCII") }
         guard method == .post || body.isEmpty else { throw BrokerWireError(.invalidField, "a GET has no body") }
         guard (1...Self.maximumTypeBytes).contains(contentType.utf8.count),
             contentType.utf8.allSatisfy({ (0x20...0x7e).contains($0) })
@@ -60,6 +67,7 @@ public struct BrokerPost: Sendable, Equatable {
         self.contentType = contentType
         self.body = body
         self.timeoutSeconds = timeoutSeconds
+        self.signature = signature
     }
 
     /// The body of a job frame.
@@ -69,6 +77,7 @@ public struct BrokerPost: Sendable, Equatable {
             (Tag.port, target.port.bigEndianBytes), (Tag.path, Array(target.path.utf8)),
             (Tag.contentType, Array(contentType.utf8)), (Tag.body, body),
             (Tag.timeout, timeoutSeconds.bigEndianBytes), (Tag.method, [method.rawValue]),
+            (Tag.signature, Array(signature.utf8)),
         ]
         return fields.flatMap { [$0.0] + UInt32($0.1.count).bigEndianBytes + $0.1 }
     }
@@ -92,13 +101,15 @@ public struct BrokerPost: Sendable, Equatable {
         guard let method = Method(rawValue: UInt8(try reader.number(Tag.method, bytes: 1))) else {
             throw BrokerWireError(.invalidField, "unknown method")
         }
+        let signature = try reader.text(Tag.signature, atMost: Self.maximumTypeBytes)
         try reader.finish()
         try self.init(
             target: WebTarget(scheme: scheme, host: host, port: port, path: path),
             method: method,
             contentType: contentType,
             body: Array(content),
-            timeoutSeconds: timeout
+            timeoutSeconds: timeout,
+            signature: signature
         )
     }
 }

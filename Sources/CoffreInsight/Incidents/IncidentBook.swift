@@ -1,0 +1,229 @@
+/// Who is told of what, and what became of it: made of the log's records alone, so that reading them again makes the same book.
+package struct IncidentBook: Sendable, Equatable {
+    /// What the operator decides.
+    package struct Settings: Sendable, Equatable {
+        /// Incidents a day that people are told of; critical ones have as many again.
+        package var alertsPerDay = 20
+        /// Seconds east of Greenwich, for the day's beginning.
+        package var utcOffset: Int64 = 3600
+        /// Kinds that are recorded and shown, and told to nobody.
+        package var noted: Set<Finding.Kind> = []
+
+        package init() {}
+    }
+
+    /// Findings about one identity belong together when no more than this lies between them.
+    static let grouping = Span.hour
+    static let mostIncidents = 1000
+    static let mostMutes = 200
+    static let mostAlerts = 500
+
+    package var settings: Settings
+    /// While records are read that were there before anybody watched: nobody is told of them any more.
+    var isQuiet = false
+    /// In the order of their numbers.
+    package private(set) var incidents: [Incident] = []
+    package private(set) var mutes: [Mute] = []
+    /// What not every channel has yet, the oldest first.
+    package private(set) var alerts: [Alert] = []
+    /// Number of the newest alert; 0 before the first.
+    package private(set) var lastAlert: UInt64 = 0
+    /// The local day, from 1970, and what was told and held back in it.
+    package private(set) var day: Int64 = 0
+    package private(set) var alertsToday: UInt64 = 0
+    package private(set) var heldToday: UInt64 = 0
+    private var firstHeld: UInt64 = 0
+    /// Since ever: findings of each kind, what was held back, incidents and alerts that had to make room.
+    package private(set) var totals = [UInt64](repeating: 0, count: Finding.Kind.allCases.count)
+    package private(set) var heldTotal: UInt64 = 0
+    package private(set) var forgotten: UInt64 = 0
+    package private(set) var dropped: UInt64 = 0
+
+    package init(_ settings: Settings = Settings()) { self.settings = settings }
+
+    // MARK: reading the log
+
+    /// - Parameter time: of a record; the day may have ended.
+    mutating func turn(to time: Int64) {
+        let today = (time / Span.second + settings.utcOffset) / 86_400
+        guard today > day else { return }
+        if heldToday > 0 {
+            tell(
+                .summary,
+                incident: firstHeld,
+                at: time,
+                severity: .medium,
+                kind: nil,
+                actor: "coffred",
+                french: "\(heldToday) incident(s) de la veille n’ont pas été envoyés : coffre anomaly list --held",
+                english: "\(heldToday) incident(s) of the day before were not sent: coffre anomaly list --held",
+                records: []
+            )
+        }
+        (day, alertsToday, heldToday) = (today, 0, 0)
+    }
+
+    mutating func add(_ finding: RaisedFinding) {
+        totals[finding.kind.place] += 1
+        let index = place(for: finding)
+        incidents[index].add(finding)
+        if let mute = mutes.last(where: { $0.covers(finding) }) {
+            if incidents[index].alerted == nil { incidents[index].silence = .muted(mute.id) }
+            return
+        }
+        if settings.noted.contains(finding.kind) {
+            if incidents[index].alerted == nil, incidents[index].silence == nil { incidents[index].silence = .noted }
+            return
+        }
+        if let alerted = incidents[index].alerted, alerted >= finding.severity { return }
+        let limit = UInt64(settings.alertsPerDay) * (finding.severity == .critical ? 2 : 1)
+        guard alertsToday < limit else { return holdBack(index, finding) }
+        alertsToday += 1
+        incidents[index].alerted = finding.severity
+        incidents[index].silence = nil
+        tell(
+            .incident,
+            incident: incidents[index].id,
+            at: finding.time,
+            severity: finding.severity,
+            kind: finding.kind,
+            actor: finding.actor,
+            french: finding.french,
+            english: finding.english,
+            records: finding.records
+        )
+    }
+
+    private mutating func holdBack(_ index: Int, _ finding: RaisedFinding) {
+        guard incidents[index].silence != .heldBack else { return }
+        incidents[index].silence = .heldBack
+        heldToday += 1
+        heldTotal += 1
+        guard heldToday == 1 else { return }
+        firstHeld = incidents[index].id
+        tell(
+            .budget,
+            incident: firstHeld,
+            at: finding.time,
+            severity: .medium,
+            kind: nil,
+            actor: "coffred",
+            french:
+                "déjà \(alertsToday) alertes aujourd’hui : les suivantes sont retenues (coffre anomaly list --held)",
+            english: "\(alertsToday) alerts today already: further ones are held back (coffre anomaly list --held)",
+            records: []
+        )
+    }
+
+    /// The incident that a finding belongs to, or a new one.
+    private mutating func place(for finding: RaisedFinding) -> Int {
+        if let index = incidents.lastIndex(where: {
+            $0.state != .closed && finding.time - $0.last <= Self.grouping
+                && $0.actor.utf8.elementsEqual(finding.actor.utf8)
+        }) {
+            return index
+        }
+        if incidents.count >= Self.mostIncidents {
+            let index =
+                incidents.firstIndex { $0.state == .closed } ?? incidents.firstIndex { $0.state == .acknowledged } ?? 0
+            incidents.remove(at: index)
+            forgotten += 1
+        }
+        incidents.append(Incident(finding))
+        return incidents.count - 1
+    }
+
+    mutating func acknowledge(_ id: UInt64, by: String, at time: Int64, reason: String) {
+        handle(id, .acknowledged, by, time, reason)
+    }
+
+    mutating func close(_ id: UInt64, by: String, at time: Int64, reason: String) {
+        handle(id, .closed, by, time, reason)
+    }
+
+    private mutating func handle(_ id: UInt64, _ state: Incident.State, _ by: String, _ time: Int64, _ reason: String) {
+        guard let index = incidents.firstIndex(where: { $0.id == id }) else { return }
+        incidents[index].state = state
+        incidents[index].handledBy = by
+        incidents[index].handledAt = time
+        incidents[index].reason = reason
+    }
+
+    /// - Parameter time: when it was said.
+    mutating func mute(_ mute: Mute, at time: Int64) {
+        mutes.removeAll { $0.until <= time }
+        if mutes.count >= Self.mostMutes { mutes.removeFirst() }
+        mutes.append(mute)
+    }
+
+    mutating func unmute(_ id: UInt64) { mutes.removeAll { $0.id == id } }
+
+    // MARK: telling
+
+    private mutating func tell(
+        _ subject: Alert.Subject,
+        incident: UInt64,
+        at time: Int64,
+        severity: Finding.Severity,
+        kind: Finding.Kind?,
+        actor: String,
+        french: String,
+        english: String,
+        records: [UInt64]
+    ) {
+        guard !isQuiet else { return }
+        lastAlert += 1
+        if alerts.count >= Self.mostAlerts {
+            alerts.removeFirst()
+            dropped += 1
+        }
+        alerts.append(
+            Alert(
+                number: lastAlert,
+                subject: subject,
+                incident: incident,
+                time: time,
+                severity: severity,
+                kind: kind,
+                actor: actor,
+                french: french,
+                english: english,
+                records: records
+            )
+        )
+    }
+
+    /// Every channel has all alerts up to a number.
+    package mutating func delivered(through number: UInt64) {
+        guard let first = alerts.first, first.number <= number else { return }
+        alerts.removeAll { $0.number <= number }
+    }
+
+    package func incident(_ id: UInt64) -> Incident? { incidents.first { $0.id == id } }
+
+    package func total(of kind: Finding.Kind) -> UInt64 { totals[kind.place] }
+}
+
+extension IncidentBook {
+    mutating func state(_ archive: inout Archive) throws(ArchiveError) {
+        try archive.list(&incidents, atMost: Self.mostIncidents, of: Incident(.empty)) {
+            (archive, incident) throws(ArchiveError) in
+            try archive.incident(&incident)
+        }
+        try archive.list(&mutes, atMost: Self.mostMutes, of: .empty) { (archive, mute) throws(ArchiveError) in
+            try archive.mute(&mute)
+        }
+        try archive.list(&alerts, atMost: Self.mostAlerts, of: .empty) { (archive, alert) throws(ArchiveError) in
+            try archive.alert(&alert)
+        }
+        try archive.value(&lastAlert)
+        try archive.value(&day)
+        try archive.value(&alertsToday)
+        try archive.value(&heldToday)
+        try archive.value(&firstHeld)
+        for index in totals.indices { try archive.value(&totals[index]) }
+        try archive.value(&heldTotal)
+        try archive.value(&forgotten)
+        try archive.value(&dropped)
+    }
+}

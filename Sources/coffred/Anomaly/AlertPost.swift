@@ -1,0 +1,231 @@
+internal import CoffreAudit
+internal import CoffreCrypto
+internal import CoffreHost
+internal import CoffreInsight
+internal import Logging
+internal import Synchronization
+
+/// Tells people of alerts: the journal at once, mail and web server by the broker. Each channel has every alert, in order; one that
+/// cannot be reached is tried again and holds up no other.
+final class AlertPost: Sendable {
+    /// How one channel is doing.
+    struct Status: Sendable {
+        let name: String
+        var delivered: UInt64 = 0
+        /// Alerts that it has yet to get.
+        var waiting = 0
+        var error: String?
+        /// Seconds since 1970.
+        var lastContact: Int64?
+        /// Alerts that had to make room before it could be reached.
+        var lost: UInt64 = 0
+    }
+
+    private struct Channel: Sendable {
+        var status: Status
+        var failures = 0
+        var nextTry: Int64 = 0
+        let send: @Sendable (Alert) -> String?
+    }
+
+    private struct State: Sendable {
+        var alerts: [Alert] = []
+        var channels: [Channel] = []
+    }
+
+    private static let firstPauseSeconds: Int64 = 2
+    private static let longestPauseSeconds: Int64 = 600
+    private static let lookMilliseconds: Int32 = 1000
+
+    private let logger: Logger
+    private let state: Mutex<State>
+    private let threads = Mutex<[PeriodicThread]>([])
+    private let keep = Mutex<(@Sendable ([String: UInt64]) -> Void)?>(nil)
+    private let delivery = Mutex<(@Sendable () -> Void)?>(nil)
+
+    /// - Parameter webhookKey: signs what goes to the web server.
+    init(
+        _ settings: AnomalySettings,
+        postman: Postman,
+        origin: String,
+        mailCredential: SharedSecret?,
+        webhookKey: SharedSecret?,
+        logger: Logger
+    ) {
+        self.logger = logger
+        var channels = [Channel(status: Status(name: "journal")) { Self.journal($0, logger) }]
+        if let mail = settings.mail {
+            channels.append(
+                Channel(status: Status(name: "mail")) { alert in
+                    let message = AlertMail(alert, origin: origin, from: mail.from, to: mail.recipients).message
+                    return Self.failure(postman.send(mail, mailCredential, message))
+                }
+            )
+        }
+        if let target = settings.webhook, let key = webhookKey?.withSecret({ HMACKey($0) }) {
+            channels.append(
+                Channel(status: Status(name: "webhook")) { alert in
+                    let hook = AlertHook(alert, origin: origin, key: key)
+                    return Self.failure(
+                        postman.post(target, "application/json", hook.body, signature: hook.signature)
+                    )
+                }
+            )
+        }
+        state = Mutex(State(channels: channels))
+    }
+
+    /// - Parameters:
+    ///   - sent: number of the newest alert that each channel has.
+    ///   - isFresh: whether numbers begin anew.
+    ///   - keep: is given those numbers whenever one has changed.
+    func start(_ sent: [String: UInt64], from isFresh: Bool, keep: @escaping @Sendable ([String: UInt64]) -> Void) {
+        self.keep.withLock { $0 = keep }
+        let count = state.withLock { state in
+            for index in state.channels.indices {
+                // A channel that is new begins with what comes now.
+                let known = sent[state.channels[index].status.name]
+                state.channels[index].status.delivered = isFresh ? 0 : known ?? .max
+            }
+            return state.channels.count
+        }
+        if isFresh { keepNumbers() }
+        var threads: [PeriodicThread] = []
+        for index in 0..<count {
+            do throws(AuditError) {
+                threads.append(try PeriodicThread(every: Self.lookMilliseconds) { [self] in turn(index) })
+            } catch {
+                logger.error("a channel for alerts cannot work", metadata: ["reason": "\(error.message)"])
+            }
+        }
+        self.threads.withLock { $0 = threads }
+    }
+
+    /// Called when something has been delivered.
+    func onDelivery(_ body: @escaping @Sendable () -> Void) { delivery.withLock { $0 = body } }
+
+    /// Returns when nobody is waited for any more.
+    func stop() {
+        for thread in threads.withLock({ $0 }) { thread.stop() }
+        threads.withLock { $0 = [] }
+    }
+
+    /// - Parameters:
+    ///   - alerts: what not every channel has, in order.
+    ///   - last: number of the newest there has been.
+    func publish(_ alerts: [Alert], last: UInt64) {
+        let isNew = state.withLock { state in
+            let isNew = alerts.last?.number != state.alerts.last?.number
+            state.alerts = alerts
+            for index in state.channels.indices {
+                let status = state.channels[index].status
+                // What a lost memory has counted is not to come.
+                if status.delivered > last { state.channels[index].status.delivered = last }
+                if let first = alerts.first, first.number > status.delivered + 1 {
+                    state.channels[index].status.lost += first.number - status.delivered - 1
+                    state.channels[index].status.delivered = first.number - 1
+                }
+                let delivered = state.channels[index].status.delivered
+                state.channels[index].status.waiting = alerts.count { $0.number > delivered }
+            }
+            return isNew
+        }
+        if isNew { for thread in threads.withLock({ $0 }) { thread.wake() } }
+    }
+
+    /// Number up to which every channel has everything.
+    var deliveredByAll: UInt64 { state.withLock { $0.channels.map(\.status.delivered).min() ?? 0 } }
+
+    var status: [Status] { state.withLock { $0.channels.map(\.status) } }
+
+    /// Gives a channel what it has yet to get, until there is no more or it cannot be reached.
+    private func turn(_ index: Int) {
+        while true {
+            let now = WallClock.seconds
+            let next: (alert: Alert, send: @Sendable (Alert) -> String?)? = state.withLock { state in
+                let channel = state.channels[index]
+                guard now >= channel.nextTry || channel.nextTry > now + 2 * Self.longestPauseSeconds,
+                    let alert = state.alerts.first(where: { $0.number > channel.status.delivered })
+                else { return nil }
+                return (alert, channel.send)
+            }
+            guard let next else { return }
+            let failure = next.send(next.alert)
+            let (isFirstFailure, isRecovery) = state.withLock { state -> (Bool, Bool) in
+                noted(&state.channels[index], next.alert.number, failure, now)
+            }
+            if let failure {
+                if isFirstFailure { tell(index, "alerts cannot be sent", failure) }
+                return
+            }
+            if isRecovery { tell(index, "alerts are sent again", nil) }
+            keepNumbers()
+            delivery.withLock { $0 }?()
+        }
+    }
+
+    private func noted(
+        _ channel: inout Channel,
+        _ number: UInt64,
+        _ failure: String?,
+        _ now: Int64
+    ) -> (isFirstFailure: Bool, isRecovery: Bool) {
+        let before = channel.failures
+        guard let failure else {
+            channel.status.delivered = max(channel.status.delivered, number)
+            channel.status.waiting = max(0, channel.status.waiting - 1)
+            channel.status.lastContact = WallClock.seconds
+            channel.status.error = nil
+            (channel.failures, channel.nextTry) = (0, 0)
+            return (false, before > 0)
+        }
+        channel.status.error = failure
+        channel.failures += 1
+        let pause = min(Self.firstPauseSeconds << Int64(min(before, 9)), Self.longestPauseSeconds)
+        channel.nextTry = now + pause
+        return (before == 0, false)
+    }
+
+    private func tell(_ index: Int, _ message: Logger.Message, _ reason: String?) {
+        let name = state.withLock { $0.channels[index].status.name }
+        var facts: Logger.Metadata = ["channel": "\(name)"]
+        if let reason { facts["reason"] = "\(reason)" }
+        logger.log(level: reason == nil ? .notice : .error, message, metadata: facts)
+    }
+
+    private func keepNumbers() {
+        let numbers = state.withLock { state in
+            Dictionary(uniqueKeysWithValues: state.channels.map { ($0.status.name, $0.status.delivered) })
+        }
+        keep.withLock { $0 }?(numbers)
+    }
+
+    // MARK: channels
+
+    private static func journal(_ alert: Alert, _ logger: Logger) -> String? {
+        let level: Logger.Level =
+            switch alert.severity {
+            case .critical: .critical
+            case .high: .error
+            case .medium: .warning
+            }
+        logger.log(
+            level: level,
+            "anomaly",
+            metadata: [
+                "incident": "\(alert.incident)", "kind": "\(alert.kind?.rawValue ?? "")", "actor": "\(alert.actor)",
+                "severity": "\(alert.severity.rawValue)", "reason": "\(alert.english)", "raison": "\(alert.french)",
+            ]
+        )
+        return nil
+    }
+
+    /// - Returns: nil when it was taken.
+    private static func failure(_ answer: OutsideConfiguration.Answer) -> String? {
+        switch answer {
+        case .delivered: nil
+        case .replied(let status, _, _): (200...299).contains(status) ? nil : "the web server answered \(status)"
+        case .failed(let reason): reason
+        }
+    }
+}

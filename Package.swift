@@ -99,7 +99,8 @@ let package = Package(
         .executableTarget(
             name: "coffred",
             dependencies: [
-                "CoffreAPI", "CoffreVault", "CoffreAudit", "CoffreInsight", "CoffreStorage", "CoffreCrypto", "CoffreHost",
+                "CoffreAPI", "CoffreVault", "CoffreAudit", "CoffreInsight", "CoffreStorage", "CoffreCrypto",
+                "CoffreHost",
                 "CoffreWire", nioCore, nioPosix, logging, lifecycle, signals, arguments,
             ],
             exclude: ["coffred.8", "coffre.toml.5"],

@@ -4,8 +4,11 @@ import CoffreWire
 extension CoffreClient {
     /// GET.
     /// - Throws: ``ClientError``; `.notFound` when there is nothing.
-    public func read(_ path: String) async throws(ClientError) -> Answer {
-        try await send(.get, path)
+    public func read(
+        _ path: String,
+        query: [(name: String, value: String)] = []
+    ) async throws(ClientError) -> Answer {
+        try await send(.get, path, query: query)
     }
 
     /// The names below `path`; folders end in a slash.

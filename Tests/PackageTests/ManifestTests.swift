@@ -24,7 +24,8 @@ struct ManifestTests {
         ],
         "coffred": [
             "CoffreAPI", "CoffreVault", "CoffreAudit", "CoffreInsight", "CoffreStorage", "CoffreCrypto", "CoffreHost",
-            "CoffreWire", "NIOCore", "NIOPosix", "Logging", "ServiceLifecycle", "UnixSignals", "ArgumentParser", "TOMLKit",
+            "CoffreWire", "NIOCore", "NIOPosix", "Logging", "ServiceLifecycle", "UnixSignals", "ArgumentParser",
+            "TOMLKit",
         ],
         "coffre-broker": [
             "CoffreConnectors", "CoffreCrypto", "CoffreWire", "CoffreHost", "Logging", "ServiceLifecycle",

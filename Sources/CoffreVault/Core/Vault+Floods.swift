@@ -1,7 +1,7 @@
-internal import CoffreAudit
+package import CoffreAudit
 internal import CoffreWire
 
-/// Refusals beyond a caller's budget: one durable record opens a window, everything in it is counted.
+/// Answers that went nowhere, and refusals beyond a caller's budget: one durable record opens a window, everything in it is counted.
 extension Vault {
     func answerFlood(_ context: RequestContext, _ completion: @escaping @Sendable (ReleasedAnswer) -> Void) {
         let uid = context.principal.uid
@@ -47,5 +47,20 @@ extension Vault {
             )
             audit.append(record) { _ in }
         }
+    }
+
+    /// Records that a released answer could not be written to its caller.
+    package func deliveryFailed(_ receipt: AuditReceipt, as principal: Principal) {
+        let now = clock.monotonic()
+        let record = AuditDraft(
+            .deliveryFailed,
+            outcome: .error,
+            error: "socket",
+            correlation: "delivery-failed-",
+            references: [receipt.index],
+            acceptedAt: now,
+            who: who(of: principal)
+        )
+        audit.append(record) { _ in }
     }
 }

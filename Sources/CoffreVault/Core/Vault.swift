@@ -179,21 +179,6 @@ package actor Vault {
         park(draft, context, survivesSeal: true, record: record, completion)
     }
 
-    /// Records that a released answer could not be written to its caller.
-    package func deliveryFailed(_ receipt: AuditReceipt, as principal: Principal) {
-        let now = clock.monotonic()
-        let record = AuditDraft(
-            .deliveryFailed,
-            outcome: .error,
-            error: "socket",
-            correlation: "delivery-failed-",
-            references: [receipt.index],
-            acceptedAt: now,
-            who: who(of: principal)
-        )
-        audit.append(record) { _ in }
-    }
-
     /// Whether the record would name a set of policies that nobody could look up later.
     private func isUnknownSet(_ context: RequestContext) -> Bool {
         guard context.why !== AuditWhy.none, let caller = context.caller, let state = unsealed else { return false }

@@ -5,13 +5,17 @@ import Glibc
 struct AnomalyCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "anomaly",
-        abstract: "Find what is unlike the habit in a stream of audit events.",
+        abstract: "See who behaves unlike itself, say what became of it, or read a stream of audit events.",
         discussion: """
             EXAMPLES
-              coffre anomaly replay events.jsonl --context context.json > findings.jsonl
+              coffre anomaly list
+              coffre anomaly explain 48213
+              coffre anomaly ack 48213 --reason "asked Karim"
               zcat events.jsonl.gz | coffre anomaly replay - | jq -r .reason_en
             """,
-        subcommands: [Replay.self]
+        subcommands: [
+            List.self, Show.self, Explain.self, Acknowledge.self, Close.self, Mute.self, Status.self, Replay.self,
+        ]
     )
 }
 

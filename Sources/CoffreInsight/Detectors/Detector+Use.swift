@@ -21,7 +21,8 @@ extension Detector {
             actor.secrets.append(.init(key: secret, day: day, uses: 1))
         }
         defer { if event.outcome == .ok { noteUse(secret, actor) } }
-        guard isSettled(actor, now), !actor.isFormer(secret) else { return }
+        guard !actor.isFormer(secret) else { return }
+        guard isSettled(actor, now) else { return noteSweep(event, actor, now) }
         let grant = edit(for: key, actor, since: now - 24 * Span.hour)
         let isOut = isKnownSecret && !isAllowed
         if let grant, event.outcome == .ok, isOut,
@@ -53,6 +54,30 @@ extension Detector {
     private func noteUse(_ secret: UInt64, _ actor: ActorProfile) {
         if state.secrets[secret] == nil, state.secrets.count >= InsightState.mostSecrets { return }
         state.secrets[secret, default: InsightState.SecretMemory()].used |= actor.teams
+    }
+
+    /// Whose habits nobody knows may learn its work, not go through everything: a first day takes hours, a sweep minutes.
+    private func noteSweep(_ event: InsightEvent, _ actor: ActorProfile, _ now: Int64) {
+        guard event.operation != .write else { return }
+        if now - actor.sweepStart > 10 * Span.minute {
+            (actor.sweepStart, actor.sweepCount, actor.sweep) = (now, 0, [])
+        }
+        actor.sweepCount &+= actor.sweepCount == .max ? 0 : 1
+        if actor.sweep.count >= ActorProfile.mostNovelties { actor.sweep.removeFirst() }
+        actor.sweep.append(event.sequence)
+        guard actor.sweepCount >= 30 else { return }
+        let minutes = max(1, (now - actor.sweepStart) / Span.minute)
+        tell(
+            .massEnumeration,
+            of: actor,
+            score: 0.8,
+            records: actor.sweep,
+            at: now,
+            french:
+                "\(actor.shownName), dont les habitudes ne sont pas encore connues, demande \(actor.sweepCount) secrets différents en \(minutes) min",
+            english:
+                "\(actor.shownName), whose habits are not known yet, asks for \(actor.sweepCount) different secrets in \(minutes) min"
+        )
     }
 
     /// Nobody is judged by habits that there were no days to learn.

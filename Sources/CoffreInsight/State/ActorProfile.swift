@@ -44,6 +44,10 @@ final class ActorProfile {
     /// A Bloom filter of those that had to make room: 1024 bits, two for each.
     var formerSecrets: [UInt64] = []
     var novelties: [Novelty] = []
+    /// Secrets that it asked for the first time since ``sweepStart``, before its habits were known: the newest records, and how many.
+    var sweep: [UInt64] = []
+    var sweepCount: UInt16 = 0
+    var sweepStart: Int64 = 0
     /// Weights of novelties, halved every five days.
     var slow = Decayed()
     /// Different connectors in its first day: a bit for each, by hash.

@@ -126,6 +126,11 @@ extension Archive {
             try archive.value(&novelty.weight)
             try archive.value(&novelty.sequence)
         }
+        try list(&actor.sweep, atMost: ActorProfile.mostNovelties, of: 0) { (archive, record) throws(ArchiveError) in
+            try archive.value(&record)
+        }
+        try value(&actor.sweepCount)
+        try value(&actor.sweepStart)
         try decayed(&actor.slow)
         try value(&actor.connectorsOfFirstDay)
         try value(&actor.secretsOfFirstDay)

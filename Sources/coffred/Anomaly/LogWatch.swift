@@ -99,7 +99,7 @@ final class LogWatch: Sendable {
         )
         nonisolated(unsafe) let owned = Owned(watch, follower, at: WallClock.seconds)  // The thread alone uses it.
         if isFresh { save(owned) }
-        owned.recorded = recordedNames(from: follower, of: watch)
+        if !isFresh { owned.recorded = recordedNames(from: follower, of: watch) }
         publish(owned)
         let thread = try PeriodicThread(every: Self.lookMilliseconds, givesWay: true) { [self] in turn(owned) }
         self.thread.withLock { $0 = thread }
@@ -154,8 +154,11 @@ final class LogWatch: Sendable {
         var follower = follower
         var names: Set<String> = []
         let end = audit.size
-        guard end > watch.quietBefore, watch.place.sequence > 0 else { return names }
         do throws(AuditError) {
+            // Nothing was recorded of what was learned from in silence.
+            if follower.cursor.sequence < watch.quietBefore {
+                follower = audit.follower(from: try audit.cursor(at: watch.quietBefore))
+            }
             while follower.cursor.sequence < end {
                 let turn = try follower.read(to: end, limit: 65_536) { line, _ in
                     if let name = Watch.name(in: line) { names.insert(name) }
@@ -313,7 +316,10 @@ final class LogWatch: Sendable {
     private static func matches(_ pattern: String, _ path: [UInt8]) -> Bool {
         let isPrefix = pattern.utf8.last == 0x2a
         let wanted = isPrefix ? Array(pattern.utf8.dropLast()) : Array(pattern.utf8)
-        func fits(_ path: [UInt8]) -> Bool { isPrefix ? path.starts(with: wanted) : path == wanted }
+        func fits(_ path: [UInt8]) -> Bool {
+            // The folder itself belongs to what is below it.
+            isPrefix ? path.starts(with: wanted) || (path + [0x2f]).elementsEqual(wanted) : path.elementsEqual(wanted)
+        }
         if fits(path) { return true }
         let words = path.split(separator: 0x2f, maxSplits: 2, omittingEmptySubsequences: false)
         guard words.count == 3,

@@ -5,29 +5,76 @@ extension Detector {
         let token = state.hash(event.token)
         let unit = state.hash(event.unit)
         let kernel = state.hash(event.kernel)
-        let binding = InsightState.TokenBinding(kernel: kernel, unit: unit, pid: event.pid, actor: key)
-        guard let known = state.tokens[token] ?? state.olderTokens[token] else { return remember(binding, token) }
-        guard known != binding else { return }
-        let other =
-            known.kernel != kernel
-            ? "uid \(ActorProfile.shown(event.kernel))"
-            : known.unit != unit ? ActorProfile.shown(event.unit) : "pid \(event.pid)"
-        let isSure = known.kernel != kernel || known.unit != unit || known.actor != key
+        guard var known = state.tokens[token] ?? state.olderTokens[token] else {
+            let binding = InsightState.TokenBinding(
+                kernel: kernel,
+                unit: unit,
+                pid: event.pid,
+                actor: key,
+                since: now,
+                uses: 1
+            )
+            return remember(binding, token)
+        }
+        guard known.kernel == kernel, known.unit == unit, known.actor == key else {
+            let other =
+                known.kernel != kernel ? "uid \(ActorProfile.shown(event.kernel))" : ActorProfile.shown(event.unit)
+            return stolen(actor, from: known.pid, by: other, score: 0.98, record: event.sequence, now)
+        }
+        guard !known.isShared else { return }
+        checkProcess(event, &known, actor, now)
+        remember(known, token)
+    }
+
+    /// Commands of one person, and workers of one service, are many processes with one token. A process that has had its token for
+    /// itself for long, and then shares it, is another thing; one that is replaced was started anew.
+    private func checkProcess(
+        _ event: InsightEvent,
+        _ known: inout InsightState.TokenBinding,
+        _ actor: ActorProfile,
+        _ now: Int64
+    ) {
+        let isHabit = known.uses >= Self.fewUses && now - known.since > 10 * Span.minute
+        if event.pid == known.pid {
+            known.uses &+= known.uses == .max ? 0 : 1
+            guard known.otherPid != 0 else { return }
+            stolen(actor, from: known.pid, by: "pid \(known.otherPid)", score: 0.9, record: known.otherRecord, now)
+            known.isShared = true
+        } else if event.pid == known.otherPid {
+            guard now - known.otherTime > Span.hour else { return }
+            (known.pid, known.since, known.uses, known.otherPid) = (event.pid, known.otherTime, Self.fewUses, 0)
+        } else if isHabit, known.otherPid == 0 {
+            (known.otherPid, known.otherTime, known.otherRecord) = (event.pid, now, event.sequence)
+        } else {
+            known.isShared = true
+        }
+    }
+
+    /// Uses of a token after which its process is known.
+    private static let fewUses: UInt16 = 20
+
+    private func stolen(
+        _ actor: ActorProfile,
+        from pid: Int64,
+        by other: String,
+        score: Double,
+        record: UInt64,
+        _ now: Int64
+    ) {
         tell(
             .stolenToken,
             of: actor,
-            score: isSure ? 0.98 : 0.9,
-            records: [event.sequence],
+            score: score,
+            records: [record],
             at: now,
             french:
-                "le jeton de \(actor.shownName) est présenté par \(other), et non par le processus \(known.pid) qui l’a reçu",
-            english:
-                "the token of \(actor.shownName) is presented by \(other), not by process \(known.pid) that received it"
+                "le jeton de \(actor.shownName) est présenté par \(other), et non par le processus \(pid) qui l’a reçu",
+            english: "the token of \(actor.shownName) is presented by \(other), not by process \(pid) that received it"
         )
     }
 
     private func remember(_ binding: InsightState.TokenBinding, _ token: UInt64) {
-        if state.tokens.count >= InsightState.mostTokens / 2 {
+        if state.tokens[token] == nil, state.tokens.count >= InsightState.mostTokens / 2 {
             state.olderTokens = state.tokens
             state.tokens.removeAll(keepingCapacity: true)
         }

@@ -44,6 +44,12 @@ extension Archive {
                 try archive.value(&token.unit)
                 try archive.value(&token.pid)
                 try archive.value(&token.actor)
+                try archive.value(&token.since)
+                try archive.value(&token.uses)
+                try archive.value(&token.otherPid)
+                try archive.value(&token.otherTime)
+                try archive.value(&token.otherRecord)
+                try archive.value(&token.isShared)
             }
         }
         try table(&state.secrets, atMost: InsightState.mostSecrets, of: { InsightState.SecretMemory() }) {

@@ -5,6 +5,15 @@ struct InsightState {
         var unit: UInt64
         var pid: Int64
         var actor: UInt64
+        /// Since when that process has used it, and how often.
+        var since: Int64 = 0
+        var uses: UInt16 = 0
+        /// Another process of the same unit that has it as well, when and in which record it came; 0 when there is none.
+        var otherPid: Int64 = 0
+        var otherTime: Int64 = 0
+        var otherRecord: UInt64 = 0
+        /// Several processes share it, from the beginning or after this was told.
+        var isShared = false
     }
 
     struct SecretMemory: Sendable, Equatable {

@@ -8,7 +8,10 @@ SYSCONFDIR ?= /etc
 UNITDIR ?= $(PREFIX)/lib/systemd/system
 DESTDIR ?=
 PRODUCTS := coffred coffre-broker coffre
-RELEASE := .build/release
+# A folder of its own, so that both builds can go on at the same time.
+SHIPPED := .build/shipped
+RELEASE := $(SHIPPED)/release
+SHIP := swift build -c release --static-swift-stdlib --scratch-path $(SHIPPED)
 VENV := .cache/venv
 
 TEST_ENVIRONMENT = COFFRE_TEST_BAO="$(CURDIR)/$(VENV)/bin/bao" \
@@ -16,7 +19,7 @@ TEST_ENVIRONMENT = COFFRE_TEST_BAO="$(CURDIR)/$(VENV)/bin/bao" \
 
 # One build at a time, whatever -j says.
 .NOTPARALLEL:
-.PHONY: help run test install deps test-deps build driver debug lint units bench bench-audit bench-connections bench-oauth soak clean
+.PHONY: help run test install deps test-deps build driver debug builds lint units bench bench-audit bench-connections bench-oauth soak clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -24,7 +27,7 @@ help: ## this list
 run: deps build ## start an evaluation vault in the foreground; Ctrl-C stops it
 	@Tests/Scripts/run.sh
 
-test: test-deps lint build driver debug units ## install what tests need, build, run everything
+test: test-deps lint builds units ## install what tests need, build, run everything
 	@echo "== unit tests"
 	@$(TEST_ENVIRONMENT) swift test --skip-build --skip '^IntegrationTests\.'
 	@echo "== integration tests, in two lanes: real daemons, servers, clients and a real systemd"
@@ -39,22 +42,25 @@ test-deps: deps
 build: ## release binaries with the Swift runtime inside
 	@for product in $(PRODUCTS); do \
 	    echo "== release build: $$product (the first takes minutes)"; \
-	    swift build -c release --static-swift-stdlib --product $$product; \
+	    $(SHIP) --product $$product; \
 	done
 
 driver:
 	@echo "== release build: coffre-log-driver, which tests run by the ten thousand"
-	swift build -c release --static-swift-stdlib --product coffre-log-driver
+	$(SHIP) --product coffre-log-driver
 
 debug:
 	@echo "== debug build with tests (the first takes minutes)"
 	swift build --build-tests --explicit-target-dependency-import-check error
 
+builds:
+	@Tests/Scripts/builds.sh
+
 lint: ## formatting
 	@echo "== lint"
 	swift format lint --strict --parallel --recursive Package.swift Sources Tests
 
-units: build
+units:
 	@Tests/Scripts/check_units.sh
 
 install: ## put everything in place below DESTDIR
@@ -89,7 +95,7 @@ bench: test-deps build ## measure against OpenBao on this machine
 	@$(VENV)/bin/python Tests/Scripts/bench.py --bao $(VENV)/bin/bao --release $(RELEASE)
 
 bench-audit: test-deps ## measure the audit log: ten million records, or RECORDS=N; three verifiers
-	swift build -c release --static-swift-stdlib --product audit-bench
+	$(SHIP) --product audit-bench
 	@go=$$(mktemp -d); trap 'rm -rf "$$go"' EXIT; \
 	    (cd Tests/Scripts/verify_log && GO111MODULE=off GOPATH=/usr/share/gocode go build -o "$$go/verify_log"); \
 	    python3 Tests/Scripts/bench_audit.py --release $(RELEASE) --records $(or $(RECORDS),10000000) --place .cache \

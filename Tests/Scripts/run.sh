@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 umask 077
 
-bin=$PWD/.build/release
+bin=$PWD/.build/shipped/release
 home=$(realpath --canonicalize-missing "${COFFRE_HOME:-$HOME/.local/share/coffre}")
 run=${XDG_RUNTIME_DIR:-/tmp/coffre-$(id -u)}
 [ -n "${XDG_RUNTIME_DIR:-}" ] && run=$run/coffre

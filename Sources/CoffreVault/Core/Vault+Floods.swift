@@ -7,6 +7,17 @@ extension Vault {
         let uid = context.principal.uid
         let draft = Reply.failure(VaultError(.rateLimited, "too many refused requests: wait before trying again"))
             .draft(requestID: context.requestID)
+        if let what = alarm(context), budget.tells(what.path ?? "", uid: uid) {
+            let record = AuditDraft(
+                .overflow,
+                outcome: .rateLimited,
+                correlation: context.correlation,
+                acceptedAt: context.request.acceptedAt,
+                who: context.caller?.who ?? who(of: context.principal),
+                what: what
+            )
+            audit.append(record) { _ in }
+        }
         if let receipt = budget.countSuppressed(uid: uid) {
             completion(ReleasedAnswer(draft, receipt: receipt))
             return
@@ -21,6 +32,14 @@ extension Vault {
             )
             audit.append(record) { result in self.assumeIsolated { $0.floodRecorded(uid, result) } }
         }
+    }
+
+    /// What a flood must not hide: it is recorded beside the count, and the caller is answered as ever.
+    private func alarm(_ context: RequestContext) -> AuditWhat? {
+        guard let decoy = context.decoy else { return nil }
+        var what = AuditWhat()
+        what.mark(decoy: decoy)
+        return what
     }
 
     private func floodRecorded(_ uid: UInt32, _ result: Result<AuditReceipt, AuditError>) {

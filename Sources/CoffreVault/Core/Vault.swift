@@ -91,6 +91,7 @@ package actor Vault {
     ) {
         var context = RequestContext(request, principal: principal, now: clock.now())
         context.person = person
+        context.decoy = unsealed?.decoys.touched(by: context.path)
         if let answer = statusRoute(context) {
             completion(answer)
             return
@@ -236,7 +237,7 @@ package actor Vault {
                     correlation: context.correlation,
                     acceptedAt: context.request.acceptedAt,
                     who: context.caller?.who ?? who(of: context.principal),
-                    what: recorded(endpoint.what, context),
+                    what: recorded(endpoint.what, context, .intent),
                     why: context.why
                 )
             )
@@ -311,7 +312,7 @@ package actor Vault {
             generation: effect.generation,
             acceptedAt: context.request.acceptedAt,
             who: context.caller?.who ?? who(of: context.principal),
-            what: recorded(effect.what ?? endpoint?.what ?? AuditWhat(), context),
+            what: recorded(effect.what ?? endpoint?.what ?? AuditWhat(), context, phase),
             why: context.why
         )
         let draft = effect.reply.draft(requestID: context.requestID)

@@ -3,21 +3,15 @@ internal import CoffreWire
 
 /// Refusals beyond a caller's budget: one durable record opens a window, everything in it is counted.
 extension Vault {
-    func answerFlood(_ context: RequestContext, _ completion: @escaping @Sendable (ReleasedAnswer) -> Void) {
+    func answerFlood(
+        _ context: RequestContext,
+        _ note: VaultError.RecordNote?,
+        _ completion: @escaping @Sendable (ReleasedAnswer) -> Void
+    ) {
         let uid = context.principal.uid
         let draft = Reply.failure(VaultError(.rateLimited, "too many refused requests: wait before trying again"))
             .draft(requestID: context.requestID)
-        if let what = alarm(context), budget.tells(what.path ?? "", uid: uid) {
-            let record = AuditDraft(
-                .overflow,
-                outcome: .rateLimited,
-                correlation: context.correlation,
-                acceptedAt: context.request.acceptedAt,
-                who: context.caller?.who ?? who(of: context.principal),
-                what: what
-            )
-            audit.append(record) { _ in }
-        }
+        tellOfAlarm(context, note)
         if let receipt = budget.countSuppressed(uid: uid) {
             completion(ReleasedAnswer(draft, receipt: receipt))
             return
@@ -34,12 +28,21 @@ extension Vault {
         }
     }
 
-    /// What a flood must not hide: it is recorded beside the count, and the caller is answered as ever.
-    private func alarm(_ context: RequestContext) -> AuditWhat? {
-        guard let decoy = context.decoy else { return nil }
-        var what = AuditWhat()
-        what.mark(decoy: decoy)
-        return what
+    /// What a flood must not hide is recorded beside the count, once; the caller is answered as ever.
+    private func tellOfAlarm(_ context: RequestContext, _ note: VaultError.RecordNote?) {
+        guard context.decoy != nil || note != nil else { return }
+        let alarm = "\(note?.error ?? "")/\(context.decoy ?? "")"
+        guard budget.tells(alarm, uid: context.principal.uid) else { return }
+        let record = AuditDraft(
+            .overflow,
+            outcome: .rateLimited,
+            error: note?.error,
+            correlation: context.correlation,
+            acceptedAt: context.request.acceptedAt,
+            who: context.caller?.who ?? who(of: context.principal),
+            what: recorded(AuditWhat(details: note?.details ?? []), context, .single)
+        )
+        audit.append(record) { _ in }
     }
 
     private func floodRecorded(_ uid: UInt32, _ result: Result<AuditReceipt, AuditError>) {

@@ -153,7 +153,7 @@ package actor Vault {
         )
         var code = AuditDraft.Outcome.error
         if budget.isOver(uid: principal.uid, at: clock.monotonic()) {
-            answerFlood(context, completion)
+            answerFlood(context, nil, completion)
             return
         }
         if refused.status == 429 { code = .rateLimited }
@@ -280,24 +280,27 @@ package actor Vault {
     ) {
         var effect: Effect
         var outcome = AuditDraft.Outcome.granted
+        var note: VaultError.RecordNote?
         switch result {
         case .success(let value):
             effect = value
             if value.failure != nil { outcome = .error }
         case .failure(let error):
-            effect = Effect(.failure(error), failure: error.code.rawValue)
+            note = error.note
+            effect = Effect(.failure(error), failure: note?.error ?? error.code.rawValue)
             outcome = error.code == .permissionDenied ? .denied : error.code == .rateLimited ? .rateLimited : .error
             if let cause = error.cause {
                 journal(true, "request failed", ["code": error.code.rawValue, "cause": "\(cause)"])
             }
             if phase == .single, budget.isOver(uid: context.principal.uid, at: clock.monotonic()) {
-                answerFlood(context, completion)
+                answerFlood(context, note, completion)
                 return
             }
         }
         counters.count(outcome)
         if phase == .outcome { counters.changes &+= 1 }
         if endpoint == nil { effect.what = unmatchedFacts(context) }
+        if let note { effect.what = (effect.what ?? endpoint?.what ?? AuditWhat()).adding(note.details) }
         let operation =
             effect.operation ?? endpoint?.operation
             ?? (outcome == .denied && (context.caller == nil || context.hasRefusedPerson)
@@ -384,14 +387,5 @@ package actor Vault {
         if people.count >= 4096 { people.removeAll() }
         people[principal] = who
         return who
-    }
-
-    /// Unmatched and unauthenticated paths carry names that nobody vouches for: mount, length and keyed digest only.
-    private func unmatchedFacts(_ context: RequestContext) -> AuditWhat {
-        var what = AuditWhat()
-        what.mount = unsealed?.mounts.mount(of: context.path)?.path
-        what.pathDigest = context.path.withUnsafeBytes { audit.keyedDigest($0, domain: "path") }
-        what.pathLength = context.path.count
-        return what
     }
 }

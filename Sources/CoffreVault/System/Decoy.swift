@@ -1,4 +1,3 @@
-internal import CoffreAudit
 internal import CoffreCrypto
 internal import CoffreWire
 
@@ -11,8 +10,8 @@ extension BarrierKey {
 
 /// A secret that nobody has a reason to ask for: every request for it is marked in its record.
 struct Decoy: Sendable {
-    /// Longest path, the mount's included, in bytes.
-    static let maximumPathBytes = 1024
+    /// Longest path, the mount's included, in bytes: records show no longer one in clear.
+    static let maximumPathBytes = 512
     static let maximumNoteBytes = 500
 
     /// Never the path of the mount, which may move.
@@ -121,14 +120,5 @@ final class DecoyTable {
             remove(decoy)
             put(decoy, mount)
         }
-    }
-}
-
-extension AuditWhat {
-    /// - Parameter path: of the decoy, which the vault vouches for also where a request's own path is not written.
-    mutating func mark(decoy path: String) {
-        details.removeAll { $0.key == "decoy" }
-        details.append(("decoy", .flag(true)))
-        if self.path == nil { self.path = path }
     }
 }

@@ -157,6 +157,21 @@ struct InsightRecordTests {
         #expect(record.notice == .decoy && record.event.path.isEmpty && record.event.connector == "secret/")
     }
 
+    /// A line as the daemon wrote it, of a caller whom nobody knows.
+    @Test func aRefusalThatStandsAsItsDigestNamesTheDecoy() throws {
+        let text = """
+            {"_p":"yTc3tXGhE7s2EUXSRkCdZ6waNo7tjmyO3ZQQPxPGK7E=","_s":0,"_t":"2026-11-28T03:28:02.382011Z","boot":\
+            "c721aa018c13448ab0348a68ddf7ab53","cid":"2265f0a1bbba4c13","mono":3966646574,"out":{"code":"denied","err":\
+            "denied","us":5648},"ph":"single","v":1,"what":{"det":{"decoy":true},"mount":"secret/","op":"auth.fail","path":\
+            "secret/prod/postgresql","pd":"Qbj8HIk1mPA4aCRGhKI5Lg==","pn":27},"who":{"gid":0,"kind":"service","pid":5040,\
+            "sid":"s-eGmpUG93RhZnilfS2FDsfX","uid":0}}
+            """
+        let detector = Detector(context: InsightContext(), key0: 1, key1: 2)
+        let found = try findings([text], detector)
+        #expect(found.map(\.kind) == [.decoyTouched] && found.first?.actor == "s-eGmpUG93RhZnilfS2FDsfX")
+        #expect(found.first?.english.contains("secret/prod/postgresql from a process 5040 of no unit") == true)
+    }
+
     private func refused(_ details: String, _ phase: String = "single") -> String {
         line(
             "auth.fail",

@@ -10,6 +10,11 @@ extension Vault {
         what.pathLength = context.path.count
         return what
     }
+
+    /// Who may go on to ask for a decoy touches it then; who may not has shown what it was after.
+    func isTouch(_ context: RequestContext, _ outcome: AuditDraft.Outcome) -> Bool {
+        context.decoy != nil && (outcome != .granted || !context.path.starts(with: DecoyTable.preflight.utf8))
+    }
 }
 
 extension AuditWhat {
@@ -23,6 +28,6 @@ extension AuditWhat {
     mutating func mark(decoy path: String) {
         details.removeAll { $0.key == "decoy" }
         details.append(("decoy", .flag(true)))
-        if self.path == nil { self.path = path }
+        self.path = path
     }
 }

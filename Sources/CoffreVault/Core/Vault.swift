@@ -297,6 +297,8 @@ package actor Vault {
                 return
             }
         }
+        var context = context
+        if !isTouch(context, outcome) { context.decoy = nil }
         counters.count(outcome)
         if phase == .outcome { counters.changes &+= 1 }
         if endpoint == nil { effect.what = unmatchedFacts(context) }

@@ -78,6 +78,8 @@ struct Decoy: Sendable {
 /// The decoys of the vault, and every path by which a request reaches one.
 final class DecoyTable {
     static let limit = 1000
+    /// What clients ask before they ask for a secret.
+    static let preflight = "sys/internal/ui/mounts/"
     private static let verbs = ["data", "metadata", "subkeys", "delete", "undelete", "destroy"]
 
     /// With their mounts, by the keys of their places.
@@ -91,8 +93,9 @@ final class DecoyTable {
     func touched(by path: [UInt8]) -> String? { paths.isEmpty ? nil : paths[path] }
 
     private static func paths(of decoy: Decoy, in mount: Mount) -> [[UInt8]] {
-        guard mount.isVersioned else { return [Array(mount.path.utf8) + decoy.path] }
-        return verbs.map { Array("\(mount.path)\($0)/".utf8) + decoy.path }
+        let plain = Array(mount.path.utf8) + decoy.path
+        let routes = mount.isVersioned ? verbs.map { Array("\(mount.path)\($0)/".utf8) + decoy.path } : [plain]
+        return routes + [Array(preflight.utf8) + plain]
     }
 
     func put(_ decoy: Decoy, _ mount: Mount) {

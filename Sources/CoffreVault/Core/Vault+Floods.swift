@@ -40,7 +40,7 @@ extension Vault {
             correlation: context.correlation,
             acceptedAt: context.request.acceptedAt,
             who: context.caller?.who ?? who(of: context.principal),
-            what: recorded(AuditWhat(details: note?.details ?? []), context, .single)
+            what: recorded(AuditWhat(details: note?.details ?? []), context, isTouch: context.decoy != nil)
         )
         audit.append(record) { _ in }
     }

@@ -237,7 +237,7 @@ package actor Vault {
                     correlation: context.correlation,
                     acceptedAt: context.request.acceptedAt,
                     who: context.caller?.who ?? who(of: context.principal),
-                    what: recorded(endpoint.what, context, .intent),
+                    what: recorded(endpoint.what, context, isTouch: false),
                     why: context.why
                 )
             )
@@ -297,8 +297,6 @@ package actor Vault {
                 return
             }
         }
-        var context = context
-        if !isTouch(context, outcome) { context.decoy = nil }
         counters.count(outcome)
         if phase == .outcome { counters.changes &+= 1 }
         if endpoint == nil { effect.what = unmatchedFacts(context) }
@@ -317,7 +315,7 @@ package actor Vault {
             generation: effect.generation,
             acceptedAt: context.request.acceptedAt,
             who: context.caller?.who ?? who(of: context.principal),
-            what: recorded(effect.what ?? endpoint?.what ?? AuditWhat(), context, phase),
+            what: recorded(effect.what ?? endpoint?.what ?? AuditWhat(), context, isTouch: isTouch(context, outcome)),
             why: context.why
         )
         let draft = effect.reply.draft(requestID: context.requestID)

@@ -248,10 +248,10 @@ extension Vault {
     }
 
     /// The facts of a record, with the person's policies where there is a person: `why` names those of the service, or
-    /// those of the person when it was the person who was refused. What is known of a request for a decoy stands in the
-    /// record of how it ended.
-    func recorded(_ what: AuditWhat, _ context: RequestContext, _ phase: AuditDraft.Phase) -> AuditWhat {
-        let decoy = phase == .intent ? nil : context.decoy
+    /// those of the person when it was the person who was refused.
+    /// - Parameter isTouch: whether a decoy was asked for; never in an intent, only in the record of how it ended.
+    func recorded(_ what: AuditWhat, _ context: RequestContext, isTouch: Bool) -> AuditWhat {
+        let decoy = isTouch ? context.decoy : nil
         let person = context.caller?.person
         guard decoy != nil || person != nil else { return what }
         var what = what

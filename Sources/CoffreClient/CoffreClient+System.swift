@@ -101,4 +101,10 @@ extension CoffreClient {
     public func seal() async throws(ClientError) {
         _ = try await send(.put, "sys/seal")
     }
+
+    /// Ends a decoy (`sys/decoys`); needs `sudo`.
+    /// - Parameter keepsSecret: leaves the secret behind it, which is an ordinary one then.
+    public func deleteDecoy(_ path: String, keepsSecret: Bool) async throws(ClientError) {
+        _ = try await send(.delete, "sys/decoys/\(path)", query: keepsSecret ? [("keep", "true")] : [])
+    }
 }

@@ -37,7 +37,7 @@ struct Coffre: AsyncParsableCommand {
             StatusCommand.self, OperatorCommand.self, KVCommand.self, ReadCommand.self, WriteCommand.self,
             ListCommand.self, DeleteCommand.self, ConnectorCommand.self, ConnectionCommand.self,
             RotationCommand.self, ApprovalCommand.self, LeaseCommand.self, TokenCommand.self, PolicyCommand.self,
-            AuditCommand.self, AnomalyCommand.self, RunCommand.self,
+            AuditCommand.self, AnomalyCommand.self, DecoyCommand.self, RunCommand.self,
         ]
     )
 

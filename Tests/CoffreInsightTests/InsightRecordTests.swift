@@ -88,8 +88,129 @@ struct InsightRecordTests {
         #expect(kinds == [.wrappedTokenReopened, .clockIncident, .rootTokenUse, .logIncident, .subjectReplayed])
     }
 
-    @Test func everyByteMayBeWrong() {
-        let bytes = Array(line("secret.read", why: #","why":{"pol":"root"}"#).utf8)
+    private func findings(_ texts: [String], _ detector: Detector) throws -> [Finding] {
+        try texts.flatMap { detector.consume(try #require(parse($0))) }.filter { $0.kind != .auditTampering }
+    }
+
+    private static let bait = #","det":{"decoy":true},"path":"secret/prod/root-db""#
+    private static let service = #"{"kind":"service","pid":9,"sid":"svc-a","uid":988,"unit":"app.service"}"#
+
+    @Test func aMarkOfAnIntentIsNone() throws {
+        #expect(try #require(parse(line("secret.read", what: Self.bait))).notice == .decoy)
+        #expect(try #require(parse(line("secret.write", what: Self.bait, phase: "outcome"))).notice == .decoy)
+        #expect(try #require(parse(line("secret.write", what: Self.bait, phase: "intent"))).notice == nil)
+        for value in ["false", "null", "1", #""true""#, #"{"a":true}"#, "[true]"] {
+            let what = #","det":{"decoy":\#(value)},"path":"secret/x""#
+            #expect(try #require(parse(line("secret.read", what: what))).notice == nil, "\(value)")
+        }
+        #expect(
+            try #require(parse(line("secret.read", what: #","det":{"a":1,"decoy":true,"z":"x"}"#))).notice == .decoy
+        )
+    }
+
+    @Test func aTouchedDecoyIsToldOnceAnHour() throws {
+        let detector = Detector(context: InsightContext(), key0: 1, key1: 2)
+        let granted = line("secret.read", who: Self.service, what: Self.bait)
+        let found = try findings([granted, granted], detector)
+        #expect(found.map(\.kind) == [.decoyTouched])
+        let finding = try #require(found.first)
+        #expect(finding.score == 0.98 && finding.actor == "svc-a" && finding.severity == .critical)
+        #expect(finding.records == [12])
+        #expect(
+            finding.english
+                == "svc-a asks for the decoy secret/prod/root-db from unit app.service, for which there is no reason: it was handed out"
+        )
+        #expect(
+            finding.french
+                == "svc-a demande le leurre secret/prod/root-db depuis l’unité app.service, ce que rien ne justifie : il lui a été remis"
+        )
+        // Somebody else is told of, and the same one when an hour is over.
+        let other = try findings([line("secret.read", what: Self.bait, code: "denied")], detector)
+        #expect(other.map(\.score) == [0.95])
+        #expect(
+            other.first?.english.hasSuffix(
+                "from a process 77 of no unit, for which there is no reason: it was not handed out"
+            ) == true
+        )
+        let later = try #require(parse(granted.replacing("16:40:11", with: "17:41:11")))
+        #expect(detector.consume(later).map(\.kind).contains(.decoyTouched))
+    }
+
+    @Test(arguments: [
+        ("secret.write", "granted", 0.98, "nothing of it was handed out, but the request was granted"),
+        ("kv.metadata", "granted", 0.98, "nothing of it was handed out, but the request was granted"),
+        ("auth.fail", "denied", 0.95, "it was not handed out"),
+        ("secret.read", "error", 0.95, "it was not handed out"),
+        ("overflow", "rate_limited", 0.95, "it was not handed out"),
+    ])
+    func whatCameOfATouchIsSaid(_ operation: String, _ code: String, _ score: Double, _ end: String) throws {
+        let detector = Detector(context: InsightContext(), key0: 1, key1: 2)
+        let found = try findings([line(operation, what: Self.bait, code: code)], detector)
+        #expect(found.map(\.kind) == [.decoyTouched] && found.first?.score == score)
+        #expect(found.first?.english.hasSuffix(end) == true, "\(found)")
+    }
+
+    /// The log writes what is longer than 512 bytes as its digest.
+    @Test func aRecordWithALongPathIsARecord() throws {
+        let what = #","det":{"decoy":true},"mount":"secret/","path":{"h":"AAAA","n":600}"#
+        let record = try #require(parse(line("secret.read", what: what)))
+        #expect(record.notice == .decoy && record.event.path.isEmpty && record.event.connector == "secret/")
+    }
+
+    /// A line as the daemon wrote it, of a caller whom nobody knows.
+    @Test func aRefusalThatStandsAsItsDigestNamesTheDecoy() throws {
+        let text = """
+            {"_p":"yTc3tXGhE7s2EUXSRkCdZ6waNo7tjmyO3ZQQPxPGK7E=","_s":0,"_t":"2026-11-28T03:28:02.382011Z","boot":\
+            "c721aa018c13448ab0348a68ddf7ab53","cid":"2265f0a1bbba4c13","mono":3966646574,"out":{"code":"denied","err":\
+            "denied","us":5648},"ph":"single","v":1,"what":{"det":{"decoy":true},"mount":"secret/","op":"auth.fail","path":\
+            "secret/prod/postgresql","pd":"Qbj8HIk1mPA4aCRGhKI5Lg==","pn":27},"who":{"gid":0,"kind":"service","pid":5040,\
+            "sid":"s-eGmpUG93RhZnilfS2FDsfX","uid":0}}
+            """
+        let detector = Detector(context: InsightContext(), key0: 1, key1: 2)
+        let found = try findings([text], detector)
+        #expect(found.map(\.kind) == [.decoyTouched] && found.first?.actor == "s-eGmpUG93RhZnilfS2FDsfX")
+        #expect(found.first?.english.contains("secret/prod/postgresql from a process 5040 of no unit") == true)
+    }
+
+    private func refused(_ details: String, _ phase: String = "single") -> String {
+        line(
+            "auth.fail",
+            who: Self.service,
+            what: ",\"det\":{\(details)},\"mount\":\"secret/\",\"pd\":\"x\"",
+            phase: phase
+        )
+        .replacing(#""out":{"code":"granted""#, with: #""out":{"code":"denied","err":"token_bound""#)
+    }
+
+    @Test func aTokenOfAnotherProcessIsStolen() throws {
+        let text = refused(#""accessor":"acc","of":"s-owner","of_unit":"payroll.service""#)
+        #expect(try #require(parse(text)).notice == .stolenToken(.init(sid: "s-owner", unit: "payroll.service")))
+        #expect(try #require(parse(refused(#""of":"x""#, "intent"))).notice == nil)
+        let detector = Detector(context: InsightContext(), key0: 1, key1: 2)
+        let found = try findings([text, text], detector)
+        #expect(found.map(\.kind) == [.stolenToken])
+        let finding = try #require(found.first)
+        #expect(finding.score == 1 && finding.actor == "svc-a")
+        #expect(
+            finding.english
+                == "svc-a presents from unit app.service a token that is bound to payroll.service (s-owner): refused, the token was copied"
+        )
+        #expect(
+            finding.french
+                == "svc-a présente depuis l’unité app.service un jeton lié à payroll.service (s-owner) : refusé, le jeton a été copié"
+        )
+        let unknown = Detector(context: InsightContext(), key0: 1, key1: 2)
+        let bare = try findings([refused(#""accessor":"acc""#)], unknown)
+        #expect(bare.first?.english.contains("bound to another process") == true)
+        // Whose decoy was asked for as well comes second: the token is known to be copied.
+        #expect(try #require(parse(refused(#""decoy":true"#))).notice == .stolenToken(.init()))
+    }
+
+    @Test(arguments: [
+        #","det":{"decoy":true},"path":"secret/prod/x""#, #","det":{"of":"a","of_unit":{"h":"x","n":1}}"#, "",
+    ])
+    func everyByteMayBeWrong(_ what: String) {
+        let bytes = Array(line("secret.read", what: what, why: #","why":{"pol":"root"}"#).utf8)
         for place in bytes.indices {
             for byte: UInt8 in [0, 0x22, 0x5c, 0x7b, 0x7d, 0x2c, 0xff] {
                 var changed = bytes

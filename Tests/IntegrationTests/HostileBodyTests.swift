@@ -22,7 +22,7 @@ struct HostileBodyTests {
         "interval", "otp", "bound_uids", "entity_ids", "from_entity_ids", "capability", "connection", "flow", "scopes",
         "redirect_uri", "state", "code", "iss", "error", "jwt", "role", "jwks", "jwks_url", "jwt_validation_pubkeys",
         "jwt_supported_algs", "user_claim", "bound_audiences", "bound_claims", "claim_mappings", "clock_skew_leeway",
-        "subject", "subject_mount", "subject_role",
+        "subject", "subject_mount", "subject_role", "like", "note", "existing",
     ]
     private static let values = [
         "0", "-1", "1", "9223372036854775807", "-9223372036854775808", "1e308", "18446744073709551616", #""""#, #""a""#,
@@ -83,6 +83,7 @@ struct HostileBodyTests {
             let (pattern, verb) = targets[Int.random(in: 0..<targets.count, using: &random)]
             let names = [
                 "sample", "sample", "sample", "forge", "ed", "x", "a%2Fb", "%C3%A9", "9223372036854775808", "sample/x",
+                "secret/sample", "one/data/x",
             ]
             let name = names[Int.random(in: 0..<names.count, using: &random)]
             var target = pattern.replacing(/\{[a-z]+\}/, with: name)

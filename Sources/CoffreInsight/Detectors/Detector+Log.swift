@@ -80,12 +80,18 @@ extension Detector {
             french = "\(name) ouvre un jeton d’enveloppe qui a déjà été ouvert : quelqu’un d’autre l’a lu"
             english = "\(name) opens a wrapping token that was opened before: somebody else has read it"
         case .rootToken:
-            let profile = profile(state.hash(event.actor), event.actor, event.kind, now)
-            guard !wasTold(.rootTokenUse, of: profile, within: 6 * Span.hour, at: now) else { return findings }
-            profile.told[Finding.Kind.rootTokenUse.place] = Int32(clamping: now / Span.minute)
+            guard tellsAnew(.rootTokenUse, event, now, pause: 6 * Span.hour) else { return findings }
             (kind, actor, score) = (.rootTokenUse, name, 0.8)
             french = "\(name) se sert d’un jeton racine, qui peut tout (\(path))"
             english = "\(name) uses a root token, which may do everything (\(path))"
+        case .decoy:
+            guard tellsAnew(.decoyTouched, event, now) else { return findings }
+            (kind, actor, score) = (.decoyTouched, name, event.outcome == .ok ? 0.98 : 0.95)
+            (french, english) = Self.decoySentences(event)
+        case .stolenToken(let owner):
+            guard tellsAnew(.stolenToken, event, now) else { return findings }
+            (kind, actor, score) = (.stolenToken, name, 1)
+            (french, english) = Self.theftSentences(event, owner)
         case .clockJump:
             (kind, actor, score) = (.clockIncident, "coffred", 0.7)
             french = "l’horloge a sauté : les heures du journal sont à lire avec prudence"
@@ -120,5 +126,53 @@ extension Detector {
             )
         )
         return findings
+    }
+
+    /// Whether this kind was not told of the event's actor for so long; it counts as told then.
+    private func tellsAnew(_ kind: Finding.Kind, _ event: InsightEvent, _ now: Int64, pause: Int64 = Span.hour) -> Bool
+    {
+        let profile = profile(state.hash(event.actor), event.actor, event.kind, now)
+        guard !wasTold(kind, of: profile, within: pause, at: now) else { return false }
+        profile.told[kind.place] = Int32(clamping: now / Span.minute)
+        return true
+    }
+
+    /// From where the kernel says a request came.
+    private static func origin(_ event: InsightEvent) -> (french: String, english: String) {
+        let unit = ActorProfile.shown(event.unit)
+        guard unit.isEmpty else { return ("depuis l’unité \(unit)", "from unit \(unit)") }
+        let process = event.pid > 0 ? " \(event.pid)" : ""
+        return ("depuis un processus\(process) sans unité", "from a process\(process) of no unit")
+    }
+
+    private static func decoySentences(_ event: InsightEvent) -> (String, String) {
+        let name = ActorProfile.shown(event.actor)
+        let path = ActorProfile.shown(event.path.isEmpty ? event.connector : event.path)
+        let (depuis, from) = origin(event)
+        let (fin, end) =
+            switch (event.outcome, event.operation) {
+            case (.ok, .read): ("il lui a été remis", "it was handed out")
+            case (.ok, _):
+                (
+                    "sans rien en recevoir, mais sa demande a été acceptée",
+                    "nothing of it was handed out, but the request was granted"
+                )
+            default: ("il ne lui a pas été remis", "it was not handed out")
+            }
+        return (
+            "\(name) demande le leurre \(path) \(depuis), ce que rien ne justifie : \(fin)",
+            "\(name) asks for the decoy \(path) \(from), for which there is no reason: \(end)"
+        )
+    }
+
+    private static func theftSentences(_ event: InsightEvent, _ owner: InsightRecord.Owner) -> (String, String) {
+        let name = ActorProfile.shown(event.actor)
+        let (depuis, from) = origin(event)
+        let names = [owner.unit, owner.sid].map { ActorProfile.shown($0) }.filter { !$0.isEmpty }
+        let whose = names.first.map { names.count > 1 && names[1] != $0 ? "\($0) (\(names[1]))" : $0 }
+        return (
+            "\(name) présente \(depuis) un jeton lié à \(whose ?? "un autre processus") : refusé, le jeton a été copié",
+            "\(name) presents \(from) a token that is bound to \(whose ?? "another process"): refused, the token was copied"
+        )
     }
 }

@@ -7,9 +7,19 @@ package struct InsightRecord: Sendable {
         case reopenedToken
         /// A token without any limit was used.
         case rootToken
+        /// A secret that is bait was asked for.
+        case decoy
+        /// A token was presented by another uid or unit than the one it is bound to, and refused.
+        case stolenToken(Owner)
         /// `anomaly.raise`, with its kind.
         case raised(String)
         case clockJump
+    }
+
+    /// Whose token it is; empty where the record does not say.
+    package struct Owner: Sendable, Equatable {
+        package var sid = ""
+        package var unit = ""
     }
 
     package var event: InsightEvent
@@ -48,6 +58,9 @@ extension JSONCursor {
         var person: String?
         var kernelPerson: String?
         var finding: String?
+        var error = ""
+        var isDecoy = false
+        var owner = InsightRecord.Owner()
     }
 
     fileprivate mutating func record() -> InsightRecord? {
@@ -80,7 +93,7 @@ extension JSONCursor {
                 event.sequence = UInt64(number)
                 return true
             case reader.isName(name, "ph"): return reader.text().map { rest.phase = $0 } != nil
-            case reader.isName(name, "out"): return reader.out(&event)
+            case reader.isName(name, "out"): return reader.out(&event, &rest)
             case reader.isName(name, "who"): return reader.who(&event, &rest)
             case reader.isName(name, "what"): return reader.what(&event, &rest)
             case reader.isName(name, "why"):
@@ -95,8 +108,9 @@ extension JSONCursor {
         return Self.record(event, rest)
     }
 
-    private mutating func out(_ event: inout InsightEvent) -> Bool {
+    private mutating func out(_ event: inout InsightEvent, _ rest: inout Rest) -> Bool {
         members { reader, name in
+            if reader.isName(name, "err") { return reader.shortText().map { rest.error = $0 } != nil }
             guard reader.isName(name, "code") else { return reader.skip() }
             guard let (range, _) = reader.string() else { return false }
             let isDenied = reader.isName(range, "denied") || reader.isName(range, "rate_limited")
@@ -133,11 +147,14 @@ extension JSONCursor {
             case reader.isName(name, "op"): return reader.text().map { rest.operation = $0 } != nil
             case reader.isName(name, "conn"): return reader.text().map { event.connector = $0 } != nil
             case reader.isName(name, "mount"): return reader.text().map { rest.mount = $0 } != nil
-            case reader.isName(name, "path"): return reader.text().map { event.path = $0 } != nil
+            case reader.isName(name, "path"): return reader.shortText().map { event.path = $0 } != nil
             case reader.isName(name, "det"):
                 return reader.members { reader, name in
                     if reader.isName(name, "kind") { return reader.text().map { rest.kind = $0 } != nil }
                     if reader.isName(name, "finding") { return reader.text().map { rest.finding = $0 } != nil }
+                    if reader.isName(name, "decoy") { return reader.flag().map { rest.isDecoy = $0 } != nil }
+                    if reader.isName(name, "of") { return reader.shortText().map { rest.owner.sid = $0 } != nil }
+                    if reader.isName(name, "of_unit") { return reader.shortText().map { rest.owner.unit = $0 } != nil }
                     return reader.skip()
                 }
             default: return reader.skip()
@@ -165,6 +182,15 @@ extension JSONCursor {
         case "clock.jump": record.notice = .clockJump
         case "anomaly.raise": record.notice = .raised(rest.kind)
         default:
+            let isIntent = rest.phase.utf8.elementsEqual("intent".utf8)
+            if !isIntent, rest.error.utf8.elementsEqual("token_bound".utf8) {
+                record.notice = .stolenToken(rest.owner)
+                break
+            }
+            if !isIntent, rest.isDecoy {
+                record.notice = .decoy
+                break
+            }
             let isRoot = rest.policy.utf8.elementsEqual("root".utf8) && event.kind != .system
             if isRoot, event.outcome == .ok { record.notice = .rootToken }
         }

@@ -46,6 +46,21 @@ struct JSONCursor {
         return isPlain ? String(validating: slice, as: UTF8.self) : Self.unescaped(slice)
     }
 
+    /// A text, or empty for one so long that the log keeps its digest alone.
+    mutating func shortText() -> String? {
+        skipSpace()
+        guard place < bytes.count, bytes[place] == 0x7b else { return text() }
+        return skip() ? "" : nil
+    }
+
+    /// `true`; false for every other value.
+    mutating func flag() -> Bool? {
+        skipSpace()
+        let start = place
+        guard skip() else { return nil }
+        return bytes[start..<place].elementsEqual("true".utf8)
+    }
+
     private static func unescaped(_ slice: UnsafeRawBufferPointer) -> String? {
         var result: [UInt8] = []
         result.reserveCapacity(slice.count)

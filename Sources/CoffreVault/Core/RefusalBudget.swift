@@ -17,7 +17,11 @@ struct RefusalBudget {
         var used: Int
         var window: Window?
         var windowEnd: UInt64 = 0
+        var told: Set<String> = []
     }
+
+    /// How many alarms are told in a window.
+    private static let mostAlarms = 16
 
     private let limit: Int
     private var buckets: [UInt32: Bucket] = [:]
@@ -38,6 +42,12 @@ struct RefusalBudget {
         }
         bucket.used += 1
         return bucket.used > limit
+    }
+
+    /// Whether an alarm in the flood of `uid` is to be told: each once in a window.
+    mutating func tells(_ alarm: String, uid: UInt32) -> Bool {
+        guard let told = buckets[uid]?.told, told.count < Self.mostAlarms else { return false }
+        return buckets[uid]?.told.insert(alarm).inserted ?? false
     }
 
     /// The receipt of the open window, after counting one more request under it; nil when none is open yet.

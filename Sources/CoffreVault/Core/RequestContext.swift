@@ -31,6 +31,8 @@ struct RequestContext: Sendable {
     var intent: AuditReceipt?
     /// What the deciding rule leaves of a list; nil for all of it.
     var listing: ListingLimits?
+    /// The decoy that is asked for, whether it is given or not.
+    var decoy: String?
 
     init(_ request: VaultRequest, principal: Principal, now: Timestamp) {
         (requestID, correlation) = Self.makeID()
@@ -56,6 +58,7 @@ struct RequestContext: Sendable {
         wrapTTL = other.wrapTTL
         intent = other.intent
         listing = other.listing
+        decoy = other.decoy
         self.verb = verb
     }
 

@@ -14,6 +14,7 @@ final class UnsealedState {
     var isRemoving = false
     /// What `sys/remount/status` shows.
     var moves: [String: (from: String, to: String)] = [:]
+    let decoys = DecoyTable()
     let identity: IdentityTable
     let connections: ConnectionTable
     /// OAuth grants, by the id of their connection.

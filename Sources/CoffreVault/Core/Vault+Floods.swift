@@ -3,10 +3,15 @@ internal import CoffreWire
 
 /// Answers that went nowhere, and refusals beyond a caller's budget: one durable record opens a window, everything in it is counted.
 extension Vault {
-    func answerFlood(_ context: RequestContext, _ completion: @escaping @Sendable (ReleasedAnswer) -> Void) {
+    func answerFlood(
+        _ context: RequestContext,
+        _ note: VaultError.RecordNote?,
+        _ completion: @escaping @Sendable (ReleasedAnswer) -> Void
+    ) {
         let uid = context.principal.uid
         let draft = Reply.failure(VaultError(.rateLimited, "too many refused requests: wait before trying again"))
             .draft(requestID: context.requestID)
+        tellOfAlarm(context, note)
         if let receipt = budget.countSuppressed(uid: uid) {
             completion(ReleasedAnswer(draft, receipt: receipt))
             return
@@ -21,6 +26,23 @@ extension Vault {
             )
             audit.append(record) { result in self.assumeIsolated { $0.floodRecorded(uid, result) } }
         }
+    }
+
+    /// What a flood must not hide is recorded beside the count, once; the caller is answered as ever.
+    private func tellOfAlarm(_ context: RequestContext, _ note: VaultError.RecordNote?) {
+        guard context.decoy != nil || note != nil else { return }
+        let alarm = "\(note?.error ?? "")/\(context.decoy ?? "")"
+        guard budget.tells(alarm, uid: context.principal.uid) else { return }
+        let record = AuditDraft(
+            .overflow,
+            outcome: .rateLimited,
+            error: note?.error,
+            correlation: context.correlation,
+            acceptedAt: context.request.acceptedAt,
+            who: context.caller?.who ?? who(of: context.principal),
+            what: recorded(AuditWhat(details: note?.details ?? []), context, isTouch: context.decoy != nil)
+        )
+        audit.append(record) { _ in }
     }
 
     private func floodRecorded(_ uid: UInt32, _ result: Result<AuditReceipt, AuditError>) {

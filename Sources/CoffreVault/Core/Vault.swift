@@ -94,6 +94,7 @@ package actor Vault {
     ) {
         var context = RequestContext(request, principal: principal, now: clock.now())
         context.person = person
+        context.decoy = unsealed?.decoys.touched(by: context.path)
         if let answer = statusRoute(context) {
             completion(answer)
             return
@@ -162,7 +163,7 @@ package actor Vault {
         )
         var code = AuditDraft.Outcome.error
         if budget.isOver(uid: principal.uid, at: clock.monotonic()) {
-            answerFlood(context, completion)
+            answerFlood(context, nil, completion)
             return
         }
         if refused.status == 429 { code = .rateLimited }
@@ -231,7 +232,7 @@ package actor Vault {
                     correlation: context.correlation,
                     acceptedAt: context.request.acceptedAt,
                     who: context.caller?.who ?? who(of: context.principal),
-                    what: recorded(endpoint.what, context),
+                    what: recorded(endpoint.what, context, isTouch: false),
                     why: context.why
                 )
             )
@@ -274,24 +275,27 @@ package actor Vault {
     ) {
         var effect: Effect
         var outcome = AuditDraft.Outcome.granted
+        var note: VaultError.RecordNote?
         switch result {
         case .success(let value):
             effect = value
             if value.failure != nil { outcome = .error }
         case .failure(let error):
-            effect = Effect(.failure(error), failure: error.code.rawValue)
+            note = error.note
+            effect = Effect(.failure(error), failure: note?.error ?? error.code.rawValue)
             outcome = error.code == .permissionDenied ? .denied : error.code == .rateLimited ? .rateLimited : .error
             if let cause = error.cause {
                 journal(true, "request failed", ["code": error.code.rawValue, "cause": "\(cause)"])
             }
             if phase == .single, budget.isOver(uid: context.principal.uid, at: clock.monotonic()) {
-                answerFlood(context, completion)
+                answerFlood(context, note, completion)
                 return
             }
         }
         counters.count(outcome)
         if phase == .outcome { counters.changes &+= 1 }
         if endpoint == nil { effect.what = unmatchedFacts(context) }
+        if let note { effect.what = (effect.what ?? endpoint?.what ?? AuditWhat()).adding(note.details) }
         let operation =
             effect.operation ?? endpoint?.operation
             ?? (outcome == .denied && (context.caller == nil || context.hasRefusedPerson)
@@ -306,7 +310,7 @@ package actor Vault {
             generation: effect.generation,
             acceptedAt: context.request.acceptedAt,
             who: context.caller?.who ?? who(of: context.principal),
-            what: recorded(effect.what ?? endpoint?.what ?? AuditWhat(), context),
+            what: recorded(effect.what ?? endpoint?.what ?? AuditWhat(), context, isTouch: isTouch(context, outcome)),
             why: context.why
         )
         let draft = effect.reply.draft(requestID: context.requestID)
@@ -378,14 +382,5 @@ package actor Vault {
         if people.count >= 4096 { people.removeAll() }
         people[principal] = who
         return who
-    }
-
-    /// Unmatched and unauthenticated paths carry names that nobody vouches for: mount, length and keyed digest only.
-    private func unmatchedFacts(_ context: RequestContext) -> AuditWhat {
-        var what = AuditWhat()
-        what.mount = unsealed?.mounts.mount(of: context.path)?.path
-        what.pathDigest = context.path.withUnsafeBytes { audit.keyedDigest($0, domain: "path") }
-        what.pathLength = context.path.count
-        return what
     }
 }

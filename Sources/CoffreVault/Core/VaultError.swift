@@ -8,6 +8,14 @@ package struct VaultError: Error, Sendable {
     package let message: String
     /// For the journal, never for the caller.
     package let cause: (any Error)?
+    /// For the record alone: what the caller is not told.
+    private(set) var note: RecordNote?
+
+    /// A reason of its own, and facts, in the record of a refusal that looks to its caller like any other.
+    struct RecordNote: Sendable {
+        let error: String
+        let details: [AuditWhat.Detail]
+    }
 
     package init(_ code: ErrorCode, _ message: String = "", cause: (any Error)? = nil) {
         self.code = code
@@ -17,6 +25,13 @@ package struct VaultError: Error, Sendable {
 
     /// The one text for a missing token, a bad token and a missing right.
     static let permissionDenied = VaultError(.permissionDenied, "permission denied")
+    /// A token was used by another uid or unit than the one it is bound to.
+    static func boundToken(_ details: [AuditWhat.Detail]) -> VaultError {
+        var error = permissionDenied
+        error.note = RecordNote(error: "token_bound", details: details)
+        return error
+    }
+
     static let sealed = VaultError(.sealed, "Vault is sealed")
     static let notFound = VaultError(.notFound)
     static let unsupportedOperation = VaultError(.methodNotAllowed, "unsupported operation")

@@ -148,7 +148,12 @@ extension Vault {
             "a bound token was used by another process",
             ["accessor": entry.accessor, "uid": "\(principal.uid)"]
         )
-        throw VaultError.permissionDenied
+        let owner = Principal(pid: 0, uid: uid, gid: 0, groups: [], unit: entry.boundUnit, isUnitPinned: false)
+        var details: [AuditWhat.Detail] = [
+            ("accessor", .text(entry.accessor)), ("of", .text(makeWho(owner, sid: nil, accessor: nil).sid)),
+        ]
+        if let unit = entry.boundUnit { details.append(("of_unit", .text(unit))) }
+        throw VaultError.boundToken(details)
     }
 
     /// The rights of these policies together; a policy that does not exist gives none.

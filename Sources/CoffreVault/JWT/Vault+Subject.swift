@@ -249,11 +249,17 @@ extension Vault {
 
     /// The facts of a record, with the person's policies where there is a person: `why` names those of the service, or
     /// those of the person when it was the person who was refused.
-    func recorded(_ what: AuditWhat, _ context: RequestContext) -> AuditWhat {
-        guard let part = context.caller?.person else { return what }
+    /// - Parameter isTouch: whether a decoy was asked for; never in an intent, only in the record of how it ended.
+    func recorded(_ what: AuditWhat, _ context: RequestContext, isTouch: Bool) -> AuditWhat {
+        let decoy = isTouch ? context.decoy : nil
+        let person = context.caller?.person
+        guard decoy != nil || person != nil else { return what }
         var what = what
-        what.details.removeAll { $0.key == "for_set" }
-        what.details.append(("for_set", .text(part.policySet.digest)))
+        if let person {
+            what.details.removeAll { $0.key == "for_set" }
+            what.details.append(("for_set", .text(person.policySet.digest)))
+        }
+        if let decoy { what.mark(decoy: decoy) }
         return what
     }
 }

@@ -139,11 +139,7 @@ extension Vault {
         guard let state = unsealed else { throw VaultError.sealed }
         return try await changeMetadata(place, state) { known in
             guard let metadata = known else { return (nil, [], Effect(.noContent)) }
-            var mutations: [BarrierMutation] = metadata.versions.map { .delete(place.value($0.number), expect: .any) }
-            for folder in place.folders.reversed() {
-                mutations.append(.deleteIfChildless(folder.entry, namespace: .kvMetadata, parent: folder.children))
-            }
-            return (nil, mutations, Effect(.noContent))
+            return (nil, place.removal(of: metadata), Effect(.noContent))
         }
     }
 }

@@ -47,12 +47,7 @@ extension Vault {
             return .change(.secretDelete, what, .capability(.delete)) { vault, _ in
                 guard let state = vault.unsealed else { throw VaultError.sealed }
                 return try await state.locks.withLock(place.key) {
-                    var mutations: [BarrierMutation] = [.delete(place.metadata, expect: .any)]
-                    for folder in place.folders.reversed() {
-                        mutations.append(
-                            .deleteIfChildless(folder.entry, namespace: .kvMetadata, parent: folder.children)
-                        )
-                    }
+                    let mutations = [.delete(place.metadata, expect: .any)] + place.emptiedFolders
                     return Effect(.noContent, generation: try await vault.commit(mutations))
                 }
             }

@@ -74,7 +74,12 @@ extension Vault {
     private func rows(of mount: Mount) throws -> [BarrierKey] {
         var found: [BarrierKey] = []
         switch mount.type {
-        case .kv: try collectSecrets(mount, folder: [], into: &found)
+        case .kv:
+            try collectSecrets(mount, folder: [], into: &found)
+            // Made while the mount was being disabled.
+            let prefix = Array("\(mount.id)/".utf8)
+            found += try barrier.names(in: .system, parent: BarrierKey.decoys).filter { $0.starts(with: prefix) }
+                .map { .decoy($0) }
         case .database:
             try collect(.database, DatabasePlace.kinds.map { DatabasePlace(mount: mount).parent($0) }, &found)
         case .approle: try collect(.identity, try appRoleParents(mount), &found)

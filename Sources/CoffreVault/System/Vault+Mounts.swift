@@ -238,9 +238,11 @@ extension Vault {
             // Nothing there counts as done, as clients expect.
             guard let mount = state.mounts.mount(at: path) else { return Effect(.noContent) }
             guard !mount.isBuiltIn else { throw VaultError.badRequest("\(mount.path) cannot be disabled") }
-            let generation = try await commit([
-                .delete(mount.key, expect: .any), .put(.removedMount(mount.id), mount.encoded, expect: .any),
-            ])
+            let decoys = state.decoys.decoys(of: mount).map { BarrierMutation.delete(.decoy($0.key), expect: .any) }
+            let generation = try await commit(
+                [.delete(mount.key, expect: .any), .put(.removedMount(mount.id), mount.encoded, expect: .any)] + decoys
+            )
+            state.decoys.removeAll(of: mount)
             state.mounts.remove(mount)
             state.removedMounts[mount.id] = mount
             return Effect(.noContent, generation: generation)
@@ -296,6 +298,7 @@ extension Vault {
                 .delete(.mount(source), expect: .any), .put(mount.key, mount.encoded, expect: .absent),
             ])
             state.mounts.put(mount)
+            state.decoys.follow(mount)
             // Tokens name the path that they were made at.
             if mount.type.isAuth { try await revokeTokens(issuedBelow: Array(source.utf8)) }
             if state.moves.count >= 100 { state.moves.removeAll() }

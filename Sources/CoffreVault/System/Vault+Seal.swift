@@ -239,6 +239,7 @@ extension Vault {
             let id = String(decoding: name, as: UTF8.self)
             state.removedMounts[id] = try Mount(decoding: entry.value)
         }
+        try loadDecoys(state)
         let cursor = try barrier.get(.expiryCursor)?.value.withBytes { Int64(String(decoding: $0, as: UTF8.self)) }
         state.storedCursor = (cursor ?? nil) ?? clock.now().seconds / 60 - 1
         state.leases.loadedThrough = state.storedCursor - 1

@@ -63,6 +63,7 @@ extension Vault {
         if rest == "internal/specs/openapi" { return openAPIEndpoint(context) }
         if rest == "metrics" { return metricsEndpoint(context) }
         if rest == "storage/snapshot" { return snapshotEndpoint(context, what) }
+        if let found = decoyEndpoint(context, rest, what) { return found }
         if let endpoint = auditRetentionEndpoint(context, rest, what) { return endpoint }
         if let endpoint = auditPeopleEndpoint(context, rest, what) { return endpoint }
         if let endpoint = try anomalyEndpoint(context, rest, what) { return endpoint }

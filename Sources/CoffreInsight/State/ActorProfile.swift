@@ -114,9 +114,9 @@ final class ActorProfile {
 
     func remember(_ secret: KnownSecret) {
         makeRoomForSecret()
-        // Few steps and no more than is needed: arrays grow by doubling, and leave holes behind that nobody fits in.
+        // Arrays grow by doubling, and leave holes behind. Two steps, no more than is needed, and the filter fits into the hole.
         if secrets.count == secrets.capacity {
-            secrets.reserveCapacity(secrets.count < 4 ? 4 : secrets.count < 12 ? 12 : Self.mostSecrets)
+            secrets.reserveCapacity(secrets.count < 12 ? 12 : Self.mostSecrets)
         }
         secrets.append(secret)
     }

@@ -19,7 +19,7 @@ TEST_ENVIRONMENT = COFFRE_TEST_BAO="$(CURDIR)/$(VENV)/bin/bao" \
 
 # One build at a time, whatever -j says.
 .NOTPARALLEL:
-.PHONY: help run test install deps test-deps build driver debug builds lint units bench bench-audit bench-connections bench-oauth soak clean
+.PHONY: help run test install deps test-deps build driver debug builds lint units bench bench-audit bench-anomaly bench-connections bench-oauth soak clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -100,6 +100,9 @@ bench-audit: test-deps ## measure the audit log: ten million records, or RECORDS
 	    (cd Tests/Scripts/verify_log && GO111MODULE=off GOPATH=/usr/share/gocode go build -o "$$go/verify_log"); \
 	    python3 Tests/Scripts/bench_audit.py --release $(RELEASE) --records $(or $(RECORDS),10000000) --place .cache \
 	        --go "$$go/verify_log" --python
+
+bench-anomaly: build ## measure the anomaly engine: records a second, a million identities, memory of each
+	@python3 Tests/Scripts/bench_anomaly.py --release $(RELEASE) --place .cache
 
 bench-connections: test-deps build ## measure logins of a real PostgreSQL against the bare SQL they need; about 12 minutes
 	@python3 Tests/Scripts/bench_connections.py --release $(RELEASE)

@@ -55,15 +55,16 @@ extension Detector {
                 }
             }
             let moved = Int(min(steps, Int64(actor.spans.count)))
-            actor.spans.removeFirst(moved)
-            actor.spans.append(contentsOf: repeatElement(0, count: moved))
+            for index in actor.spans.indices {
+                actor.spans[index] = index + moved < actor.spans.count ? actor.spans[index + moved] : 0
+            }
             actor.span = span
         }
         let hour = (now / Span.second + utcOffset) / 3600
         guard hour != actor.hour else { return }
         if actor.hour != 0 {
-            // Hours without any use count too, two days back at most.
-            for past in max(actor.hour, hour - 48)..<hour {
+            // Hours without any use count too, two days back at most. A saved state may come from another time zone.
+            for past in max(min(actor.hour, hour), hour - 48)..<hour {
                 let uses = past == actor.hour ? Float(actor.usesThisHour) : 0
                 let place = slot(ofHour: past)
                 let rate: Float = actor.activeDays < 8 ? 0.25 : 0.12
@@ -75,7 +76,7 @@ extension Detector {
     }
 
     private func slot(ofHour hour: Int64) -> Int {
-        Int(hour % 24) + (isDayOff(Int32(clamping: hour / 24)) ? 24 : 0)
+        Int((hour % 24 + 24) % 24) + (isDayOff(Int32(clamping: hour / 24)) ? 24 : 0)
     }
 
     private func expectedUses(_ actor: ActorProfile, _ now: Int64, spans: Int) -> Float {
@@ -86,7 +87,7 @@ extension Detector {
 
     private func isSteady(_ actor: ActorProfile, _ now: Int64) -> Bool {
         // Active in most spans of the last hours before this.
-        let active = actor.spans.prefix(actor.spans.count - 1).count { $0 > 0 }
+        let active = actor.spans.indices.dropLast().count { actor.spans[$0] > 0 }
         return active >= 9
     }
 }

@@ -8,7 +8,6 @@ extension Detector {
         if let place = actor.secrets.firstIndex(where: { $0.key == secret }) {
             staleDays = day - actor.secrets[place].day
             actor.secrets[place].day = day
-            actor.secrets[place].uses &+= actor.secrets[place].uses == .max ? 0 : 1
             if event.outcome == .ok { noteUse(secret, actor) }
             if staleDays > 20 { unfamiliar(event, fast: 0.4, slow: 0.1, actor, now) }
             return
@@ -17,12 +16,12 @@ extension Detector {
         let isAllowed = memory.isListed ? memory.allowed & actor.teams != 0 : memory.used & actor.teams != 0
         let isKnownSecret = memory.isListed || memory.used != 0
         if event.outcome != .denied {
-            actor.makeRoomForSecret()
-            actor.secrets.append(.init(key: secret, day: day, uses: 1))
+            actor.remember(.init(key: secret, day: day))
         }
         defer { if event.outcome == .ok { noteUse(secret, actor) } }
         guard !actor.isFormer(secret) else { return }
         guard isSettled(actor, now) else { return noteSweep(event, actor, now) }
+        if !actor.sweep.isEmpty { actor.sweep = [] }
         let grant = edit(for: key, actor, since: now - 24 * Span.hour)
         let isOut = isKnownSecret && !isAllowed
         if let grant, event.outcome == .ok, isOut,
@@ -63,6 +62,8 @@ extension Detector {
             (actor.sweepStart, actor.sweepCount, actor.sweep) = (now, 0, [])
         }
         actor.sweepCount &+= actor.sweepCount == .max ? 0 : 1
+        // Few ask for so many: nobody else pays for the memory.
+        guard actor.sweepCount > 14 else { return }
         if actor.sweep.count >= ActorProfile.mostNovelties { actor.sweep.removeFirst() }
         actor.sweep.append(event.sequence)
         guard actor.sweepCount >= 30 else { return }
@@ -109,8 +110,7 @@ extension Detector {
     /// Adds up what is unfamiliar, over minutes and over days.
     private func unfamiliar(_ event: InsightEvent, fast: Float, slow: Float, _ actor: ActorProfile, _ now: Int64) {
         guard isSettled(actor, now) else { return }
-        if actor.novelties.count >= ActorProfile.mostNovelties { actor.novelties.removeFirst() }
-        actor.novelties.append(.init(time: now, weight: fast, sequence: event.sequence))
+        actor.remember(.init(time: now, weight: fast, sequence: event.sequence))
         let recent = actor.novelties.filter { $0.time >= now - 50 * Span.minute }
         let sum = recent.reduce(Float(0)) { $0 + $1.weight }
         if recent.count >= 4, sum >= 3.6 {

@@ -164,7 +164,10 @@ package final class Detector {
         Int32(clamping: (time / Span.second + utcOffset) / 86_400)
     }
 
-    func localHour(_ time: Int64) -> Int { Int(((time / Span.second + utcOffset) % 86_400) / 3600) }
+    func localHour(_ time: Int64) -> Int {
+        // West of Greenwich the first hours of 1970 are negative.
+        Int(((time / Span.second + utcOffset) % 86_400 + 86_400) % 86_400 / 3600)
+    }
 
     /// 1970-01-01 was a Thursday; 0 is Monday.
     func isDayOff(_ day: Int32) -> Bool { weekend.contains(Int((Int64(day) % 7 + 10) % 7)) }

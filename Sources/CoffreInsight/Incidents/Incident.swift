@@ -45,7 +45,7 @@ package struct Incident: Sendable, Equatable {
     }
 
     mutating func add(_ finding: RaisedFinding) {
-        count += 1
+        count &+= 1
         last = max(last, finding.time)
         severity = max(severity, finding.severity)
         if !kinds.contains(finding.kind) { kinds.append(finding.kind) }

@@ -64,7 +64,7 @@ package struct IncidentBook: Sendable, Equatable {
     }
 
     mutating func add(_ finding: RaisedFinding) {
-        totals[finding.kind.place] += 1
+        totals[finding.kind.place] &+= 1
         let index = place(for: finding)
         incidents[index].add(finding)
         if let mute = mutes.last(where: { $0.covers(finding) }) {
@@ -76,9 +76,9 @@ package struct IncidentBook: Sendable, Equatable {
             return
         }
         if let alerted = incidents[index].alerted, alerted >= finding.severity { return }
-        let limit = UInt64(settings.alertsPerDay) * (finding.severity == .critical ? 2 : 1)
+        let limit = UInt64(clamping: settings.alertsPerDay) &* (finding.severity == .critical ? 2 : 1)
         guard alertsToday < limit else { return holdBack(index, finding) }
-        alertsToday += 1
+        alertsToday &+= 1
         incidents[index].alerted = finding.severity
         incidents[index].silence = nil
         tell(
@@ -97,8 +97,8 @@ package struct IncidentBook: Sendable, Equatable {
     private mutating func holdBack(_ index: Int, _ finding: RaisedFinding) {
         guard incidents[index].silence != .heldBack else { return }
         incidents[index].silence = .heldBack
-        heldToday += 1
-        heldTotal += 1
+        heldToday &+= 1
+        heldTotal &+= 1
         guard heldToday == 1 else { return }
         firstHeld = incidents[index].id
         tell(
@@ -118,7 +118,7 @@ package struct IncidentBook: Sendable, Equatable {
     /// The incident that a finding belongs to, or a new one.
     private mutating func place(for finding: RaisedFinding) -> Int {
         if let index = incidents.lastIndex(where: {
-            $0.state != .closed && finding.time - $0.last <= Self.grouping
+            $0.state != .closed && finding.time &- $0.last <= Self.grouping
                 && $0.actor.utf8.elementsEqual(finding.actor.utf8)
         }) {
             return index
@@ -127,7 +127,7 @@ package struct IncidentBook: Sendable, Equatable {
             let index =
                 incidents.firstIndex { $0.state == .closed } ?? incidents.firstIndex { $0.state == .acknowledged } ?? 0
             incidents.remove(at: index)
-            forgotten += 1
+            forgotten &+= 1
         }
         incidents.append(Incident(finding))
         return incidents.count - 1
@@ -172,10 +172,10 @@ package struct IncidentBook: Sendable, Equatable {
         records: [UInt64]
     ) {
         guard !isQuiet else { return }
-        lastAlert += 1
+        lastAlert &+= 1
         if alerts.count >= Self.mostAlerts {
             alerts.removeFirst()
-            dropped += 1
+            dropped &+= 1
         }
         alerts.append(
             Alert(

@@ -28,6 +28,8 @@ package final class Watch {
     /// Records before this one are learned from, and raise nothing.
     package private(set) var quietBefore: UInt64
     private let detector: Detector
+    /// Bytes that saving takes, about.
+    private var lastSize = 1 << 16
 
     /// - Parameters:
     ///   - quietBefore: records that were there before anybody watched.
@@ -62,10 +64,12 @@ package final class Watch {
 
     /// Everything, for ``init(restoring:_:_:)``.
     package func saved() -> [UInt8] {
-        var archive = Archive()
+        var archive = Archive(expecting: lastSize)
         // Writing does not fail.
         try? Self.state(&archive, &detector.state, &book, &place, &quietBefore)
-        return archive.finished()
+        let bytes = archive.finished()
+        lastSize = bytes.count + bytes.count / 8
+        return bytes
     }
 
     private static func state(

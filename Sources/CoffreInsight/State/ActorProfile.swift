@@ -2,12 +2,20 @@ internal import Glibc
 
 /// What is remembered of one identity: a fixed frame and a few short lists, below 2 KB. Belongs to one ``Detector``.
 final class ActorProfile {
-    /// A secret that it has used.
+    /// A secret that it has used: 12 bytes, where a key in one piece would make it 16.
     struct KnownSecret: Sendable, Equatable {
-        var key: UInt64
+        private let high: UInt32
+        private let low: UInt32
         /// Local day of the last use, from 1970.
         var day: Int32
-        var uses: UInt16
+
+        var key: UInt64 { UInt64(high) << 32 | UInt64(low) }
+
+        init(key: UInt64, day: Int32) {
+            high = UInt32(key >> 32)
+            low = UInt32(truncatingIfNeeded: key)
+            self.day = day
+        }
     }
 
     /// Something unfamiliar, with its weight.
@@ -55,8 +63,8 @@ final class ActorProfile {
     var secretsOfFirstDay: UInt16 = 0
 
     /// For workdays and days off, how often it was active in each hour: halved every 20 such days.
-    var hours = [Float16](repeating: 0, count: 48)
-    var daysCounted: [Float] = [0, 0]
+    var hours = InlineArray<48, Float16>(repeating: 0)
+    var daysCounted = InlineArray<2, Float>(repeating: 0)
     /// The hours of ``day`` in which it was active.
     var hoursToday: UInt32 = 0
     /// Days on which it was active at night, halved every 40 days; the same for days off.
@@ -64,13 +72,13 @@ final class ActorProfile {
     var daysOff = Decayed()
 
     /// Uses in the last 18 spans of ten minutes, the newest last.
-    var spans = [UInt16](repeating: 0, count: 18)
+    var spans = InlineArray<18, UInt16>(repeating: 0)
     /// Number of the newest span, from 1970.
     var span: Int64 = 0
     /// Most uses seen in 10, 30, 60 and 120 minutes; 3 % less a day.
-    var most = [Float](repeating: 0, count: 4)
+    var most = InlineArray<4, Float>(repeating: 0)
     /// Mean uses in each hour of a workday and of a day off.
-    var pace = [Float16](repeating: 0, count: 48)
+    var pace = InlineArray<48, Float16>(repeating: 0)
     var usesThisHour: UInt16 = 0
     var hour: Int64 = 0
 
@@ -78,7 +86,8 @@ final class ActorProfile {
     var rotations = GapMemory()
 
     /// When each kind of finding was told last, in minutes from 1970, by its place in ``Finding/Kind``; 0 for never.
-    var told = [Int32](repeating: 0, count: Finding.Kind.allCases.count)
+    /// A place more than there are kinds.
+    var told = InlineArray<20, Int32>(repeating: 0)
     /// Edits of policies and identities, halved every 60 days: who does it as a habit.
     var edits = Decayed()
 
@@ -107,7 +116,22 @@ final class ActorProfile {
         return Self.bits(secret).allSatisfy { formerSecrets[$0 >> 6] & (1 << UInt64($0 & 63)) != 0 }
     }
 
-    func makeRoomForSecret() {
+    func remember(_ secret: KnownSecret) {
+        makeRoomForSecret()
+        // Arrays grow by doubling, and leave holes behind. Two steps, no more than is needed, and the filter fits into the hole.
+        if secrets.count == secrets.capacity {
+            secrets.reserveCapacity(secrets.count < 12 ? 12 : Self.mostSecrets)
+        }
+        secrets.append(secret)
+    }
+
+    func remember(_ novelty: Novelty) {
+        if novelties.capacity < Self.mostNovelties { novelties.reserveCapacity(Self.mostNovelties) }
+        if novelties.count >= Self.mostNovelties { novelties.removeFirst() }
+        novelties.append(novelty)
+    }
+
+    private func makeRoomForSecret() {
         guard secrets.count >= Self.mostSecrets,
             let oldest = secrets.indices.min(by: { secrets[$0].day < secrets[$1].day })
         else { return }

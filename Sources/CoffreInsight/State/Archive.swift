@@ -13,11 +13,16 @@ struct Archive {
 
     private(set) var bytes: [UInt8]
     private var place = 0
+    /// Where the values end that are read.
+    private var end = 0
     let isReading: Bool
 
     /// For writing.
-    init() {
-        bytes = Self.magic
+    /// - Parameter size: about how many bytes: while an array grows, it is there twice.
+    init(expecting size: Int) {
+        bytes = []
+        bytes.reserveCapacity(size)
+        bytes += Self.magic
         isReading = false
     }
 
@@ -33,18 +38,20 @@ struct Archive {
         guard body.withUnsafeBufferPointer({ Self.check.hash($0, 0) }) == sum else {
             throw ArchiveError(message: "the saved state is damaged")
         }
-        self.bytes = Array(body)
+        self.bytes = bytes
+        end = body.endIndex
         place = Self.magic.count
         isReading = true
     }
 
     /// - Returns: the bytes with their check value.
-    func finished() -> [UInt8] {
+    consuming func finished() -> [UInt8] {
         let sum = bytes.withUnsafeBufferPointer { Self.check.hash($0, 0) }
-        return bytes + (0..<8).map { UInt8(truncatingIfNeeded: sum >> UInt64(8 * $0)) }
+        for index in 0..<8 { bytes.append(UInt8(truncatingIfNeeded: sum >> UInt64(8 * index))) }
+        return bytes
     }
 
-    var isAtEnd: Bool { place == bytes.count }
+    var isAtEnd: Bool { place == end }
 
     mutating func value<T: FixedWidthInteger>(_ value: inout T) throws(ArchiveError) {
         let size = MemoryLayout<T>.size
@@ -52,7 +59,7 @@ struct Archive {
             withUnsafeBytes(of: value.littleEndian) { bytes.append(contentsOf: $0) }
             return
         }
-        guard bytes.count - place >= size else { throw ArchiveError(message: "the saved state is cut off") }
+        guard end - place >= size else { throw ArchiveError(message: "the saved state is cut off") }
         let raw = bytes.withUnsafeBytes { $0.loadUnaligned(fromByteOffset: place, as: T.self) }
         value = T(littleEndian: raw)
         place += size
@@ -96,7 +103,7 @@ struct Archive {
         var count = UInt32(list.count)
         try value(&count)
         if isReading {
-            guard count <= limit, Int(count) <= bytes.count - place else {
+            guard count <= limit, Int(count) <= end - place else {
                 throw ArchiveError(message: "the saved state is larger than may be")
             }
             list = []
@@ -120,7 +127,7 @@ struct Archive {
         var count = UInt32(table.count)
         try value(&count)
         if isReading {
-            guard count <= limit, Int(count) <= bytes.count - place else {
+            guard count <= limit, Int(count) <= end - place else {
                 throw ArchiveError(message: "the saved state is larger than may be")
             }
             table = [:]

@@ -1,7 +1,9 @@
 extension Detector {
     /// Everything that is remembered, so that ``init(restoring:context:)`` goes on as if nothing had been between.
     package func saved() -> [UInt8] {
-        var archive = Archive()
+        var archive = Archive(
+            expecting: state.actors.count * 2048 + (state.tokens.count + state.olderTokens.count) * 64 + (1 << 20)
+        )
         // Writing does not fail.
         try? archive.state(&state)
         return archive.finished()
@@ -117,11 +119,14 @@ extension Archive {
         try value(&actor.activeDays)
         try value(&actor.day)
         try value(&actor.longestAbsence)
-        try list(&actor.secrets, atMost: ActorProfile.mostSecrets, of: .init(key: 0, day: 0, uses: 0)) {
+        try list(&actor.secrets, atMost: ActorProfile.mostSecrets, of: .init(key: 0, day: 0)) {
             (archive, secret) throws(ArchiveError) in
-            try archive.value(&secret.key)
-            try archive.value(&secret.day)
-            try archive.value(&secret.uses)
+            // The last was a count of uses once.
+            var (key, day, rest) = (secret.key, secret.day, UInt16(0))
+            try archive.value(&key)
+            try archive.value(&day)
+            try archive.value(&rest)
+            secret = .init(key: key, day: day)
         }
         try list(&actor.formerSecrets, atMost: 16, of: 0) { (archive, word) throws(ArchiveError) in
             try archive.value(&word)
@@ -153,13 +158,13 @@ extension Archive {
         try value(&actor.hour)
         try gaps(&actor.gaps)
         try gaps(&actor.rotations)
-        try fixed(&actor.told) { (archive, minute) throws(ArchiveError) in try archive.value(&minute) }
+        for place in Finding.Kind.allCases.indices { try value(&actor.told[place]) }
         try decayed(&actor.edits)
     }
 
     /// An array whose length is part of the form.
-    private mutating func fixed<T>(
-        _ list: inout [T],
+    private mutating func fixed<let count: Int, T>(
+        _ list: inout InlineArray<count, T>,
         _ each: (inout Archive, inout T) throws(ArchiveError) -> Void
     ) throws(ArchiveError) {
         for index in list.indices { try each(&self, &list[index]) }

@@ -33,9 +33,14 @@ extension AnomalyCommand {
 
                 A line that is no event is left out and named on standard error; the exit status is 1 then.
 
+                With --csv, FILE is a series: a header "timestamp,value" and rows such as "2026-01-07 08:12:03,14.5" (UTC, or
+                RFC 3339). Each row comes back with a third column, anomaly_score, from 0 (as ever) to 1. Nothing is told of
+                the first 100 rows.
+
                 EXAMPLES
                   coffre anomaly replay events.jsonl --context context.json > findings.jsonl
                   coffre anomaly replay events.jsonl --state detector.state   # go on where the last run stopped
+                  tail -f -n +1 requests.csv | coffre anomaly replay --csv - | awk -F, '$3 > 0.4'
                 """
         )
         @Option(help: "File with what is known of identities, secrets and teams (JSON).", completion: .file())
@@ -45,14 +50,27 @@ extension AnomalyCommand {
             completion: .file()
         )
         var state: String?
+        @Flag(help: "Score the numbers of a series (CSV) instead of events.")
+        var csv = false
         @Option(help: "en or fr. Default: from LC_ALL, LC_MESSAGES or LANG.")
         var lang: Language?
         @Argument(help: "File of events, one JSON object a line; - for standard input.", completion: .file())
         var file: String
 
+        func validate() throws {
+            guard !csv || context == nil && state == nil else {
+                throw ValidationError("--csv takes neither --context nor --state")
+            }
+        }
+
         mutating func run() async throws {
             let console = Console(format: .json, language: lang ?? Language.preferred(environmentValue))
             do {
+                if csv {
+                    var series = SeriesReplay(console)
+                    guard try series.run(file) else { throw ExitCode(ExitStatus.error.rawValue) }
+                    return
+                }
                 let known = try context.map { try AnomalyContext.read($0) } ?? InsightContext()
                 guard try replay(known, console) else { throw ExitCode(ExitStatus.error.rawValue) }
             } catch let failure as Failure {
@@ -68,32 +86,41 @@ extension AnomalyCommand {
             let progress = ProgressLine(console.language)
             var (number, bad, found) = (UInt64(0), UInt64(0), 0)
             var output: [UInt8] = []
-            try reader.forEach { line in
-                number += 1
-                if number.isMultiple(of: 65_536) {
-                    let (number, found) = (number, found)
-                    progress.show(
-                        Message("\(number) events, \(found) findings", "\(number) événements, \(found) signalements")
-                    )
-                }
-                guard !line.allSatisfy({ $0 == 0x20 || $0 == 0x0d || $0 == 0x09 }) else { return }
-                guard let event = InsightLine.parse(line) else {
-                    bad += 1
-                    if bad <= 10 {
-                        progress.clear()
-                        console.note(Message("line \(number) is no event", "la ligne \(number) n’est pas un événement"))
+            try reader.forEach(
+                { line in
+                    number += 1
+                    if number.isMultiple(of: 65_536) {
+                        let (number, found) = (number, found)
+                        progress.show(
+                            Message(
+                                "\(number) events, \(found) findings",
+                                "\(number) événements, \(found) signalements"
+                            )
+                        )
                     }
-                    return
-                }
-                for finding in detector.consume(event) {
-                    found += 1
-                    output += finding.line + [0x0a]
-                }
-                if output.count > 65_536 {
+                    guard !line.allSatisfy({ $0 == 0x20 || $0 == 0x0d || $0 == 0x09 }) else { return }
+                    guard let event = InsightLine.parse(line) else {
+                        bad += 1
+                        if bad <= 10 {
+                            progress.clear()
+                            console.note(
+                                Message("line \(number) is no event", "la ligne \(number) n’est pas un événement")
+                            )
+                        }
+                        return
+                    }
+                    for finding in detector.consume(event) {
+                        found += 1
+                        output += finding.line + [0x0a]
+                    }
+                },
+                afterRead: {
+                    // Who reads a pipe hears of it at once.
+                    guard !output.isEmpty else { return }
                     console.write(output)
                     output.removeAll(keepingCapacity: true)
                 }
-            }
+            )
             progress.clear()
             console.write(output)
             if bad > 0 {

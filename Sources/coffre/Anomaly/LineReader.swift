@@ -17,8 +17,12 @@ struct LineReader: ~Copyable {
 
     deinit { if descriptor != STDIN_FILENO { close(descriptor) } }
 
-    /// - Throws: ``Failure``, and what `body` throws.
-    func forEach(_ body: (UnsafeRawBufferPointer) throws -> Void) throws {
+    /// - Parameter afterRead: runs when all lines that were read are done, before more is waited for.
+    /// - Throws: ``Failure``, and what the functions throw.
+    func forEach(
+        _ body: (UnsafeRawBufferPointer) throws -> Void,
+        afterRead: () throws -> Void
+    ) throws {
         let most = InsightLine.maximumBytes + 1
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: (1 << 18) + most, alignment: 16)
         defer { buffer.deallocate() }
@@ -48,6 +52,7 @@ struct LineReader: ~Copyable {
                 isSkipping = true
                 start = end
             }
+            try afterRead()
             filled = end - start
             if start > 0, filled > 0, let base = buffer.baseAddress { memmove(base, base + start, filled) }
         }

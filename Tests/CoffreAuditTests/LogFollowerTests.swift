@@ -71,7 +71,7 @@ import Testing
         let log = try years.open()
         let (lines, missing) = try Self.follow(log, &cursor, limit: 1000)
         #expect(missing == first - 5)
-        #expect(lines.first?.contains(#""_s":\(first),"#) == true)
+        #expect(lines.first?.contains(#""_s":\#(first),"#) == true)
         #expect(lines.count == Int(log.size - first))
         log.close()
     }

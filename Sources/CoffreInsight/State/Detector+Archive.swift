@@ -2,7 +2,7 @@ extension Detector {
     /// Everything that is remembered, so that ``init(restoring:context:)`` goes on as if nothing had been between.
     package func saved() -> [UInt8] {
         var archive = Archive(
-            expecting: state.actors.count * 2048 + (state.tokens.count + state.olderTokens.count) * 64 + (1 << 20)
+            expecting: state.actors.count * 2048 + (state.tokens.count + state.olderTokens.count) * 112 + (1 << 20)
         )
         // Writing does not fail.
         try? archive.state(&state)

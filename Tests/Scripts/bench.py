@@ -149,8 +149,9 @@ class OpenBao(Server):
 
 
 class Coffre(Server):
-    def __init__(self, release, state, run):
-        super().__init__("coffre", state, run)
+    def __init__(self, release, state, run, name="coffre", more=""):
+        """`more`: further lines of the configuration."""
+        super().__init__(name, state, run)
         self.audit = state / "audit"
         credentials = state / "credentials"
         credentials.mkdir()
@@ -172,6 +173,7 @@ class Coffre(Server):
             [broker]
             socket = "{run}/broker.sock"
             user = "{os.getuid()}"
+            {more}
             """
         )
         self.start([release / "coffred", "--config", configuration], {"CREDENTIALS_DIRECTORY": str(credentials)})

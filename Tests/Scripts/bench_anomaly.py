@@ -7,11 +7,14 @@ usage: bench_anomaly.py --release FOLDER [--place FOLDER]
 - A million identities that come once each: the peak of the process's memory, and that the early ones were forgotten.
 - The memory of an identity with a full history: the difference between 11,000 and 5,000 of them, by the peak of the process.
 - Loading and saving the state of 11,000 such identities and 60,000 tokens.
+- The rate of KV reads of a daemon that watches its log against one that does not, in turns (by h2load).
 """
-import argparse, os, platform, subprocess, sys, tempfile, time
+import argparse, os, pathlib, platform, statistics, subprocess, sys, tempfile, time
+
+import bench as load
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-RATE, PEAK, EACH = 200_000, 64 * 1024, 2048
+RATE, PEAK, EACH, KEPT = 200_000, 64 * 1024, 2048, 0.97
 
 
 def say(text):
@@ -103,6 +106,29 @@ class Bench:
         self.row(f"Loading and saving their state ({size:.1f} MB)", f"{seconds * 1000:.0f} ms", "", True)
 
 
+    def reads(self):
+        """KV reads at 8 connections; rounds in turns, so that what else the machine does meets both."""
+        release = pathlib.Path(self.program).resolve().parent
+        servers = []
+        run = tempfile.TemporaryDirectory()  # A socket's path is short.
+        try:
+            for name, more in (("without", "[anomaly]\n            enabled = false"), ("watched", "")):
+                state = pathlib.Path(self.place) / name
+                state.mkdir(mode=0o700)
+                servers.append(load.Coffre(release, state, pathlib.Path(run.name), name, more))
+            runs = {server: [] for server in servers}
+            for number in range(8):
+                for server in servers if number % 2 == 0 else reversed(servers):
+                    runs[server].append(load.Load(server, 8, seconds=4).rate)
+            without, watched = (statistics.median(runs[server]) for server in servers)
+        finally:
+            for server in servers: server.stop()
+            run.cleanup()
+        ratio = watched / without
+        self.row(f"KV reads with the watch, of {without:,.0f}/s without it, 8 connections", f"{ratio:.3f} ×", f"≥ {KEPT} ×",
+                 ratio >= KEPT)
+
+
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("--release", required=True)
@@ -114,6 +140,7 @@ def main():
         bench.rate()
         bench.flood()
         bench.full()
+        bench.reads()
     with open("/proc/cpuinfo", encoding="utf-8") as file:
         model = next((line.partition(":")[2].strip() for line in file if line.startswith("model name")), platform.machine())
     print(f"{os.cpu_count()} cores, {model}, Linux {platform.release()}\n\n| What | Measured | Target |\n|---|---|---|")

@@ -105,6 +105,47 @@ struct IncidentBookTests {
         #expect(book.incident(3)?.state == .open)
     }
 
+    @Test func anAcknowledgedIncidentSwallowsNothingOfAnotherKind() {
+        var book = IncidentBook()
+        book.add(Self.finding(1))
+        book.acknowledge(1, by: "s-o", at: Self.start, reason: "looking")
+        book.add(Self.finding(2, .wrappedTokenReopened, at: 1))
+        #expect(book.incidents.map(\.id) == [1, 2] && book.alerts.map(\.incident) == [1, 2])
+        #expect(book.incidents[1].state == .open)
+    }
+
+    @Test func anotherKindIsToldAndOneKindCannotUseUpTheDay() {
+        var book = IncidentBook()
+        book.turn(to: Self.start)
+        book.add(Self.finding(1))
+        book.add(Self.finding(2, .deniedBurst, at: 1))
+        #expect(book.alerts.map(\.kind) == [.massEnumeration, .deniedBurst])
+        for number in 10..<60 { book.add(Self.finding(UInt64(number), .wrappedTokenReopened, "s-\(number)")) }
+        #expect(book.alerts.count { $0.kind == .wrappedTokenReopened } == 15)
+        book.add(Self.finding(100, .massEnumeration, "s-thief"))
+        #expect(book.alerts.last?.actor == "s-thief")
+    }
+
+    @Test func aClockThatWasFarAheadFixesNoBudget() {
+        var settings = IncidentBook.Settings()
+        settings.alertsPerDay = 1
+        var book = IncidentBook(settings)
+        book.turn(to: Self.start + 80_000 * Span.dayLength)
+        book.add(Self.finding(1, at: 80_000 * 1440))
+        book.turn(to: Self.start)
+        book.add(Self.finding(2))
+        // Neither joins the other, and the day began anew.
+        #expect(book.incidents.count == 2 && book.alertsToday == 1 && book.day < 30_000)
+    }
+
+    @Test func aMuteIsItselfTold() {
+        var book = IncidentBook()
+        let mute = Mute(id: 5, actor: nil, kind: .rateSpike, until: Self.start, reason: "drill", by: "s-o")
+        book.tell(of: mute, at: Self.start)
+        #expect(book.alerts.count == 1 && book.alerts[0].subject == .mute && book.alertsToday == 0)
+        #expect(book.alerts[0].english.contains("rate_spike") && book.alerts[0].english.contains("drill"))
+    }
+
     @Test func notedKindsAreListedAndToldToNobody() {
         var settings = IncidentBook.Settings()
         settings.noted = [.rateSpike]

@@ -64,7 +64,7 @@ struct InsightRecordTests {
         #expect(try #require(parse(line("clock.jump"))).notice == .clockJump)
         let raised = line("anomaly.raise", what: #","det":{"kind":"rights_differ"}"#)
         #expect(try #require(parse(raised)).notice == .raised("rights_differ"))
-        let own = line("anomaly.raise", what: #","det":{"finding":"f-1","kind":"rate_spike"}"#)
+        let own = line("anomaly.raise", who: Self.daemon, what: #","det":{"finding":"f-1","kind":"rate_spike"}"#)
         #expect(try #require(parse(own)).finding == "f-1")
         let root = line("secret.read", why: #","why":{"pol":"root","polv":1}"#)
         #expect(try #require(parse(root)).notice == .rootToken)
@@ -77,7 +77,7 @@ struct InsightRecordTests {
             line("secret.read", why: #","why":{"pol":"root"}"#),
             line("anomaly.raise", what: #","det":{"kind":"disk"}"#),
             line("anomaly.raise", what: #","det":{"kind":"subject_replayed"}"#),
-            line("anomaly.raise", what: #","det":{"finding":"f","kind":"rate_spike"}"#),
+            line("anomaly.raise", who: Self.daemon, what: #","det":{"finding":"f","kind":"rate_spike"}"#),
         ]
         var kinds: [Finding.Kind] = []
         for (index, text) in texts.enumerated() {
@@ -93,6 +93,7 @@ struct InsightRecordTests {
     }
 
     private static let bait = #","det":{"decoy":true},"path":"secret/prod/root-db""#
+    private static let daemon = #"{"kind":"system","sid":"s-system"}"#
     private static let service = #"{"kind":"service","pid":9,"sid":"svc-a","uid":988,"unit":"app.service"}"#
 
     @Test func aMarkOfAnIntentIsNone() throws {

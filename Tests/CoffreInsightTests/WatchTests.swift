@@ -15,7 +15,7 @@ struct WatchTests {
     {
         #"{"_p":"p","_s":\#(number),"_t":"\#(time(number))","cid":"c","out":{"code":"granted"},"ph":"single""#
             + (ref.isEmpty ? "" : #","ref":[\#(ref)]"#)
-            + #","what":{"op":"\#(operation)"\#(what)},"who":{"kind":"human","pid":7,"sid":"\#(sid)","uid":1000}}"#
+            + #","what":{"op":"\#(operation)"\#(what)},"who":{"kind":"\#(sid == "s-system" ? "system" : "human")","pid":7,"sid":"\#(sid)","uid":1000}}"#
     }
 
     private static func raise(_ number: Int, _ told: Watch.Told) -> String {
@@ -101,6 +101,54 @@ struct WatchTests {
     @Test func aRecordKnowsTheFindingThatItTells() {
         let names = Self.log.compactMap { line in Array(line.utf8).withUnsafeBytes { Watch.name(in: $0) } }
         #expect(names.count == 10 && Set(names).count == 10)
+    }
+
+    /// After the clock stepped back everything lies in the past; what tells of that must not make more of it.
+    @Test func aClockThatStepsBackIsToldOnce() {
+        let watch = Self.fresh()
+        var number = 0
+        var told: [Watch.Told] = []
+        func add(_ line: String) {
+            let new = Self.feed(watch, line, number)
+            told += new
+            number += 1
+            for one in new {
+                #expect(Self.feed(watch, Self.raise(number, one), number).isEmpty)
+                number += 1
+            }
+        }
+        for step in 0..<10 { add(Self.line(number, "secret.read", "s-a", #","path":"kv/\#(step)""#)) }
+        for seconds in [7200, 120] {
+            for _ in 0..<200 {
+                let line = Self.line(number, "secret.read", "s-a", #","path":"kv/1""#)
+                add(line.replacing(Self.time(number), with: Self.time(number - seconds)))
+            }
+        }
+        #expect(told.count { $0.finding.kind == .clockIncident } <= 3 && !told.isEmpty)
+        #expect(told.count < 10, "\(told.map { $0.finding.kind })")
+    }
+
+    /// The log keeps a digest of what is too long: such a record is one as well, and none is missing.
+    @Test func aRecordWithDigestsIsRead() {
+        let watch = Self.fresh()
+        let digest = #"{"h":"AAAA","n":600}"#
+        var told: [Watch.Told] = []
+        for (number, what) in [
+            #","path":"kv/1""#, #","path":\#(digest)"#, #","conn":\#(digest),"mount":\#(digest)"#,
+            #","det":{"kind":\#(digest),"finding":\#(digest)}"#, #","path":"kv/2""#,
+        ].enumerated() {
+            let line = Self.line(number, "secret.read", "s-a", what)
+            #expect(Array(line.utf8).withUnsafeBytes { InsightRecord.parse($0) } != nil, "\(what)")
+            told += Self.feed(watch, line, number)
+        }
+        told += Self.feed(watch, "{nonsense", 5)
+        told += Self.feed(watch, Self.line(6, "secret.read", "s-a", #","path":"kv/3""#), 6)
+        #expect(told.isEmpty)
+        // Only the daemon tells of findings.
+        let forged = Self.line(7, "anomaly.raise", "s-a", #","det":{"finding":"1.0","kind":"rate_spike"}"#)
+        #expect(Array(forged.utf8).withUnsafeBytes { Watch.name(in: $0) } == nil)
+        let other = Self.line(7, "secret.read", "s-system", #","det":{"finding":"1.0"}"#)
+        #expect(Array(other.utf8).withUnsafeBytes { Watch.name(in: $0) } == nil)
     }
 
     @Test func onlyWhatTookEffectCounts() {

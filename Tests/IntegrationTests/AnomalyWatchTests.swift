@@ -298,6 +298,58 @@ struct AnomalyWatchTests {
         #expect(wrong.status != 0 && wrong.output.contains("no such incident"), "\(wrong.output)")
     }
 
+    /// What was said of a channel may be gone, or a channel may be new, while alerts wait.
+    @Test func aLostListOfWhatWasSentIsNoReasonToStop() throws {
+        let stage = try AlertStage()
+        try stage.secrets(32)
+        try eventually(within: 10, "the first mail") { try stage.mails().count == 1 }
+        try stage.behave("mail", "refuse")
+        try stage.sweep(try stage.reader("w"), 32)
+        try eventually(within: 10, "the webhook") { try stage.hooks().count == 2 }
+        try stage.daemon.stop()
+        let file = stage.daemon.stateFolder + "/anomaly.sent"
+        let text = try String(contentsOfFile: file, encoding: .utf8)
+        let without = text.split(separator: "\n").filter { !$0.hasPrefix("webhook") }.joined(separator: "\n") + "\n"
+        try Data(without.utf8).write(to: URL(fileURLWithPath: file))
+        try stage.daemon.start()
+        #expect(try stage.hooks().count == 2)
+        try stage.daemon.stop()
+        try FileManager.default.removeItem(atPath: file)
+        try stage.daemon.start()
+        try stage.behave("mail", "honest")
+        try eventually(within: 30, "what waited") {
+            try stage.mails().contains { $0.text.contains("different secrets") }
+        }
+    }
+
+    @Test func nobodyJudgesWhatHeDidHimself() throws {
+        let stage = try AlertStage("hold = [\"mass_enumeration\"]", hasPost: false)
+        try stage.secrets(32)
+        let rules = """
+            path "secret/*" { capabilities = ["read"] }
+            path "sys/anomalies*" { capabilities = ["read", "update"] }
+            path "sys/policies/acl/reader" { capabilities = ["update"] }
+            """
+        try stage.call("PUT", "sys/policies/acl/reader", try CoffredProcess.json(["policy": rules]))
+        let thief = try stage.reader("thief")
+        let own = try CoffredProcess.json(["policy": rules + "\npath \"more/*\" { capabilities = [\"read\"] }"])
+        #expect(try stage.call("PUT", "sys/policies/acl/reader", own, token: thief).status == 204)
+        try eventually("it is seen") { try stage.incidents("privilege_escalation").count == 1 }
+        try stage.sweep(thief, 32)
+        try eventually("it is held") { try stage.call("GET", "secret/data/app/1", token: thief).status == 403 }
+        let incident = try #require(try stage.incidents("mass_enumeration").first)
+        let (number, actor) = (try #require(incident["id"] as? Int), try #require(incident["actor"] as? String))
+        for path in ["sys/anomalies/\(number)/ack", "sys/anomalies/\(number)/close"] {
+            #expect(try stage.call("POST", path, #"{"reason":"r"}"#, token: thief).status == 403)
+        }
+        for body in [
+            #"{"actor":"\#(actor)","ttl":"1h","reason":"r"}"#, #"{"kind":"stolen_token","ttl":"25h","reason":"r"}"#,
+        ] {
+            #expect([400, 403].contains(try stage.call("POST", "sys/anomalies/mutes", body, token: thief).status))
+        }
+        #expect(try stage.call("GET", "secret/data/app/1", token: thief).status == 403)
+    }
+
     @Test func nobodyWatchesWhereThatIsTurnedOff() throws {
         let (daemon, root) = try CoffredProcess.unsealed()
         let answer = try daemon.request("GET", "sys/anomalies", token: root)

@@ -68,6 +68,12 @@ extension Detector {
     /// - Returns: what it made certain; nothing for what the detectors have recorded themselves.
     package func consume(_ record: InsightRecord) -> [Finding] {
         let event = record.event
+        // What tells of findings makes none, or one would make the next.
+        guard !record.isHandling || record.notice != nil && record.finding == nil else {
+            checkSequence(event)
+            defer { found.removeAll(keepingCapacity: true) }
+            return found
+        }
         var findings = consume(event)
         guard let notice = record.notice, record.finding == nil else { return findings }
         let now = state.now
@@ -92,6 +98,10 @@ extension Detector {
             guard tellsAnew(.stolenToken, event, now) else { return findings }
             (kind, actor, score) = (.stolenToken, name, 1)
             (french, english) = Self.theftSentences(event, owner)
+        case .ownRights:
+            (kind, actor, score) = (.privilegeEscalation, name, 0.95)
+            french = "\(name) modifie une politique qui fixe ses propres droits (\(path))"
+            english = "\(name) edits a policy that decides over its own rights (\(path))"
         case .clockJump:
             (kind, actor, score) = (.clockIncident, "coffred", 0.7)
             french = "l’horloge a sauté : les heures du journal sont à lire avec prudence"

@@ -1,8 +1,8 @@
 /// Edits of rights and who they favour.
 extension Detector {
-    /// The object of `sys/policy/NAME` and `sys/identity/NAME[/…]`.
+    /// The object of `sys/policy/NAME`, `sys/policies/acl/NAME` and `sys/identity/NAME[/…]`.
     private func object(of path: String) -> (name: String, isPolicy: Bool)? {
-        for (prefix, isPolicy) in [("sys/policy/", true), ("sys/identity/", false)]
+        for (prefix, isPolicy) in [("sys/policy/", true), ("sys/policies/acl/", true), ("sys/identity/", false)]
         where path.utf8.starts(with: prefix.utf8) {
             let rest = path.utf8.dropFirst(prefix.utf8.count).prefix { $0 != 0x2f }
             return (String(decoding: rest, as: UTF8.self), isPolicy)

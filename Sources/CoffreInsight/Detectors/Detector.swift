@@ -18,6 +18,11 @@ package final class Detector {
 
     init(_ state: InsightState, _ context: InsightContext) {
         self.state = state
+        // What is sensitive is decided anew at each start.
+        for key in self.state.secrets.keys { self.state.secrets[key]?.isSensitive = false }
+        for secret in context.sensitive.prefix(InsightState.mostSecrets / 2) {
+            self.state.secrets[self.state.hash(secret.connector, secret.path), default: .init()].isSensitive = true
+        }
         utcOffset = context.utcOffset
         weekend = context.weekend
     }
@@ -56,9 +61,16 @@ package final class Detector {
             state.nextCheck = event.time
         }
         checkSequence(event)
-        // A clock that steps back does not take time away from what was seen.
+        // A clock that steps back a little takes no time away from what was seen; one that was far ahead is believed no more.
+        if event.time < state.lastTime - 2 * Span.second {
+            clockStepped(event)
+            if state.now - event.time > Span.hour {
+                state.now = event.time
+                state.nextCheck = min(state.nextCheck, event.time + Span.minute)
+            }
+        }
+        state.lastTime = event.time
         let now = max(state.now, event.time)
-        if event.time < state.now - 2 * Span.second { clockStepped(event) }
         state.now = now
         if now >= state.nextCheck {
             state.nextCheck = now + Span.minute

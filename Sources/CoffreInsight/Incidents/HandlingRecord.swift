@@ -31,6 +31,7 @@ extension JSONCursor {
         var reason = ""
         var score: Int64 = 0
         var until: Int64 = 0
+        var isSystem = false
         var incident: UInt64?
         var mute: UInt64?
     }
@@ -55,6 +56,11 @@ extension JSONCursor {
                 }
             case reader.isName(name, "who"):
                 return reader.members { reader, name in
+                    if reader.isName(name, "kind") {
+                        guard let kind = reader.string() else { return false }
+                        said.isSystem = reader.isName(kind.range, "system")
+                        return true
+                    }
                     if reader.isName(name, "for") { return reader.text().map { said.by = $0 } != nil }
                     guard reader.isName(name, "sid"), let sid = reader.text() else { return reader.skip() }
                     if said.by.isEmpty { said.by = sid }
@@ -117,7 +123,7 @@ extension JSONCursor {
         guard !said.phase.utf8.elementsEqual("intent".utf8) else { return nil }
         switch said.operation {
         case "anomaly.raise":
-            guard !said.finding.isEmpty, let kind = Finding.Kind(rawValue: said.kind) else { return nil }
+            guard said.isSystem, !said.finding.isEmpty, let kind = Finding.Kind(rawValue: said.kind) else { return nil }
             return .raised(
                 RaisedFinding(
                     record: said.sequence,

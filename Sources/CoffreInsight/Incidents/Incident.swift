@@ -100,6 +100,8 @@ package struct Alert: Sendable, Equatable {
         case budget
         /// What was held back the day before.
         case summary
+        /// Somebody wants no alerts of something for a while.
+        case mute
     }
 
     /// Numbers alerts without gaps, from 1.

@@ -17,6 +17,7 @@ package struct IncidentBook: Sendable, Equatable {
     static let mostIncidents = 1000
     static let mostMutes = 200
     static let mostAlerts = 500
+    private static let none = [UInt64](repeating: 0, count: Finding.Kind.allCases.count)
 
     package var settings: Settings
     /// While records are read that were there before anybody watched: nobody is told of them any more.
@@ -32,6 +33,8 @@ package struct IncidentBook: Sendable, Equatable {
     package private(set) var day: Int64 = 0
     package private(set) var alertsToday: UInt64 = 0
     package private(set) var heldToday: UInt64 = 0
+    /// Of ``alertsToday``, those of each kind.
+    private var toldToday = Self.none
     private var firstHeld: UInt64 = 0
     /// Since ever: findings of each kind, what was held back, incidents and alerts that had to make room.
     package private(set) var totals = [UInt64](repeating: 0, count: Finding.Kind.allCases.count)
@@ -46,6 +49,7 @@ package struct IncidentBook: Sendable, Equatable {
     /// - Parameter time: of a record; the day may have ended.
     mutating func turn(to time: Int64) {
         let today = (time / Span.second + settings.utcOffset) / 86_400
+        if today < day - 1 { (day, alertsToday, heldToday, toldToday) = (today, 0, 0, Self.none) }
         guard today > day else { return }
         if heldToday > 0 {
             tell(
@@ -60,12 +64,13 @@ package struct IncidentBook: Sendable, Equatable {
                 records: []
             )
         }
-        (day, alertsToday, heldToday) = (today, 0, 0)
+        (day, alertsToday, heldToday, toldToday) = (today, 0, 0, Self.none)
     }
 
     mutating func add(_ finding: RaisedFinding) {
         totals[finding.kind.place] &+= 1
         let index = place(for: finding)
+        let isNewKind = !incidents[index].kinds.contains(finding.kind)
         incidents[index].add(finding)
         if let mute = mutes.last(where: { $0.covers(finding) }) {
             if incidents[index].alerted == nil { incidents[index].silence = .muted(mute.id) }
@@ -75,10 +80,17 @@ package struct IncidentBook: Sendable, Equatable {
             if incidents[index].alerted == nil, incidents[index].silence == nil { incidents[index].silence = .noted }
             return
         }
-        if let alerted = incidents[index].alerted, alerted >= finding.severity { return }
+        if let alerted = incidents[index].alerted,
+            !isNewKind && alerted >= finding.severity || alerted > finding.severity
+        {
+            return
+        }
         let limit = UInt64(clamping: settings.alertsPerDay) &* (finding.severity == .critical ? 2 : 1)
-        guard alertsToday < limit else { return holdBack(index, finding) }
+        // One kind, made by the dozen, leaves something for the others.
+        let told = toldToday[finding.kind.place]
+        guard alertsToday < limit, told < max(2, limit / 4 &* 3) else { return holdBack(index, finding) }
         alertsToday &+= 1
+        toldToday[finding.kind.place] = told &+ 1
         incidents[index].alerted = finding.severity
         incidents[index].silence = nil
         tell(
@@ -118,7 +130,9 @@ package struct IncidentBook: Sendable, Equatable {
     /// The incident that a finding belongs to, or a new one.
     private mutating func place(for finding: RaisedFinding) -> Int {
         if let index = incidents.lastIndex(where: {
-            $0.state != .closed && finding.time &- $0.last <= Self.grouping
+            // Whoever looks after one thing is told of another.
+            ($0.state == .open || $0.state == .acknowledged && $0.kinds.contains(finding.kind))
+                && (-Self.grouping...Self.grouping).contains(finding.time &- $0.last)
                 && $0.actor.utf8.elementsEqual(finding.actor.utf8)
         }) {
             return index
@@ -154,6 +168,24 @@ package struct IncidentBook: Sendable, Equatable {
         mutes.removeAll { $0.until <= time }
         if mutes.count >= Self.mostMutes { mutes.removeFirst() }
         mutes.append(mute)
+    }
+
+    /// A mute is told like an alert, and counts in no budget: nobody silences anything in silence.
+    mutating func tell(of mute: Mute, at time: Int64) {
+        let what = [mute.kind?.rawValue, mute.actor].compactMap(\.self).joined(separator: ", ")
+        let end = InsightTime.text(mute.until).prefix(19)
+        tell(
+            .mute,
+            incident: mute.id,
+            at: time,
+            severity: mute.kind?.severity ?? .medium,
+            kind: mute.kind,
+            actor: mute.by,
+            french:
+                "\(ActorProfile.shown(mute.by)) fait taire \(ActorProfile.shown(what)) jusqu’à \(end)Z : \(mute.reason)",
+            english: "\(ActorProfile.shown(mute.by)) mutes \(ActorProfile.shown(what)) until \(end)Z: \(mute.reason)",
+            records: [mute.id]
+        )
     }
 
     mutating func unmute(_ id: UInt64) { mutes.removeAll { $0.id == id } }
@@ -222,6 +254,7 @@ extension IncidentBook {
         try archive.value(&heldToday)
         try archive.value(&firstHeld)
         for index in totals.indices { try archive.value(&totals[index]) }
+        for index in toldToday.indices { try archive.value(&toldToday[index]) }
         try archive.value(&heldTotal)
         try archive.value(&forgotten)
         try archive.value(&dropped)

@@ -5,7 +5,7 @@
 package final class Watch {
     /// A finding that is to be recorded, under a name that it has again when the same record is read again.
     package struct Told: Sendable {
-        /// `NUMBER.INDEX`: the record that made it certain, and which of its findings.
+        /// `NUMBER.INDEX.KIND`: the record that made it certain, and which of its findings.
         package let name: String
         package let finding: Finding
     }
@@ -90,13 +90,18 @@ package final class Watch {
     /// Takes one record of the log.
     /// - Returns: what is to be recorded, when the log does not hold it already.
     package func consume(_ line: UnsafeRawBufferPointer, _ sequence: UInt64) -> [Told] {
-        guard let record = InsightRecord.parse(line) else { return [] }
+        guard let record = InsightRecord.parse(line) else {
+            detector.passOver(sequence)
+            return []
+        }
         let findings = detector.consume(record)
         book.isQuiet = sequence < quietBefore
         book.turn(to: record.event.time)
         if record.isHandling, let handling = HandlingRecord.parse(line) { note(handling, record.event.time) }
         guard sequence >= quietBefore else { return [] }
-        return findings.enumerated().map { Told(name: "\(sequence).\($0)", finding: $1) }
+        return findings.enumerated().map { index, finding in
+            Told(name: "\(sequence).\(index).\(finding.kind.rawValue)", finding: finding)
+        }
     }
 
     private func note(_ handling: HandlingRecord, _ time: Int64) {
@@ -105,7 +110,9 @@ package final class Watch {
         case .acknowledged(let incident, let by, let reason):
             book.acknowledge(incident, by: by, at: time, reason: reason)
         case .closed(let incident, let by, let reason): book.close(incident, by: by, at: time, reason: reason)
-        case .muted(let mute): book.mute(mute, at: time)
+        case .muted(let mute):
+            book.mute(mute, at: time)
+            book.tell(of: mute, at: time)
         case .unmuted(let id): book.unmute(id)
         }
     }
@@ -123,4 +130,7 @@ package final class Watch {
 extension Detector {
     /// What was pruned before it was read is not missing from the log.
     func skipped() { state.nextSequence = nil }
+
+    /// A record that cannot be read is there all the same.
+    func passOver(_ sequence: UInt64) { state.nextSequence = sequence &+ 1 }
 }

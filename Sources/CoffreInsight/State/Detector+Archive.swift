@@ -88,6 +88,7 @@ extension Archive {
         }
         try value(&state.begin)
         try value(&state.now)
+        try value(&state.lastTime)
         var next = state.nextSequence ?? .max
         try value(&next)
         state.nextSequence = next == .max ? nil : next

@@ -78,6 +78,8 @@ struct InsightState {
     var rotations: [UInt64: Rotation] = [:]
     var begin: Int64 = 0
     var now: Int64 = 0
+    /// Time of the newest event, which may be before ``now``.
+    var lastTime: Int64 = 0
     var nextSequence: UInt64?
     var nextCheck: Int64 = 0
     /// When it was told last that records are out of order.

@@ -14,6 +14,8 @@ package struct InsightRecord: Sendable {
         /// `anomaly.raise`, with its kind.
         case raised(String)
         case clockJump
+        /// A policy was edited that decides over the editor.
+        case ownRights
     }
 
     /// Whose token it is; empty where the record does not say.
@@ -60,6 +62,7 @@ extension JSONCursor {
         var finding: String?
         var error = ""
         var isDecoy = false
+        var isOwn = false
         var owner = InsightRecord.Owner()
     }
 
@@ -99,7 +102,7 @@ extension JSONCursor {
             case reader.isName(name, "why"):
                 return reader.members { reader, name in
                     guard reader.isName(name, "pol") else { return reader.skip() }
-                    return reader.text().map { rest.policy = $0 } != nil
+                    return reader.shortText().map { rest.policy = $0 } != nil
                 }
             default: return reader.skip()
             }
@@ -127,12 +130,12 @@ extension JSONCursor {
                 event.kind =
                     reader.isName(range, "service") ? .service : reader.isName(range, "system") ? .system : .user
                 return true
-            case reader.isName(name, "sid"): return reader.text().map { event.actor = $0 } != nil
-            case reader.isName(name, "for"): return reader.text().map { rest.person = $0 } != nil
-            case reader.isName(name, "ksid"): return reader.text().map { rest.kernelPerson = $0 } != nil
-            case reader.isName(name, "unit"): return reader.text().map { event.unit = $0 } != nil
-            case reader.isName(name, "team"): return reader.text().map { event.teams = [$0] } != nil
-            case reader.isName(name, "tok"): return reader.text().map { event.token = $0 } != nil
+            case reader.isName(name, "sid"): return reader.shortText().map { event.actor = $0 } != nil
+            case reader.isName(name, "for"): return reader.shortText().map { rest.person = $0 } != nil
+            case reader.isName(name, "ksid"): return reader.shortText().map { rest.kernelPerson = $0 } != nil
+            case reader.isName(name, "unit"): return reader.shortText().map { event.unit = $0 } != nil
+            case reader.isName(name, "team"): return reader.shortText().map { event.teams = [$0] } != nil
+            case reader.isName(name, "tok"): return reader.shortText().map { event.token = $0 } != nil
             case reader.isName(name, "uid"):
                 return reader.integer().map { event.kernel = String($0) } != nil
             case reader.isName(name, "pid"): return reader.integer().map { event.pid = $0 } != nil
@@ -145,13 +148,14 @@ extension JSONCursor {
         members { reader, name in
             switch true {
             case reader.isName(name, "op"): return reader.text().map { rest.operation = $0 } != nil
-            case reader.isName(name, "conn"): return reader.text().map { event.connector = $0 } != nil
-            case reader.isName(name, "mount"): return reader.text().map { rest.mount = $0 } != nil
+            case reader.isName(name, "conn"): return reader.shortText().map { event.connector = $0 } != nil
+            case reader.isName(name, "mount"): return reader.shortText().map { rest.mount = $0 } != nil
             case reader.isName(name, "path"): return reader.shortText().map { event.path = $0 } != nil
             case reader.isName(name, "det"):
                 return reader.members { reader, name in
-                    if reader.isName(name, "kind") { return reader.text().map { rest.kind = $0 } != nil }
-                    if reader.isName(name, "finding") { return reader.text().map { rest.finding = $0 } != nil }
+                    if reader.isName(name, "kind") { return reader.shortText().map { rest.kind = $0 } != nil }
+                    if reader.isName(name, "finding") { return reader.shortText().map { rest.finding = $0 } != nil }
+                    if reader.isName(name, "own") { return reader.flag().map { rest.isOwn = $0 } != nil }
                     if reader.isName(name, "decoy") { return reader.flag().map { rest.isDecoy = $0 } != nil }
                     if reader.isName(name, "of") { return reader.shortText().map { rest.owner.sid = $0 } != nil }
                     if reader.isName(name, "of_unit") { return reader.shortText().map { rest.owner.unit = $0 } != nil }
@@ -175,7 +179,9 @@ extension JSONCursor {
         }
         // What is about to be done, and what it became, is one thing.
         event.operation = rest.phase.utf8.elementsEqual("intent".utf8) ? .other : operation(rest.operation, &event)
-        var record = InsightRecord(event: event, notice: nil, finding: rest.finding)
+        let isFinding = event.kind == .system && rest.operation.utf8.elementsEqual("anomaly.raise".utf8)
+        let finding = rest.finding.flatMap { isFinding && !$0.isEmpty ? $0 : nil }
+        var record = InsightRecord(event: event, notice: nil, finding: finding)
         record.isHandling = rest.operation.utf8.starts(with: "anomaly.".utf8)
         switch rest.operation {
         case "wrap.replay": record.notice = .reopenedToken
@@ -191,10 +197,21 @@ extension JSONCursor {
                 record.notice = .decoy
                 break
             }
+            if !isIntent, rest.isOwn, event.outcome == .ok {
+                record.notice = .ownRights
+                break
+            }
             let isRoot = rest.policy.utf8.elementsEqual("root".utf8) && event.kind != .system
             if isRoot, event.outcome == .ok { record.notice = .rootToken }
         }
         return record
+    }
+
+    /// Who turns a log on, off or elsewhere; what officers do with it by its own commands is no such thing.
+    private static func isTampering(_ path: String) -> Bool {
+        let words = path.split(separator: "/", maxSplits: 3)
+        guard words.count >= 3, words[0] == "sys", words[1] == "audit" else { return false }
+        return !["holds", "prune", "erase", "subject", "export", "verified"].contains(words[2])
     }
 
     private static func operation(_ name: String, _ event: inout InsightEvent) -> InsightEvent.Operation {
@@ -217,6 +234,7 @@ extension JSONCursor {
         case "identity.change", "subject.register": return .identityWrite
         case "audit.read", "audit.export", "audit.verify": return .auditRead
         case "config.change": return event.path.utf8.starts(with: "sys/audit".utf8) ? .auditWrite : .other
+        case "sys.write": return isTampering(event.path) ? .auditWrite : .other
         case "heartbeat": return .heartbeat
         default: return .other
         }

@@ -103,8 +103,9 @@ package actor Vault {
         do {
             context = try context.resolvingListQuery()
             try decide(&context, &endpoint)
-            switch hasWaited ? .asUsual : gradedAnswer(context, endpoint) {
+            switch gradedAnswer(context, endpoint) {
             case .asUsual: break
+            case .slow where hasWaited: break
             case .slow(let milliseconds): return wait(milliseconds, request, principal, person, completion)
             case .hold(let incident):
                 endpoint?.what.details.append(("held", .int(Int64(clamping: incident))))
@@ -112,7 +113,7 @@ package actor Vault {
             }
             guard let endpoint else { throw VaultError.notFound }
             if isUnknownSet(context) {
-                return decideAgain(request, principal, completion, afterKeeping: context)
+                return decideAgain(request, principal, hasWaited, completion, afterKeeping: context)
             }
             if case .read(let body) = endpoint.work, context.wrapTTL == 0, !context.usesLimitedToken {
                 let effect = try listed(body(self, context), context)
@@ -128,7 +129,7 @@ package actor Vault {
         } catch {
             let error = VaultError(mapping: error)
             if isUnknownSet(context) {
-                return decideAgain(request, principal, completion, afterKeeping: context)
+                return decideAgain(request, principal, hasWaited, completion, afterKeeping: context)
             }
             guard context.usesLimitedToken else {
                 release(context, endpoint, .failure(error), .single, [], completion)
@@ -190,13 +191,14 @@ package actor Vault {
     private func decideAgain(
         _ request: VaultRequest,
         _ principal: Principal,
+        _ hasWaited: Bool,
         _ completion: @escaping @Sendable (ReleasedAnswer) -> Void,
         afterKeeping context: RequestContext
     ) {
         guard let sets = context.caller?.policySets else { return }
         Task {
             for set in sets { await self.keep(set) }
-            self.perform(request, as: principal, for: context.person, completion: completion)
+            self.perform(request, as: principal, for: context.person, hasWaited: hasWaited, completion: completion)
         }
     }
 

@@ -4,13 +4,16 @@ package import CoffreWire
 package protocol AnomalyDesk: Sendable {
     /// Kinds of findings, for what callers name.
     var kinds: [String] { get }
+    /// Those that nobody may want no alerts of for more than a day.
+    var criticalKinds: [String] { get }
     /// Returns once the records before `size` have been read, or after two seconds.
     func read(to size: UInt64) async
     /// Incidents in the order of their numbers, the newest last.
     func incidents(_ filter: AnomalyFilter) -> [JSONValue]
     /// With its findings; nil when there is none with that number.
     func incident(_ id: UInt64) -> JSONValue?
-    func hasIncident(_ id: UInt64) -> Bool
+    /// Whom it is about; nil when there is none with that number.
+    func actor(ofIncident id: UInt64) -> String?
     func mutes() -> [JSONValue]
     func hasMute(_ id: UInt64) -> Bool
     /// How far it has read, the day's budget, what each channel has.

@@ -94,6 +94,9 @@ extension Vault {
             var what = AuditWhat()
             what.path = "sys/policies/acl/" + name
             what.version = Int(policy.version)
+            if let own = context.caller?.policies, own.contains(name), !own.contains("root"), name != "default" {
+                what.details.append(("own", .flag(true)))
+            }
             var reply = Reply.noContent
             let linter = PolicyLinter(
                 kvMounts: state.mounts.mounts.filter(\.isVersioned).map(\.path),

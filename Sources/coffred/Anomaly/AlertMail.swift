@@ -104,6 +104,7 @@ struct AlertHook {
         case .incident: "incident"
         case .budget: "budget"
         case .summary: "summary"
+        case .mute: "mute"
         }
     }
 }

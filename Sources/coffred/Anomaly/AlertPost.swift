@@ -23,9 +23,18 @@ final class AlertPost: Sendable {
 
     private struct Channel: Sendable {
         var status: Status
+        /// How it begins when it is not known what it has.
+        var beginning: Beginning?
         var failures = 0
         var nextTry: Int64 = 0
         let send: @Sendable (Alert) -> String?
+    }
+
+    private enum Beginning: Sendable {
+        /// With what comes now: the channel is new.
+        case now
+        /// With everything that is kept: what it was given is not known any more.
+        case again
     }
 
     private struct State: Sendable {
@@ -76,16 +85,17 @@ final class AlertPost: Sendable {
     }
 
     /// - Parameters:
-    ///   - sent: number of the newest alert that each channel has.
+    ///   - sent: number of the newest alert that each channel has; nil when that is not known.
     ///   - isFresh: whether numbers begin anew.
     ///   - keep: is given those numbers whenever one has changed.
-    func start(_ sent: [String: UInt64], from isFresh: Bool, keep: @escaping @Sendable ([String: UInt64]) -> Void) {
+    func start(_ sent: [String: UInt64]?, from isFresh: Bool, keep: @escaping @Sendable ([String: UInt64]) -> Void) {
         self.keep.withLock { $0 = keep }
         let count = state.withLock { state in
             for index in state.channels.indices {
-                // A channel that is new begins with what comes now.
-                let known = sent[state.channels[index].status.name]
-                state.channels[index].status.delivered = isFresh ? 0 : known ?? .max
+                guard !isFresh else { continue }
+                let known = sent?[state.channels[index].status.name]
+                state.channels[index].status.delivered = known ?? 0
+                if known == nil { state.channels[index].beginning = sent == nil ? .again : .now }
             }
             return state.channels.count
         }
@@ -118,19 +128,29 @@ final class AlertPost: Sendable {
             let isNew = alerts.last?.number != state.alerts.last?.number
             state.alerts = alerts
             for index in state.channels.indices {
-                let status = state.channels[index].status
-                // What a lost memory has counted is not to come.
-                if status.delivered > last { state.channels[index].status.delivered = last }
-                if let first = alerts.first, first.number > status.delivered + 1 {
-                    state.channels[index].status.lost += first.number - status.delivered - 1
-                    state.channels[index].status.delivered = first.number - 1
-                }
-                let delivered = state.channels[index].status.delivered
-                state.channels[index].status.waiting = alerts.count { $0.number > delivered }
+                Self.adjust(&state.channels[index], alerts, last)
             }
             return isNew
         }
         if isNew { for thread in threads.withLock({ $0 }) { thread.wake() } }
+    }
+
+    private static func adjust(_ channel: inout Channel, _ alerts: [Alert], _ last: UInt64) {
+        let before = alerts.first.map { $0.number - 1 } ?? last
+        switch channel.beginning {
+        case .now: channel.status.delivered = last
+        case .again: channel.status.delivered = before
+        case nil: break
+        }
+        channel.beginning = nil
+        // What a lost memory has counted is not to come.
+        channel.status.delivered = min(channel.status.delivered, last)
+        if before > channel.status.delivered, !alerts.isEmpty {
+            channel.status.lost += before - channel.status.delivered
+            channel.status.delivered = before
+        }
+        let delivered = channel.status.delivered
+        channel.status.waiting = alerts.count { $0.number > delivered }
     }
 
     /// Number up to which every channel has everything.

@@ -46,8 +46,8 @@ struct AnomalySettings: Sendable {
         }
         book.alertsPerDay = try file.integer("anomaly.alerts_per_day", in: 1...1000) ?? book.alertsPerDay
         book.noted = try Self.kinds(&file, "anomaly.note")
-        slow = try Self.kinds(&file, "anomaly.slow")
-        hold = try Self.kinds(&file, "anomaly.hold")
+        slow = try Self.answerable(&file, "anomaly.slow")
+        hold = try Self.answerable(&file, "anomaly.hold")
         paths = try Self.paths(&file, "anomaly.paths")
         slowMilliseconds = try file.integer("anomaly.slow_milliseconds", in: 100...30_000) ?? slowMilliseconds
         mail = try MailSettings(&file, "anomaly")
@@ -86,6 +86,18 @@ struct AnomalySettings: Sendable {
                 throw file.error(key, "knows no kind \"\(name)\"; there are: \(all)")
             }
             kinds.insert(kind)
+        }
+        return kinds
+    }
+
+    /// Kinds that are about an identity: of the others nobody's requests could be answered otherwise.
+    private static func answerable(
+        _ file: inout ConfigurationFile,
+        _ key: String
+    ) throws(ConfigurationError) -> Set<Finding.Kind> {
+        let kinds = try kinds(&file, key)
+        for kind in [Finding.Kind.deniedBurst, .clockIncident, .logIncident, .rightsDiffer] where kinds.contains(kind) {
+            throw file.error(key, "cannot take \"\(kind.rawValue)\", which is about no identity")
         }
         return kinds
     }

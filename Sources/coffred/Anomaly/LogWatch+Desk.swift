@@ -6,6 +6,8 @@ internal import CoffreWire
 extension LogWatch: AnomalyDesk {
     var kinds: [String] { Finding.Kind.allCases.map(\.rawValue).sorted() }
 
+    var criticalKinds: [String] { Finding.Kind.allCases.filter { $0.severity == .critical }.map(\.rawValue) }
+
     func incidents(_ filter: AnomalyFilter) -> [JSONValue] {
         let found = published.book.incidents.filter { incident in
             incident.id > filter.after && Self.isWanted(incident, filter)
@@ -29,7 +31,7 @@ extension LogWatch: AnomalyDesk {
         published.book.incident(id).map { Self.json($0, withFindings: true) }
     }
 
-    func hasIncident(_ id: UInt64) -> Bool { published.book.incident(id) != nil }
+    func actor(ofIncident id: UInt64) -> String? { published.book.incident(id)?.actor }
     func hasMute(_ id: UInt64) -> Bool { published.book.mutes.contains { $0.id == id } }
 
     func mutes() -> [JSONValue] {

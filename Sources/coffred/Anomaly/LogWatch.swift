@@ -63,6 +63,7 @@ final class LogWatch: Sendable {
         var savedAt: UInt64
         var saveTime: Int64
         var pauseUntil: Int64 = 0
+        var giveAt: Int64 = 0
 
         init(_ watch: Watch, _ follower: LogFollower, at time: Int64) {
             self.watch = watch
@@ -84,8 +85,8 @@ final class LogWatch: Sendable {
     /// - Throws: ``AuditError`` `.system` when there can be no thread.
     func start() throws {
         let (watch, isFresh) = restored()
-        var sent: [String: UInt64] = [:]
-        do throws(WatchStore.Failure) { sent = isFresh ? [:] : try store.loadSent() } catch {
+        var sent: [String: UInt64]?
+        do throws(WatchStore.Failure) { sent = isFresh ? nil : try store.loadSent() } catch {
             logger.error("alerts may be sent again", metadata: ["reason": "\(error.message)"])
         }
         post.start(sent, from: isFresh) { [store, logger] numbers in
@@ -173,7 +174,7 @@ final class LogWatch: Sendable {
 
     private func turn(_ owned: Owned) {
         let now = WallClock.seconds
-        giveAgain()
+        giveAgain(owned, now)
         owned.watch.delivered(through: post.deliveredByAll)
         if now >= owned.pauseUntil { readOn(owned, now) }
         publish(owned)
@@ -270,21 +271,26 @@ final class LogWatch: Sendable {
     private func give(_ draft: AuditDraft) {
         inbox.withLock { $0.waiting += 1 }
         audit.append(draft) { [self] result in
-            inbox.withLock { inbox in
+            let isTaken = inbox.withLock { inbox in
                 inbox.waiting -= 1
-                if case .failure = result { inbox.refused.append(draft) }
+                guard case .failure = result else { return true }
+                inbox.refused.append(draft)
+                return false
             }
-            thread.withLock { $0 }?.wake()
+            if isTaken { thread.withLock { $0 }?.wake() }
         }
     }
 
     /// What the log refused is offered again: a disk that is full may have room by now.
-    private func giveAgain() {
+    private func giveAgain(_ owned: Owned, _ now: Int64) {
+        guard now >= owned.giveAt else { return }
         let refused = inbox.withLock { inbox in
             let refused = inbox.refused
             inbox.refused = []
             return refused
         }
+        guard !refused.isEmpty else { return }
+        owned.giveAt = now + Self.pauseSeconds
         for draft in refused { give(draft) }
     }
 

@@ -17,9 +17,9 @@ struct WatchStore: Sendable {
 
     func save(_ bytes: [UInt8]) throws(Failure) { try replace(memory, bytes) }
 
-    /// Number of the newest alert that each channel has, by its name.
-    func loadSent() throws(Failure) -> [String: UInt64] {
-        guard let bytes = try read(sent) else { return [:] }
+    /// Number of the newest alert that each channel has, by its name; nil when there is no such file.
+    func loadSent() throws(Failure) -> [String: UInt64]? {
+        guard let bytes = try read(sent) else { return nil }
         var numbers: [String: UInt64] = [:]
         for line in String(decoding: bytes.prefix(4096), as: UTF8.self).split(separator: "\n") {
             let words = line.split(separator: " ")

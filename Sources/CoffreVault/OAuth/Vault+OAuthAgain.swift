@@ -7,6 +7,8 @@ struct HandedToken: Sendable {
     let lease: String
     /// Of the grant: another token is another lease.
     let generation: Int64
+    /// The lease as it was read last, and the version of its row then.
+    var read: (version: UInt64, record: LeaseRecord)?
 }
 
 /// A service that asks again while the token is the same gets it again under the lease that it has: one record and no change, so
@@ -14,11 +16,13 @@ struct HandedToken: Sendable {
 extension Vault {
     /// The endpoint of such a request; nil when there is no lease that says the same as a new one would.
     func handOutAgainEndpoint(_ context: RequestContext, _ name: String, _ what: AuditWhat) -> Endpoint? {
-        guard let (handed, _) = try? handedBefore(name, context) else { return nil }
+        guard let (handed, first) = try? handedBefore(name, context) else { return nil }
         var what = what
         what.lease = handed.lease
         let facts = what
         return .read(.leaseIssue, facts, .capability(.read)) { vault, context in
+            // Without an intent nothing has happened since the look above: this runs in the same turn.
+            guard context.intent != nil else { return first(facts) }
             guard let (handed, effect) = try vault.handedBefore(name, context), handed.lease == facts.lease else {
                 throw VaultError.badRequest("the connection was changed at this very moment: ask again")
             }
@@ -30,7 +34,7 @@ extension Vault {
     private func handedBefore(
         _ name: String,
         _ context: RequestContext
-    ) throws -> (HandedToken, (AuditWhat) -> Effect)? {
+    ) throws -> (HandedToken, @Sendable (AuditWhat) -> Effect)? {
         guard let state = unsealed, let caller = context.caller, let found = state.connections.find(name),
             let grant = state.grants[found.id], let handed = state.handedTokens[Self.handedKey(caller, found.id)],
             handed.generation == Int64(grant.life.generation), grant.life.state == .healthy, grant.life.isUsed
@@ -40,7 +44,7 @@ extension Vault {
         let now = clock.now()
         let left = grant.life.left(at: now)
         guard !connection.needsApproval, left.map({ $0 >= grant.life.leastLeft }) ?? true,
-            let lease = try lease(handed.lease), lease.state == .active,
+            let lease = try handedLease(handed, Self.handedKey(caller, found.id), state), lease.state == .active,
             lease.owner.text.utf8.elementsEqual(caller.owner.utf8),
             let was = lease.grant, was.entity == order.entity, was.service == order.service,
             was.isAdministrator == order.isAdministrator, was.rights == order.rights.json,
@@ -67,6 +71,19 @@ extension Vault {
                 return Effect(answer, what: what)
             }
         )
+    }
+
+    /// The lease of a token that was handed out, decoded once for each version of its row.
+    private func handedLease(_ handed: HandedToken, _ key: [UInt8], _ state: UnsealedState) throws -> LeaseRecord? {
+        guard let row = try barrier.get(.lease(handed.lease)) else { return nil }
+        if let read = handed.read, read.version == row.version { return read.record }
+        let record = try LeaseRecord(id: handed.lease, decoding: row.value)
+        state.handedTokens[key] = HandedToken(
+            lease: handed.lease,
+            generation: handed.generation,
+            read: (row.version, record)
+        )
+        return record
     }
 
     func rememberHanded(_ lease: LeaseRecord, to caller: Caller, _ connection: String, _ grant: OAuthGrant) {

@@ -47,6 +47,8 @@ struct WebExchange {
         )
         configuration.httpVersion = .http1Only
         configuration.connectionPool.retryConnectionEstablishment = false
+        // One request is all that a client makes. Timers of connections that are closed keep some 12 KB each until they ring.
+        configuration.connectionPool.idleTimeout = .seconds(1)
         // The name is checked in the certificate; the connection goes to the address that was judged.
         configuration.dnsOverride = [host: address.description]
         let client = HTTPClient(

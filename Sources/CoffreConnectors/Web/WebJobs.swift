@@ -54,6 +54,7 @@ package struct WebJobs: Sendable {
         )
         configuration.httpVersion = .http1Only
         configuration.connectionPool.retryConnectionEstablishment = false
+        configuration.connectionPool.idleTimeout = .seconds(1)
         // The name is checked in the certificate; the connection goes to the address that was judged.
         configuration.dnsOverride = [job.target.host: address.description]
         let client = HTTPClient(

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Runs the integration tests in two lanes: those that compute over files beside those that wait for daemons and servers.
+# Runs the integration tests in two lanes that take about as long.
 # Within a lane one after another. Both to their end; the status says whether one has failed.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 # Job control, so that the lane in the background does not ignore SIGINT, which its children would inherit.
 set -m
 
-beside='^IntegrationTests\.(BundleTests|AnomalyReplayTests|LogTortureTests)'
+beside='^IntegrationTests\.(BundleTests|AnomalyReplayTests|AnomalyWatchTests|LogTortureTests|ConnectionFaultTests|ConnectionServerFaultTests|FullDiskTests|WitnessBehaviourTests)'
 bundle=.build/debug/coffrePackageTests.xctest
 output=$(mktemp)
 trap 'kill %1 2>/dev/null || true; rm -f "$output"' EXIT

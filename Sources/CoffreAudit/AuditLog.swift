@@ -289,7 +289,8 @@ package final class AuditLog: Sendable {
         )
     }
 
-    var durableSize: UInt64 { thread.current.frontier.size }
+    /// Number of durable records.
+    package var size: UInt64 { thread.current.frontier.size }
 
     package var health: AuditHealth {
         let now = thread.current

@@ -93,6 +93,23 @@ import Testing
         #expect(shown == Int(log.size))
     }
 
+    /// From a place that begins no segment reading starts at the segment's beginning; an error there must not take it back.
+    @Test func nothingIsShownTwiceAfterAnErrorBeforeThePlace() throws {
+        let disk = MemoryDisk()
+        let log = try TestLog.open(disk)
+        Self.append(log, 20)
+        let path = try #require(disk.paths(ending: ".jsonl").first)
+        let place = try #require((disk[path] ?? []).split(separator: 0x0a).dropFirst(3).first?.startIndex)
+        var follower = log.follower(from: LogFollower.Cursor(sequence: 12, segment: 5, offset: 9))
+        disk[path]?[place + 8] ^= 1
+        #expect(throws: AuditError.self) { _ = try follower.read(to: log.size, limit: 1000) { _, _ in } }
+        #expect(follower.cursor.sequence == 12)
+        disk[path]?[place + 8] ^= 1
+        var shown: [UInt64] = []
+        _ = try follower.read(to: log.size, limit: 1000) { shown.append($1) }
+        #expect(shown == Array(12..<log.size))
+    }
+
     @Test func aPlaceThatIsNoneIsRefusedOrPassedOver() throws {
         let disk = MemoryDisk()
         let log = try TestLog.open(disk)

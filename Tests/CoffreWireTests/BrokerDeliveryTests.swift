@@ -71,6 +71,21 @@ import Testing
         }
     }
 
+    /// It becomes a header: nothing in it may begin another.
+    @Test(arguments: ["a\r\nx-evil: 1", "a b", "a\n", "\u{7f}", "é", String(repeating: "a", count: 129)])
+    func aSignatureThatIsNoneIsRefused(text: String) throws {
+        let target = try WebTarget("https://h")
+        #expect(throws: BrokerWireError.self) {
+            try BrokerPost(target: target, contentType: "t", body: [], signature: text)
+        }
+        let good = try BrokerPost(target: target, contentType: "t", body: [], signature: "t=1,v1=ab")
+        var bytes = good.encode()
+        #expect(try bytes.withUnsafeBytes { try BrokerPost(decoding: $0) } == good)
+        let last = bytes.count - 1
+        bytes[last] = 0x0a
+        #expect(throws: BrokerWireError.self) { try bytes.withUnsafeBytes { try BrokerPost(decoding: $0) } }
+    }
+
     @Test func aPostHasOneForm() throws {
         let target = try WebTarget("https://h")
         let post = try BrokerPost(target: target, contentType: "t", body: [0xff], timeoutSeconds: 1)

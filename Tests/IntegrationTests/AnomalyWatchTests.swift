@@ -58,13 +58,16 @@ struct AnomalyWatchTests {
             let tokens = try (0..<4).map { try stage.reader("r\(round)-\($0)") }
             let delay = UInt32.random(in: 0..<400_000, using: &generator)
             let daemon = stage.daemon
+            let isDead = DispatchSemaphore(value: 0)
             let killer = Thread {
+                // Any moment of the sweeps.
                 usleep(delay)
                 try? daemon.kill()
+                isDead.signal()
             }
             killer.start()
             for token in tokens { try? stage.sweep(token, 34) }
-            while !killer.isFinished { usleep(1000) }
+            isDead.wait()
             try stage.daemon.start()
         }
         // What was granted to whom, by the log itself.

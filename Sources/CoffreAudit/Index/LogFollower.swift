@@ -59,8 +59,7 @@ package struct LogFollower: Sendable {
                 if start.sequence > place.sequence { turn.missing += start.sequence - place.sequence }
                 place = start
             }
-            let before = place.sequence
-            let wanted = max(cursor.sequence, before)
+            let wanted = max(cursor.sequence, place.sequence)
             let last = min(end, wanted + (limit - turn.count))
             var here = place
             var shown: UInt64 = 0
@@ -79,14 +78,15 @@ package struct LogFollower: Sendable {
                 }
             } catch {
                 turn.count += shown
-                move(to: here)
+                if here.sequence >= wanted { move(to: here) }
                 throw error
             }
             turn.count += shown
-            move(to: here)
+            // Never back: what was shown once is not shown again.
+            if here.sequence >= wanted { move(to: here) }
             guard shown == 0 else { continue }
-            guard let gap = lines.gap(at: here) else { return turn }
-            turn.missing += gap.upperBound - max(gap.lowerBound, cursor.sequence)
+            guard let gap = lines.gap(at: here), gap.upperBound > wanted else { return turn }
+            turn.missing += gap.upperBound - max(gap.lowerBound, wanted)
             cursor = Cursor(sequence: gap.upperBound, segment: gap.upperBound, offset: 0)
         }
         return turn
@@ -98,9 +98,6 @@ package struct LogFollower: Sendable {
 }
 
 extension AuditLog {
-    /// Number of durable records.
-    package var size: UInt64 { durableSize }
-
     /// Reads this log's records from a place on; from the first that there is when nil.
     package func follower(from cursor: LogFollower.Cursor?) -> LogFollower {
         LogFollower(files: logFiles, cursor: cursor ?? LogFollower.Cursor(sequence: 0, segment: 0, offset: 0))

@@ -20,16 +20,18 @@ struct DecoyMischiefTests {
         }
         #expect(try call("POST", "sys/decoys/secret/b", plain) == 403)
         #expect(try call("DELETE", "sys/decoys/secret/a", plain) == 403)
-        #expect(try call("GET", "sys/decoys/secret/a", plain) == 200)
-        #expect(try call("LIST", "sys/decoys", plain) == 200)
+        // A wide right to read does not tell what is bait.
+        #expect(try call("GET", "sys/decoys/secret/a", plain) == 403)
+        #expect(try call("LIST", "sys/decoys", plain) == 403)
         #expect(try stage.call("GET", "secret/data/b").status == 404)
         let sudo = try stage.vault.token(
-            policy: #"path "sys/decoys/secret/c*" { capabilities = ["update", "delete", "sudo"] }"#,
+            policy: #"path "sys/decoys/secret/c*" { capabilities = ["read", "update", "delete", "sudo"] }"#,
             named: "sudo",
             root: stage.root
         )
         #expect(try call("POST", "sys/decoys/secret/c1", sudo) == 200)
         #expect(try call("POST", "sys/decoys/secret/d", sudo) == 403)
+        #expect(try call("GET", "sys/decoys/secret/c1", sudo) == 200)
         #expect(try call("GET", "sys/decoys", sudo) == 403)
         #expect(try call("DELETE", "sys/decoys/secret/c1", sudo) == 204)
         let unknown = try stage.vault.token(policies: ["default"], root: stage.root)

@@ -76,8 +76,8 @@ struct Route: Sendable {
         POST sys/capabilities-self : One's own rights on paths
         POST sys/capabilities : The rights of a token
         POST sys/capabilities-accessor : The rights of a token, by its accessor
-        GET,LIST sys/decoys : List the decoys
-        GET,POST,DELETE sys/decoys/{path} : A secret that is bait; to make and to end one needs sudo
+        GET,LIST sys/decoys sudo : List the decoys
+        GET,POST,DELETE sys/decoys/{path} sudo : A secret that is bait
         GET sys/leases sudo : Leases that cannot be taken back
         POST sys/leases/lookup : A lease
         LIST sys/leases/lookup/{prefix} sudo : Leases below a path

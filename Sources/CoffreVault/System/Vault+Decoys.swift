@@ -15,7 +15,7 @@ extension Vault {
     func decoyEndpoint(_ context: RequestContext, _ rest: String, _ what: AuditWhat) -> Endpoint? {
         if rest == "decoys" {
             guard context.verb == .get || context.verb == .list else { return .unsupported(what, .list) }
-            return .read(.sysRead, what, .capability(context.verb == .get ? .read : .list)) { vault, _ in
+            return .read(.sysRead, what, .sudo(context.verb == .get ? .read : .list)) { vault, _ in
                 try vault.listDecoys()
             }
         }
@@ -23,7 +23,7 @@ extension Vault {
         let path = Array(rest.utf8.dropFirst(7))
         switch context.verb {
         case .get:
-            return .read(.sysRead, what, .capability(.read)) { vault, _ in
+            return .read(.sysRead, what, .sudo(.read)) { vault, _ in
                 guard let state = vault.unsealed else { throw VaultError.sealed }
                 let (decoy, place) = try Self.decoy(at: path, state)
                 let exists = JSONValue.Member("exists", .bool(try vault.exists(place, state)))

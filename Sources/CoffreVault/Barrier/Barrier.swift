@@ -109,6 +109,13 @@ package final class Barrier: Sendable {
         return BarrierEntry(version: row.version, value: value)
     }
 
+    /// The version of a row, which each writing of it raises; nil when there is none. Nothing is decrypted: whoever has read that
+    /// version knows what it says.
+    func version(of key: BarrierKey) throws(BarrierError) -> UInt64? {
+        let address = BarrierAddress.row(key, try keys().keyring.addressKey)
+        do throws(StorageError) { return try store.get(address)?.version } catch { throw BarrierError(error) }
+    }
+
     /// Names below `parent`, sorted by bytes.
     package func names(in namespace: StorageNamespace, parent: [UInt8]) throws(BarrierError) -> [[UInt8]] {
         try rows(in: namespace, parent: parent, limit: .max, includesValues: false).map(\.name)

@@ -172,7 +172,7 @@ def refresh(vault, names, count):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--release", type=pathlib.Path, required=True)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=25)
     parser.add_argument("--handed", type=int, default=8000, help="hand-outs of one round, at most 10,000")
     parser.add_argument("--refreshes", type=int, default=10_000)
     parser.add_argument("--connections", type=int, default=100)

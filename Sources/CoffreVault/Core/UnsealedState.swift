@@ -38,6 +38,8 @@ final class UnsealedState {
     var shownTokens = ShownTokens()
     /// Leases under which callers have access tokens, by connection and owner.
     var handedTokens = BoundedCache<[UInt8], HandedToken>(limit: 20_000)
+    /// By connection: what answers with its access token say besides the token.
+    var answerRests = BoundedCache<String, (rest: TokenAnswerRest, text: [UInt8])>(limit: 10_000)
     /// At least as many leases as each owner has, by the bytes of its name.
     var leaseCounts = BoundedCache<[UInt8], Int>(limit: 10_000)
     var tokens = BoundedCache<Digest, TokenEntry>(limit: 50_000)

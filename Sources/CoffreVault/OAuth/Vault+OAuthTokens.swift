@@ -122,16 +122,41 @@ extension Vault {
         body.append(token.asJSONText)
         // OAuth 1.0a's clients are told apart in each call; no secret is needed to name them.
         let provider = grant.flow == .first ? try? OAuthProvider(connection, grant) : nil
-        let client = provider.flatMap { try? $0.clientID() }
+        let rest = TokenAnswerRest(
+            connection: connection.name,
+            client: provider.flatMap { try? $0.clientID() },
+            ends: grant.life.accessEnds,
+            scopes: grant.granted ?? grant.asked,
+            type: grant.tokenType ?? (grant.flow == .first ? "OAuth" : "Bearer"),
+            values: grant.learnt
+        )
+        if let known = unsealed?.answerRests[connection.id], known.rest == rest {
+            body.append(known.text)
+        } else {
+            let text = rest.text
+            unsealed?.answerRests[connection.id] = (rest, text)
+            body.append(text)
+        }
+        return body
+    }
+}
+
+/// What an answer says besides the access token. Nothing of it is secret, so the text is kept for as long as it is the same.
+struct TokenAnswerRest: Equatable {
+    let connection: String
+    let client: String?
+    let ends: Timestamp?
+    let scopes: [String]
+    let type: String
+    let values: [String: String]
+
+    /// The members after the first, up to the closing brace.
+    var text: [UInt8] {
         var members: [JSONValue.Member] = [
-            .init("connection", .string(connection.name)),
-            .init("expires_at", grant.life.accessEnds.map { .string($0.rfc3339) } ?? .null),
-            .init("scopes", .strings(grant.granted ?? grant.asked)),
-            .init("token_type", .string(grant.tokenType ?? (grant.flow == .first ? "OAuth" : "Bearer"))),
-            .init("values", .object(grant.learnt)),
+            .init("connection", .string(connection)), .init("expires_at", ends.map { .string($0.rfc3339) } ?? .null),
+            .init("scopes", .strings(scopes)), .init("token_type", .string(type)), .init("values", .object(values)),
         ]
         if let client { members.insert(.init("consumer_key", .string(client)), at: 1) }
-        body.append([0x2c] + Array(JSONValue.object(members).encoded().dropFirst()))
-        return body
+        return [0x2c] + Array(JSONValue.object(members).encoded().dropFirst())
     }
 }

@@ -23,8 +23,7 @@ package struct ListeningSocket: ~Copyable, Sendable {
     /// Binds `path`, at most 107 bytes (unix(7)), and listens.
     ///
     /// A socket file that nobody listens on is replaced; one that answers is not. Mode and group are set before listen(2),
-    /// so nobody connects under others. The file is made under a tight umask, which is one for the whole process: call
-    /// this while starting.
+    /// so nobody connects under others.
     /// - Throws: ``HostError`` `.alreadyListening`, `.wrongKind` (something else lies at `path`), `.tooLarge`, `.system`.
     package init(path: String, mode: UInt32 = 0o660, group: UInt32? = nil, backlog: Int32 = 4096) throws(HostError) {
         var address = try Self.address(path)
@@ -33,11 +32,10 @@ package struct ListeningSocket: ~Copyable, Sendable {
         guard descriptor >= 0 else { throw .system("cannot make a socket", -descriptor) }
         var file = stat()
         do throws(HostError) {
-            let before = umask(0o777)
+            // Linux gives the file the mode of the socket, less the umask. The umask belongs to the whole process.
+            guard fchmod(descriptor, 0) == 0 else { throw .system("cannot close the socket to others", errno) }
             let bound = Self.withAddress(&address) { bind(descriptor, $0, $1) }
-            let failure = errno
-            umask(before)
-            guard bound == 0 else { throw .system("cannot bind \(path)", failure) }
+            guard bound == 0 else { throw .system("cannot bind \(path)", errno) }
             if let group, lchown(path, uid_t.max, group) != 0 { throw .system("cannot give \(path) its group", errno) }
             guard chmod(path, mode) == 0 else { throw .system("cannot set the mode of \(path)", errno) }
             guard lstat(path, &file) == 0 else { throw .system("cannot look at \(path)", errno) }

@@ -26,16 +26,17 @@ package final class UnixFrameListener: Sendable {
 
     /// Binds a socket at `path`, mode 0660, with the group of its folder where the process may give it that group.
     ///
-    /// Created under a umask that lets nobody else in before the mode is set: call it before other threads make files.
-    /// The file of a process that is gone is replaced.
+    /// Nobody else gets in before the mode is set. The file of a process that is gone is replaced.
     /// - Throws: ``UnixFrameError`` `.unusable` when somebody listens there already or the path cannot be used.
     package static func bind(path: String) throws(UnixFrameError) -> UnixFrameListener {
         try removeStale(path)
         let descriptor = try UnixSocket.make()
         // The owner closes the descriptor on every way out, and removes the file only once it is ours.
         let listener = UnixFrameListener(descriptor: descriptor)
-        let before = umask(0o177)
-        defer { umask(before) }
+        // Linux gives the file the mode of the socket, less the umask. The umask belongs to the whole process.
+        guard fchmod(descriptor, 0o600) == 0 else {
+            throw UnixFrameError(.unusable, "cannot close the socket to others: \(String(cString: strerror(errno)))")
+        }
         guard try UnixSocket.withAddress(path, { Glibc.bind(descriptor, $0, $1) }) == 0 else {
             throw UnixFrameError(.unusable, "cannot bind the socket: \(String(cString: strerror(errno)))")
         }

@@ -1,5 +1,3 @@
-internal import Glibc
-
 /// What connections were asked: a SQLite file beside the audit log, of which every row may be deleted. Confined to
 /// whoever owns it.
 package final class QueryLedger {
@@ -58,12 +56,7 @@ package final class QueryLedger {
     /// Makes the file, of mode 0600, when there is none.
     /// - Throws: ``StorageError`` `.corrupt`, `.io`, `.failed`, `.full`.
     package init(path: String) throws(StorageError) {
-        let descriptor = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0o600)
-        guard descriptor >= 0 else {
-            throw StorageError(.io, "the query history cannot be opened: check the folder of the audit log")
-        }
-        close(descriptor)
-        connection = try SQLiteConnection(path: path, isReader: false)
+        connection = try SQLiteConnection(privatePath: path)
         // Overwritten with zeros when deleted; the journal is cut to nothing at each end of a transaction.
         try connection.execute(
             """

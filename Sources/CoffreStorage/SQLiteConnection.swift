@@ -1,4 +1,5 @@
 internal import CSQLite
+internal import Glibc
 
 /// One connection with its cached statements. Confined to whoever owns it.
 final class SQLiteConnection {
@@ -20,6 +21,20 @@ final class SQLiteConnection {
             throw error
         }
         sqlite3_busy_timeout(handle, 5000)
+    }
+
+    /// Opens `privatePath` for writing; makes it with mode 0600 when there is none.
+    ///
+    /// SQLite gives the files it keeps beside a database the database's own mode, so nothing needs the umask, which
+    /// belongs to the whole process.
+    /// - Throws: ``StorageError`` `.corrupt`, `.io`, `.failed`.
+    convenience init(privatePath: String) throws(StorageError) {
+        let descriptor = open(privatePath, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else {
+            throw StorageError(.io, "\(privatePath) cannot be opened: \(String(cString: strerror(errno)))")
+        }
+        close(descriptor)
+        try self.init(path: privatePath, isReader: false)
     }
 
     deinit {

@@ -53,8 +53,6 @@ package final class SQLiteStore: KeyValueStore {
         for name in [Self.snapshotName, DatabaseReplacement.incomingName] {
             for end in ["", "-journal", "-wal", "-shm"] { unlink(self.folder + "/" + name + end) }
         }
-        let mask = umask(0o077)
-        defer { umask(mask) }
         let connection = try Self.openWriter(path, maximumPages: maximumPages)
         let reader = ReaderBox(Reader(connection: try SQLiteConnection(path: path, isReader: true)))
         self.reader = reader
@@ -67,7 +65,7 @@ package final class SQLiteStore: KeyValueStore {
     }
 
     private static func openWriter(_ path: String, maximumPages: Int?) throws(StorageError) -> SQLiteConnection {
-        let connection = try SQLiteConnection(path: path, isReader: false)
+        let connection = try SQLiteConnection(privatePath: path)
         try connection.execute("PRAGMA journal_mode=WAL")
         try connection.execute("PRAGMA synchronous=FULL")
         try connection.execute("PRAGMA secure_delete=ON")

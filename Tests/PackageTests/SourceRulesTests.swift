@@ -56,6 +56,14 @@ struct SourceRulesTests {
         #expect(sources.count > 50)
     }
 
+    /// The umask is one for all threads: two that tighten it for a moment can leave it tight for good.
+    @Test func onlyTheStartOfAProcessSetsItsUmask() throws {
+        let setting = try Self.sources().filter { source in
+            source.lines.contains { $0.contains("umask(") }
+        }
+        #expect(setting.map(\.path) == ["CoffreHost/ProcessHardening.swift"])
+    }
+
     @Test func everyPromiseToTheCompilerSaysWhyItHolds() throws {
         var promises = 0
         for source in try Self.sources() {

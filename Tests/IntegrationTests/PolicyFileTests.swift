@@ -5,7 +5,11 @@ import Testing
 /// The policies that are delivered: each is loaded, and asked for what it should and should not give.
 @Suite(.serialized)
 struct PolicyFileTests {
-    private static let shared = Result { try CoffredProcess.unsealed() }
+    private static let shared = Result {
+        var setup = CoffredProcess.Setup()
+        setup.isWatched = true
+        return try CoffredProcess.unsealed(setup)
+    }
 
     private func token(of file: String) throws -> String {
         let (vault, root) = try Self.shared.get()
@@ -18,7 +22,7 @@ struct PolicyFileTests {
         #expect(
             Set(files) == [
                 "administrator-without-secrets.hcl", "backup.hcl", "compliance-officer.hcl", "connection-user.hcl",
-                "connector-operator.hcl", "oauth-redirect.hcl", "service-reader.hcl",
+                "connector-operator.hcl", "oauth-redirect.hcl", "security-officer.hcl", "service-reader.hcl",
             ]
         )
     }
@@ -142,6 +146,31 @@ struct PolicyFileTests {
                 """
         ),
         Case(
+            file: "security-officer",
+            allowed: """
+                GET sys/anomalies
+                LIST sys/anomalies
+                GET sys/anomalies/status
+                POST sys/anomalies/mutes
+                LIST sys/anomalies/mutes
+                POST sys/decoys/secret/prod/bait
+                GET sys/decoys/secret/prod/bait
+                LIST sys/decoys
+                DELETE sys/decoys/secret/prod/bait
+                GET sys/audit/status
+                GET sys/audit/log
+                GET sys/audit/why/0
+                GET sys/metrics
+                """,
+            refused: """
+                GET secret/data/services/x
+                GET secret/data/prod/bait
+                POST sys/audit/prune
+                PUT sys/policies/acl/made
+                POST auth/token/create
+                """
+        ),
+        Case(
             file: "service-reader",
             allowed: """
                 GET secret/data/services/x
@@ -198,6 +227,7 @@ struct PolicyFileTests {
         case let path where path.hasPrefix("database/roles"):
             return #"{"db_name":"pg","creation_statements":"CREATE ROLE \"{{name}}\""}"#
         case let path where path.hasPrefix("secret/data"): return #"{"data":{"a":1}}"#
+        case "sys/anomalies/mutes": return #"{"kind":"off_hours_access","ttl":"1h","reason":"a test"}"#
         case "auth/token/create": return #"{"policies":["default"],"ttl":"5m"}"#
         default: return "{}"
         }

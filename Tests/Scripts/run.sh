@@ -103,7 +103,7 @@ print("They are shown this once. Write them down, keep them apart from this mach
 for share in answer["recovery_keys_base64"]: print("    " + share)
 PY
     rm "$home/credentials/init.out"
-    printf '{"policy":"path \\"secret/*\\" { capabilities = [\\"create\\",\\"read\\",\\"update\\",\\"delete\\",\\"list\\"] } path \\"sys/audit/*\\" { capabilities = [\\"read\\",\\"update\\",\\"list\\"] } path \\"connectors/*\\" { capabilities = [\\"create\\",\\"read\\",\\"update\\",\\"delete\\",\\"list\\",\\"sudo\\"] }"}' > "$home/policy.json"
+    printf '{"policy":"path \\"secret/*\\" { capabilities = [\\"create\\",\\"read\\",\\"update\\",\\"delete\\",\\"list\\"] } path \\"sys/audit/*\\" { capabilities = [\\"read\\",\\"update\\",\\"list\\",\\"delete\\",\\"sudo\\"] } path \\"sys/anomalies*\\" { capabilities = [\\"read\\",\\"update\\",\\"list\\",\\"delete\\"] } path \\"sys/decoys*\\" { capabilities = [\\"read\\",\\"update\\",\\"list\\",\\"delete\\",\\"sudo\\"] } path \\"connectors/*\\" { capabilities = [\\"create\\",\\"read\\",\\"update\\",\\"delete\\",\\"list\\",\\"sudo\\"] }"}' > "$home/policy.json"
     api PUT sys/policies/acl/eval "$home/policy.json" >/dev/null
     printf '{"bound_uids":[%s],"policies":["eval"]}' "$uid" > "$home/policy.json"
     api PUT auth/peer/role/eval "$home/policy.json" >/dev/null
@@ -119,7 +119,7 @@ Coffre is running: an evaluation set-up, both daemons as user $(id -un), keys in
 
   socket      $socket
   state       $home
-  root token  $home/credentials/root-token   (for policies and roles; your own uid has secret/ without it)
+  root token  $home/credentials/root-token   (for policies and roles; your own uid has secret/, connections, audit and anomalies without it)
 
 In another terminal, as this user:
 

@@ -4,23 +4,35 @@ extension Detector {
         let day = localDay(now)
         let secret = state.hash(event.connector, event.path)
         noteFanout(event, secret, actor, now)
-        var staleDays: Int32 = 0
-        if let place = actor.secrets.firstIndex(where: { $0.key == secret }) {
-            staleDays = day - actor.secrets[place].day
+        let place = actor.secrets.firstIndex { $0.key == secret }
+        if let place, actor.secrets[place].use != .refused {
+            let staleDays = day - actor.secrets[place].day
             actor.secrets[place].day = day
             if event.outcome == .ok { noteUse(secret, actor) }
             if staleDays > 20 { unfamiliar(event, fast: 0.4, slow: 0.1, actor, now) }
+            if actor.secrets[place].use == .written, event.operation != .write {
+                actor.secrets[place].use = .read
+                if !isSettled(actor, now) { noteSweep(event, actor, now) }
+            }
             return
         }
         let memory = state.secrets[secret] ?? InsightState.SecretMemory()
         let isAllowed = memory.isListed ? memory.allowed & actor.teams != 0 : memory.used & actor.teams != 0
         let isKnownSecret = memory.isListed || memory.used != 0
+        let isSettled = isSettled(actor, now)
         if event.outcome != .denied {
-            actor.remember(.init(key: secret, day: day))
+            let use: ActorProfile.KnownSecret.Use = event.operation == .write ? .written : .read
+            if let place { actor.secrets.remove(at: place) }
+            actor.remember(.init(key: secret, day: day, use: use), isSettled: isSettled)
+        } else if place == nil, !isSettled {
+            actor.remember(.init(key: secret, day: day, use: .refused), isSettled: false)
         }
         defer { if event.outcome == .ok { noteUse(secret, actor) } }
         guard !actor.isFormer(secret) else { return }
-        guard isSettled(actor, now) else { return noteSweep(event, actor, now) }
+        guard isSettled else {
+            if place == nil { noteSweep(event, actor, now) }
+            return
+        }
         if !actor.sweep.isEmpty { actor.sweep = [] }
         let grant = edit(for: key, actor, since: now - 24 * Span.hour)
         let isOut = isKnownSecret && !isAllowed
@@ -63,10 +75,10 @@ extension Detector {
         }
         actor.sweepCount &+= actor.sweepCount == .max ? 0 : 1
         // Few ask for so many: nobody else pays for the memory.
-        guard actor.sweepCount > 14 else { return }
+        guard actor.sweepCount > 4 else { return }
         if actor.sweep.count >= ActorProfile.mostNovelties { actor.sweep.removeFirst() }
         actor.sweep.append(event.sequence)
-        guard actor.sweepCount >= 30 else { return }
+        guard actor.sweepCount >= 20 else { return }
         let minutes = max(1, (now - actor.sweepStart) / Span.minute)
         tell(
             .massEnumeration,

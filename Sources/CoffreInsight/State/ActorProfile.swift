@@ -2,19 +2,39 @@ internal import Glibc
 
 /// What is remembered of one identity: a fixed frame and a few short lists, below 2 KB. Belongs to one ``Detector``.
 final class ActorProfile {
-    /// A secret that it has used: 12 bytes, where a key in one piece would make it 16.
+    /// A secret that it has asked for: 12 bytes, where a key in one piece would make it 16.
     struct KnownSecret: Sendable, Equatable {
+        /// What it has to do with it.
+        enum Use: UInt16 {
+            case read
+            /// Only written, by itself.
+            case written
+            /// Refused, before its habits were known.
+            case refused
+        }
+
         private let high: UInt32
         private let low: UInt32
-        /// Local day of the last use, from 1970.
-        var day: Int32
+        /// The day, and below it two bits for the use.
+        private var dayAndUse: Int32
 
         var key: UInt64 { UInt64(high) << 32 | UInt64(low) }
 
-        init(key: UInt64, day: Int32) {
+        /// Local day of the last use, from 1970.
+        var day: Int32 {
+            get { dayAndUse >> 2 }
+            set { dayAndUse = newValue << 2 | dayAndUse & 3 }
+        }
+
+        var use: Use {
+            get { Use(rawValue: UInt16(dayAndUse & 3)) ?? .read }
+            set { dayAndUse = dayAndUse & ~3 | Int32(newValue.rawValue) }
+        }
+
+        init(key: UInt64, day: Int32, use: Use) {
             high = UInt32(key >> 32)
             low = UInt32(truncatingIfNeeded: key)
-            self.day = day
+            dayAndUse = day << 2 | Int32(use.rawValue)
         }
     }
 
@@ -52,7 +72,7 @@ final class ActorProfile {
     /// A Bloom filter of those that had to make room: 1024 bits, two for each.
     var formerSecrets: [UInt64] = []
     var novelties: [Novelty] = []
-    /// Secrets that it asked for the first time since ``sweepStart``, before its habits were known: the newest records, and how many.
+    /// Secrets that it read, or wanted to, for the first time since ``sweepStart``, before its habits were known: the newest records, and how many.
     var sweep: [UInt64] = []
     var sweepCount: UInt16 = 0
     var sweepStart: Int64 = 0
@@ -116,8 +136,10 @@ final class ActorProfile {
         return Self.bits(secret).allSatisfy { formerSecrets[$0 >> 6] & (1 << UInt64($0 & 63)) != 0 }
     }
 
-    func remember(_ secret: KnownSecret) {
-        makeRoomForSecret()
+    /// - Parameter isSettled: whether its habits are known. Before that, what it only wrote and what it was refused are forgotten
+    ///   when they make room: reading it is news.
+    func remember(_ secret: KnownSecret, isSettled: Bool) {
+        makeRoomForSecret(isSettled)
         // Arrays grow by doubling, and leave holes behind. Two steps, no more than is needed, and the filter fits into the hole.
         if secrets.count == secrets.capacity {
             secrets.reserveCapacity(secrets.count < 12 ? 12 : Self.mostSecrets)
@@ -131,13 +153,14 @@ final class ActorProfile {
         novelties.append(novelty)
     }
 
-    private func makeRoomForSecret() {
+    private func makeRoomForSecret(_ isSettled: Bool) {
         guard secrets.count >= Self.mostSecrets,
             let oldest = secrets.indices.min(by: { secrets[$0].day < secrets[$1].day })
         else { return }
+        let former = secrets.remove(at: oldest)
+        guard former.use == .read || former.use == .written && isSettled else { return }
         if formerSecrets.isEmpty { formerSecrets = [UInt64](repeating: 0, count: 16) }
-        for bit in Self.bits(secrets[oldest].key) { formerSecrets[bit >> 6] |= 1 << UInt64(bit & 63) }
-        secrets.remove(at: oldest)
+        for bit in Self.bits(former.key) { formerSecrets[bit >> 6] |= 1 << UInt64(bit & 63) }
     }
 
     private static func bits(_ secret: UInt64) -> [Int] { [Int(secret & 1023), Int(secret >> 20 & 1023)] }

@@ -120,14 +120,13 @@ extension Archive {
         try value(&actor.activeDays)
         try value(&actor.day)
         try value(&actor.longestAbsence)
-        try list(&actor.secrets, atMost: ActorProfile.mostSecrets, of: .init(key: 0, day: 0)) {
+        try list(&actor.secrets, atMost: ActorProfile.mostSecrets, of: .init(key: 0, day: 0, use: .read)) {
             (archive, secret) throws(ArchiveError) in
-            // The last was a count of uses once.
-            var (key, day, rest) = (secret.key, secret.day, UInt16(0))
+            var (key, day, use) = (secret.key, secret.day, secret.use.rawValue)
             try archive.value(&key)
             try archive.value(&day)
-            try archive.value(&rest)
-            secret = .init(key: key, day: day)
+            try archive.value(&use)
+            secret = .init(key: key, day: day, use: .init(rawValue: use) ?? .read)
         }
         try list(&actor.formerSecrets, atMost: 16, of: 0) { (archive, word) throws(ArchiveError) in
             try archive.value(&word)

@@ -1,0 +1,98 @@
+import CoffreTestSupport
+import Foundation
+import Glibc
+import Testing
+
+/// What people do to a running daemon, and the kind of finding that each becomes, with no habits known yet.
+@Suite(.serialized)
+struct AnomalyKindsTests {
+    private func stage() throws -> AlertStage {
+        let stage = try AlertStage(hasPost: false)
+        try stage.secrets(3)
+        return stage
+    }
+
+    /// The one incident of the kind since `begin`.
+    private func incident(_ kind: String, _ stage: AlertStage, since begin: Int) throws -> [String: Any] {
+        try eventually(within: 5, "\(kind)") {
+            try stage.incidents(kind).contains { ($0["id"] as? Int ?? 0) > begin }
+        }
+        let found = try stage.incidents(kind).filter { ($0["id"] as? Int ?? 0) > begin }
+        #expect(found.count == 1, "\(found)")
+        return try #require(found.first)
+    }
+
+    private func newest(_ stage: AlertStage) throws -> Int {
+        try stage.daemon.records().compactMap { $0["_s"] as? Int }.max() ?? 0
+    }
+
+    @Test func aWrappedAnswerOpenedTwice() throws {
+        let stage = try stage()
+        let begin = try newest(stage)
+        let wrapped = try stage.daemon.request(
+            "GET",
+            "secret/data/app/0",
+            token: try stage.reader("first"),
+            headers: ["X-Vault-Wrap-TTL": "60"]
+        )
+        let token = try #require((wrapped.json["wrap_info"] as? [String: Any])?["token"] as? String)
+        #expect(try stage.call("PUT", "sys/wrapping/unwrap", token: token).status == 200)
+        #expect(try stage.call("PUT", "sys/wrapping/unwrap", token: token).status == 400)
+        let incident = try incident("wrapped_token_reopened", stage, since: begin)
+        #expect((incident["reason_en"] as? String)?.contains("opened before") == true)
+    }
+
+    @Test func secretsThatOneMayNotHave() throws {
+        let stage = try stage()
+        let begin = try newest(stage)
+        let token = try stage.daemon.token(
+            policy: #"path "cubbyhole/x" { capabilities = ["read"] }"#,
+            named: "nothing",
+            root: stage.root
+        )
+        for number in 0..<40 {
+            #expect(try stage.call("GET", "secret/data/closed/\(number)", token: token).status == 403)
+        }
+        _ = try incident("mass_enumeration", stage, since: begin)
+    }
+
+    @Test func logInsThatFail() throws {
+        let stage = try stage()
+        let begin = try newest(stage)
+        try stage.call("POST", "sys/auth/approle", #"{"type":"approle"}"#)
+        try stage.call("POST", "auth/approle/role/app", #"{"policies":"reader"}"#)
+        let role = try #require(try stage.call("GET", "auth/approle/role/app/role-id").data["role_id"] as? String)
+        for number in 0..<40 {
+            let body = #"{"role_id":"\#(role)","secret_id":"00000000-0000-0000-0000-0000000000\#(10 + number)"}"#
+            _ = try stage.daemon.request("POST", "auth/approle/login", body: body)
+        }
+        _ = try incident("denied_burst", stage, since: begin)
+    }
+
+    @Test func theLogBeingTurnedOff() throws {
+        let stage = try stage()
+        let begin = try newest(stage)
+        _ = try stage.call("DELETE", "sys/audit/file")
+        _ = try incident("audit_tampering", stage, since: begin)
+    }
+
+    @Test(.enabled(if: geteuid() == 0)) func aTokenThatAnotherUserShows() throws {
+        let stage = try stage()
+        let begin = try newest(stage)
+        let role = #"{"bound_uids":[0],"policies":["reader"],"ambient":false}"#
+        #expect(try stage.call("POST", "auth/peer/role/own", role).status == 204)
+        let login = try stage.daemon.request("POST", "auth/peer/login", body: #"{"role":"own"}"#)
+        let token = try #require((login.json["auth"] as? [String: Any])?["client_token"] as? String)
+        #expect(try stage.call("GET", "secret/data/app/0", token: token).status == 200)
+        let curl = [
+            "--reuid=65534", "--regid=65534", "--clear-groups", "curl", "-sS", "--unix-socket", stage.daemon.socket,
+            "-H", "X-Vault-Token: \(token)", "http://localhost/v1/secret/data/app/0",
+        ]
+        for _ in 0..<3 {
+            #expect(try RunningProcess.run("/usr/bin/setpriv", curl).output.contains("permission denied"))
+        }
+        let incident = try incident("stolen_token", stage, since: begin)
+        #expect(incident["severity"] as? String == "critical")
+        #expect((incident["reason_en"] as? String)?.contains("was copied") == true)
+    }
+}

@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 
 @testable import CoffreInsight
@@ -78,6 +79,39 @@ struct DetectorStateTests {
                 try Detector(restoring: Array(saved[..<place]), context: Office.context)
             }
         }
+    }
+
+    /// A state that was changed, and is whole all the same: refused, or gone on with. Extremes everywhere.
+    @Test func aChangedStateNeverTraps() throws {
+        let events = Self.office.events
+        let detector = Detector(context: Office.context, key0: 7, key1: 8)
+        let learnt = events.count * 16 / 20
+        for event in events[..<learnt] { _ = detector.consume(event) }
+        let saved = Array(detector.saved().dropLast(8))
+        let check = SipHash(key0: 0x636f_6666_7265_2d69, key1: 0x6e73_6967_6874_2d31)
+        let extremes: [[UInt8]] = [
+            [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f], [0, 0, 0, 0, 0, 0, 0, 0x80],
+            [UInt8](repeating: 0xff, count: 8), [UInt8](repeating: 0, count: 8), [0xff, 0xff, 0x7f, 0x7f],
+            [0, 0, 0xc0, 0x7f], [0xff, 0x7b], [0xff, 0xff, 0xff, 0x7f], [0, 0, 0, 0x80], [0xff],
+        ]
+        let rounds = ProcessInfo.processInfo.environment["COFFRE_SOAK"] == nil ? 1_000 : 60_000
+        var refused = 0
+        for round in 0..<rounds {
+            var body = saved
+            let place = Int.random(in: 15..<body.count - 8)
+            for (offset, byte) in extremes[round % extremes.count].enumerated() { body[place + offset] = byte }
+            let sum = body.withUnsafeBufferPointer { check.hash($0, 0) }
+            body += (0..<8).map { UInt8(truncatingIfNeeded: sum >> UInt64(8 * $0)) }
+            guard let other = try? Detector(restoring: body, context: Office.context) else {
+                refused += 1
+                continue
+            }
+            // A stretch of another hour each time.
+            let begin = learnt + round * 131 % (events.count - learnt - 60)
+            for event in events[begin..<begin + 60] { _ = other.consume(event) }
+            _ = try Detector(restoring: other.saved(), context: Office.context)
+        }
+        #expect(refused > rounds / 20 && refused < rounds)
     }
 
     /// A flood of names that nobody has seen: bounded, and those with a history stay.

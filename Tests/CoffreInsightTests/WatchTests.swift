@@ -169,6 +169,16 @@ struct WatchTests {
         #expect(watch.book.incidents[0].state == .acknowledged)
     }
 
+    @Test(arguments: ["7289654401", "9223372037", "9223372036854775807", "99999999999999999999", "0", "-1"])
+    func aMuteUntilNoTimeIsNone(until: String) {
+        let watch = Self.fresh()
+        let details = #","det":{"actor":"s-9","reason":"r","until":\#(until)}"#
+        _ = Self.feed(watch, Self.line(0, "anomaly.mute", "s-o", details), 0)
+        #expect(watch.book.mutes.isEmpty && watch.book.alerts.isEmpty)
+        _ = Self.feed(watch, Self.line(1, "anomaly.mute", "s-o", details.replacing(until, with: "7289654400")), 1)
+        #expect(watch.book.mutes.count == 1)
+    }
+
     /// A saved state that was changed anywhere is refused or read, and nothing else.
     @Test func aChangedStateNeverTraps() throws {
         let watch = Self.fresh()

@@ -108,6 +108,7 @@ extension Detector {
         guard day != actor.day else { return }
         endDay(actor)
         actor.day = day
+        if !actor.sweep.isEmpty { actor.sweep = [] }
         actor.hoursToday = 0
         actor.activeDays &+= actor.activeDays == .max ? 0 : 1
         for index in actor.most.indices { actor.most[index] *= 0.97 }

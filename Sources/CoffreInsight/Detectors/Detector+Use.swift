@@ -75,7 +75,7 @@ extension Detector {
         }
         actor.sweepCount &+= actor.sweepCount == .max ? 0 : 1
         // Few ask for so many: nobody else pays for the memory.
-        guard actor.sweepCount > 4 else { return }
+        guard actor.sweepCount > 9 else { return }
         if actor.sweep.count >= ActorProfile.mostNovelties { actor.sweep.removeFirst() }
         actor.sweep.append(event.sequence)
         guard actor.sweepCount >= 20 else { return }

@@ -142,7 +142,8 @@ extension JSONCursor {
         case "anomaly.close": return said.incident.map { .closed(incident: $0, by: said.by, reason: said.reason) }
         case "anomaly.mute":
             if let mute = said.mute { return .unmuted(mute) }
-            guard said.until > 0, said.kind.isEmpty || Finding.Kind(rawValue: said.kind) != nil,
+            guard (1...InsightTime.end / 1_000_000_000).contains(said.until),
+                said.kind.isEmpty || Finding.Kind(rawValue: said.kind) != nil,
                 !said.kind.isEmpty || !said.actor.isEmpty
             else { return nil }
             return .muted(

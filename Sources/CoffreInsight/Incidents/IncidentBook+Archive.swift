@@ -6,7 +6,7 @@ extension Archive {
         var (id, actor, opened) = (incident.id, incident.actor, incident.opened)
         try value(&id)
         try value(&actor)
-        try value(&opened)
+        try self.time(&opened)
         if isReading {
             incident = Incident(
                 RaisedFinding(
@@ -33,7 +33,7 @@ extension Archive {
             try archive.finding(&finding)
         }
         try value(&incident.count)
-        try value(&incident.last)
+        try self.time(&incident.last)
         var state = incident.state.rawValue
         try value(&state)
         guard let state = Incident.State(rawValue: state) else {
@@ -41,7 +41,7 @@ extension Archive {
         }
         incident.state = state
         try value(&incident.handledBy)
-        try value(&incident.handledAt)
+        try self.time(&incident.handledAt)
         try value(&incident.reason)
         var alerted = incident.alerted.map { $0.rank + 1 } ?? 0
         try value(&alerted)
@@ -72,7 +72,7 @@ extension Archive {
         var (record, time, kind, actor) = (finding.record, finding.time, finding.kind, finding.actor)
         var (score, french, english, records) = (finding.score, finding.french, finding.english, finding.records)
         try value(&record)
-        try value(&time)
+        try self.time(&time)
         try self.kind(&kind)
         try value(&actor)
         try value(&score)
@@ -99,7 +99,7 @@ extension Archive {
         try value(&actor)
         try value(&hasKind)
         try self.kind(&kind)
-        try value(&until)
+        try self.time(&until)
         try value(&reason)
         try value(&by)
         mute = Mute(
@@ -119,7 +119,7 @@ extension Archive {
         try value(&number)
         try value(&subject)
         try value(&incident)
-        try value(&time)
+        try self.time(&time)
         try value(&severity)
         try value(&hasKind)
         try self.kind(&kind)
@@ -127,7 +127,7 @@ extension Archive {
         try value(&french)
         try value(&english)
         try numbers(&records)
-        guard let subject = Alert.Subject(rawValue: subject) else {
+        guard let subject = Alert.Subject(rawValue: subject), number > 0 || !isReading else {
             throw ArchiveError(message: "an alert in the saved state is about nothing")
         }
         alert = Alert(

@@ -249,7 +249,7 @@ extension IncidentBook {
             try archive.alert(&alert)
         }
         try archive.value(&lastAlert)
-        try archive.value(&day)
+        try archive.time(&day)
         try archive.value(&alertsToday)
         try archive.value(&heldToday)
         try archive.value(&firstHeld)

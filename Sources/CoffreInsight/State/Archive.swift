@@ -8,7 +8,7 @@ package struct ArchiveError: Error, Sendable, Equatable {
 /// Form: `coffre-insight`, version (1 byte), the values (integers little-endian, counts of 4 bytes), and SipHash-2-4 of all that
 /// under a fixed key, against damage; it proves nothing to anybody.
 struct Archive {
-    private static let magic = Array("coffre-insight\u{2}".utf8)
+    private static let magic = Array("coffre-insight\u{3}".utf8)
     private static let check = SipHash(key0: 0x636f_6666_7265_2d69, key1: 0x6e73_6967_6874_2d31)
 
     private(set) var bytes: [UInt8]
@@ -65,16 +65,28 @@ struct Archive {
         place += size
     }
 
+    /// A time, or a number of spans since 1970: what is read is one that can be reckoned with.
+    mutating func time(_ value: inout Int64) throws(ArchiveError) {
+        try self.value(&value)
+        guard !isReading || InsightTime.range.contains(value) else {
+            throw ArchiveError(message: "a time in the saved state is none")
+        }
+    }
+
     mutating func value(_ value: inout Float) throws(ArchiveError) {
         var bits = value.bitPattern
         try self.value(&bits)
         value = Float(bitPattern: bits)
+        guard !isReading || abs(value) < 1e15 else {
+            throw ArchiveError(message: "a number in the saved state is none")
+        }
     }
 
     mutating func value(_ value: inout Float16) throws(ArchiveError) {
         var bits = value.bitPattern
         try self.value(&bits)
         value = Float16(bitPattern: bits)
+        guard !isReading || value.isFinite else { throw ArchiveError(message: "a number in the saved state is none") }
     }
 
     mutating func value(_ value: inout Bool) throws(ArchiveError) {

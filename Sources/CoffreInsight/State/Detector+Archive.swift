@@ -46,10 +46,10 @@ extension Archive {
                 try archive.value(&token.unit)
                 try archive.value(&token.pid)
                 try archive.value(&token.actor)
-                try archive.value(&token.since)
+                try archive.time(&token.since)
                 try archive.value(&token.uses)
                 try archive.value(&token.otherPid)
-                try archive.value(&token.otherTime)
+                try archive.time(&token.otherTime)
                 try archive.value(&token.otherRecord)
                 try archive.value(&token.isShared)
             }
@@ -69,7 +69,7 @@ extension Archive {
             atMost: InsightState.mostEdits,
             of: InsightState.Edit(time: 0, author: 0, object: 0, team: 0, sequence: 0)
         ) { (archive, edit) throws(ArchiveError) in
-            try archive.value(&edit.time)
+            try archive.time(&edit.time)
             try archive.value(&edit.author)
             try archive.value(&edit.object)
             try archive.value(&edit.team)
@@ -86,20 +86,20 @@ extension Archive {
             try archive.value(&rotation.actor)
             try archive.value(&rotation.name)
         }
-        try value(&state.begin)
-        try value(&state.now)
-        try value(&state.lastTime)
+        try time(&state.begin)
+        try time(&state.now)
+        try time(&state.lastTime)
         var next = state.nextSequence ?? .max
         try value(&next)
         state.nextSequence = next == .max ? nil : next
-        try value(&state.nextCheck)
-        try value(&state.disorderTold)
+        try time(&state.nextCheck)
+        try time(&state.disorderTold)
         for path in [\InsightState.peopleNow, \InsightState.peopleBefore] {
             try list(&state[keyPath: path], atMost: 8, of: 0) { (archive, key) throws(ArchiveError) in
                 try archive.value(&key)
             }
         }
-        try value(&state.peopleHour)
+        try time(&state.peopleHour)
         try value(&state.nightTeams)
     }
 
@@ -112,11 +112,11 @@ extension Archive {
         }
         actor.kind = kind
         try value(&actor.teams)
-        try value(&actor.firstSeen)
-        try value(&actor.lastSeen)
+        try time(&actor.firstSeen)
+        try time(&actor.lastSeen)
         try value(&actor.isOld)
         try value(&actor.isRetired)
-        try value(&actor.registered)
+        try time(&actor.registered)
         try value(&actor.activeDays)
         try value(&actor.day)
         try value(&actor.longestAbsence)
@@ -133,7 +133,7 @@ extension Archive {
         }
         try list(&actor.novelties, atMost: ActorProfile.mostNovelties, of: .init(time: 0, weight: 0, sequence: 0)) {
             (archive, novelty) throws(ArchiveError) in
-            try archive.value(&novelty.time)
+            try archive.time(&novelty.time)
             try archive.value(&novelty.weight)
             try archive.value(&novelty.sequence)
         }
@@ -141,7 +141,7 @@ extension Archive {
             try archive.value(&record)
         }
         try value(&actor.sweepCount)
-        try value(&actor.sweepStart)
+        try time(&actor.sweepStart)
         try decayed(&actor.slow)
         try value(&actor.connectorsOfFirstDay)
         try value(&actor.secretsOfFirstDay)
@@ -151,11 +151,11 @@ extension Archive {
         try decayed(&actor.nights)
         try decayed(&actor.daysOff)
         try fixed(&actor.spans) { (archive, uses) throws(ArchiveError) in try archive.value(&uses) }
-        try value(&actor.span)
+        try time(&actor.span)
         try fixed(&actor.most) { (archive, uses) throws(ArchiveError) in try archive.value(&uses) }
         try fixed(&actor.pace) { (archive, uses) throws(ArchiveError) in try archive.value(&uses) }
         try value(&actor.usesThisHour)
-        try value(&actor.hour)
+        try time(&actor.hour)
         try gaps(&actor.gaps)
         try gaps(&actor.rotations)
         for place in Finding.Kind.allCases.indices { try value(&actor.told[place]) }
@@ -172,12 +172,12 @@ extension Archive {
 
     private mutating func decayed(_ sum: inout Decayed) throws(ArchiveError) {
         try value(&sum.value)
-        try value(&sum.time)
+        try time(&sum.time)
     }
 
     private mutating func gaps(_ gaps: inout GapMemory) throws(ArchiveError) {
-        try value(&gaps.first)
-        try value(&gaps.last)
+        try time(&gaps.first)
+        try time(&gaps.last)
         try value(&gaps.longest)
         try value(&gaps.count)
         try value(&gaps.isTold)
@@ -187,12 +187,16 @@ extension Archive {
         try value(&source.name)
         try list(&source.refusals, atMost: InsightState.mostRefusals, of: .init(time: 0, actor: 0, sequence: 0)) {
             (archive, refusal) throws(ArchiveError) in
-            try archive.value(&refusal.time)
+            try archive.time(&refusal.time)
             try archive.value(&refusal.actor)
             try archive.value(&refusal.sequence)
         }
         try decayed(&source.habit)
-        try value(&source.told)
-        try value(&source.since)
+        // Never, or a time.
+        var (isTold, told) = (source.told != .min, source.told == .min ? 0 : source.told)
+        try value(&isTold)
+        try time(&told)
+        if isReading { source.told = isTold ? told : .min }
+        try time(&source.since)
     }
 }

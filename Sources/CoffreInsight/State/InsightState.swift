@@ -58,8 +58,8 @@ struct InsightState {
         var name: String
     }
 
-    static let mostActors = 12_000
-    static let mostTokens = 60_000
+    static let mostActors = 8_000
+    static let mostTokens = 50_000
     static let mostSecrets = 20_000
     static let mostSources = 1_000
     static let mostRefusals = 160

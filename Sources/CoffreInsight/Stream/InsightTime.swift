@@ -1,5 +1,10 @@
 /// Times as text.
 package enum InsightTime {
+    /// The end of the last year there is here, 2200, in nanoseconds since 1970.
+    static let end: Int64 = 7_289_654_400_000_000_000
+    /// What may be subtracted from each other without leaving 64 bits: from 1933 to a day after the end.
+    static let range = (-(1 << 60))...end + Span.dayLength
+
     /// - Returns: nanoseconds since 1970; nil for what is no time of the years 1970 to 2200 in UTC.
     package static func parse(_ text: UnsafeRawBufferPointer) -> Int64? {
         guard text.count >= 20, text.count <= 30, text[text.count - 1] == 0x5a else { return nil }

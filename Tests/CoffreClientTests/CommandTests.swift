@@ -129,6 +129,13 @@ struct CommandTests {
         #expect(daemon.requests.map { $0.header("X-Vault-Token") } == ["s.stdin", "s.env", nil])
     }
 
+    /// What follows `run` is another's command line; these two are not.
+    @Test(arguments: ["-h", "--help"])
+    func runExplainsItself(flag: String) throws {
+        let result = try CommandLine().run(["run", flag])
+        #expect(result.status == 0 && result.output.contains("EXAMPLES") && result.errors.isEmpty)
+    }
+
     @Test func helpOfEveryCommandShowsAnExample() throws {
         let help = try CommandLine().run(["--experimental-dump-help"]).output
         let root = try #require(try JSONSerialization.jsonObject(with: Data(help.utf8)) as? [String: Any])

@@ -91,6 +91,15 @@ struct IncidentBookTests {
         #expect(book.mutes.count == IncidentBook.mostMutes)
     }
 
+    @Test func aMuteForEverybodyDoesNotCoverWhoSetIt() {
+        var book = IncidentBook()
+        let until = Self.start + 10 * Self.minute
+        book.mute(Mute(id: 5, actor: nil, kind: .massEnumeration, until: until, reason: "r", by: "s-a"), at: Self.start)
+        book.add(Self.finding(6))
+        book.add(Self.finding(7, .massEnumeration, "s-b"))
+        #expect(book.alerts.map(\.incident) == [6])
+    }
+
     @Test func handlingIsKeptAndAClosedIncidentTakesNothingMore() {
         var book = IncidentBook()
         book.add(Self.finding(1))
@@ -101,8 +110,16 @@ struct IncidentBookTests {
         book.close(1, by: "s-o", at: Self.start, reason: "known")
         book.add(Self.finding(3, at: 2))
         #expect(book.incidents.map(\.id) == [1, 3] && book.alerts.count == 2)
+        // What was found out stands.
+        book.acknowledge(1, by: "s-p", at: Self.start, reason: "")
+        book.close(1, by: "s-p", at: Self.start, reason: "other")
+        #expect(book.incident(1)?.state == .closed && book.incident(1)?.reason == "known")
+        #expect(book.incident(1)?.handledBy == "s-o")
+        book.acknowledge(3, by: "s-o", at: Self.start, reason: "looking")
+        book.acknowledge(3, by: "s-p", at: Self.start, reason: "")
+        #expect(book.incident(3)?.handledBy == "s-p" && book.incident(3)?.reason == "looking")
         book.close(99, by: "s-o", at: Self.start, reason: "none")
-        #expect(book.incident(3)?.state == .open)
+        #expect(book.incident(3)?.state == .acknowledged)
     }
 
     @Test func anAcknowledgedIncidentSwallowsNothingOfAnotherKind() {

@@ -119,20 +119,20 @@ struct InsightRecordTests {
         #expect(finding.records == [12])
         #expect(
             finding.english
-                == "svc-a asks for the decoy secret/prod/root-db from unit app.service, for which there is no reason: it was handed out"
+                == "svc-a asks from unit app.service for the decoy secret/prod/root-db, for which nobody has a reason: it was handed out"
         )
         #expect(
             finding.french
-                == "svc-a demande le leurre secret/prod/root-db depuis l’unité app.service, ce que rien ne justifie : il lui a été remis"
+                == "svc-a demande depuis l’unité app.service le leurre secret/prod/root-db, ce que rien ne justifie : il lui a été remis"
         )
         // Somebody else is told of, and the same one when an hour is over.
         let other = try findings([line("secret.read", what: Self.bait, code: "denied")], detector)
         #expect(other.map(\.score) == [0.95])
-        #expect(
-            other.first?.english.hasSuffix(
-                "from a process 77 of no unit, for which there is no reason: it was not handed out"
-            ) == true
-        )
+        #expect(other.first?.english.contains("asks from a process 77 of no unit for the decoy") == true)
+        #expect(other.first?.english.hasSuffix("for which nobody has a reason: it was not handed out") == true)
+        // So is the same one at another decoy.
+        let second = granted.replacing("root-db", with: "root-db2")
+        #expect(try findings([second, second], detector).map(\.kind) == [.decoyTouched])
         let later = try #require(parse(granted.replacing("16:40:11", with: "17:41:11")))
         #expect(detector.consume(later).map(\.kind).contains(.decoyTouched))
     }
@@ -170,7 +170,7 @@ struct InsightRecordTests {
         let detector = Detector(context: InsightContext(), key0: 1, key1: 2)
         let found = try findings([text], detector)
         #expect(found.map(\.kind) == [.decoyTouched] && found.first?.actor == "s-eGmpUG93RhZnilfS2FDsfX")
-        #expect(found.first?.english.contains("secret/prod/postgresql from a process 5040 of no unit") == true)
+        #expect(found.first?.english.contains("from a process 5040 of no unit for the decoy secret/prod/postgresql") == true)
     }
 
     private func refused(_ details: String, _ phase: String = "single") -> String {

@@ -169,6 +169,35 @@ struct WatchTests {
         #expect(watch.book.incidents[0].state == .acknowledged)
     }
 
+    /// A closed incident hides nothing that comes after it.
+    @Test func whatGoesOnAfterAnIncidentWasClosedIsToldAnew() {
+        let watch = Self.fresh()
+        let touch = #","det":{"decoy":true},"path":"kv/bait""#
+        var lines: [String] = []
+        func add(_ operation: String, _ sid: String, _ what: String) -> [Watch.Told] {
+            lines.append(Self.line(lines.count, operation, sid, what))
+            let told = Self.feed(watch, lines[lines.count - 1], lines.count - 1)
+            for finding in told {
+                lines.append(Self.raise(lines.count, finding))
+                #expect(Self.feed(watch, lines[lines.count - 1], lines.count - 1).isEmpty)
+            }
+            return told
+        }
+        #expect(add("secret.read", "s-thief", touch).count == 1)
+        #expect(add("secret.read", "s-thief", touch).isEmpty)
+        let first = watch.book.incidents[0].id
+        #expect(add("anomaly.ack", "s-o", #","det":{"incident":\#(first),"reason":"r"}"#).isEmpty)
+        #expect(add("secret.read", "s-thief", touch).isEmpty)
+        #expect(add("anomaly.close", "s-o", #","det":{"incident":\#(first),"reason":"r"}"#).isEmpty)
+        #expect(add("secret.read", "s-other", touch).count == 1)
+        #expect(add("secret.read", "s-thief", touch).count == 1)
+        #expect(watch.book.incidents.map(\.actor) == ["s-thief", "s-other", "s-thief"])
+        #expect(watch.book.alerts.count == 3)
+        // Closed a second time it is as closed as before.
+        #expect(add("anomaly.close", "s-o", #","det":{"incident":\#(first),"reason":"r"}"#).isEmpty)
+        #expect(add("secret.read", "s-thief", touch).isEmpty)
+    }
+
     @Test(arguments: ["7289654401", "9223372037", "9223372036854775807", "99999999999999999999", "0", "-1"])
     func aMuteUntilNoTimeIsNone(until: String) {
         let watch = Self.fresh()

@@ -40,6 +40,12 @@ struct AnomalyWatchTests {
         let closed = try stage.coffre(["anomaly", "close", "\(number)", "--reason", "an exercise"])
         #expect(closed.status == 0)
         #expect(try stage.incidents("mass_enumeration", state: "closed").count == 1)
+        for word in ["ack", "close"] {
+            let again = try stage.coffre(["anomaly", word, "\(number)", "--reason", "changed my mind"])
+            #expect(again.status != 0 && again.output.contains("incident \(number) is closed"), "\(again.output)")
+        }
+        let keys = try stage.call("LIST", "sys/anomalies?state=all").data["keys"] as? [String]
+        #expect(keys?.contains("\(number)") == true)
 
         let details = try stage.daemon.records().compactMap { $0["what"] as? [String: Any] }
         let operations = details.compactMap { $0["op"] as? String }

@@ -42,16 +42,24 @@ reserve_bytes = 1048576
 [broker]
 socket = "$run/broker.sock"
 user = "$uid"
+TOML
+# These two files are made anew at each start: what somebody wants to try stands in anomaly.toml and broker-more.toml beside them.
+if [ -e "$home/anomaly.toml" ]; then
+    cat "$home/anomaly.toml" >> "$home/coffre.toml"
+else
+    cat >> "$home/coffre.toml" <<TOML
 [anomaly]
 # This set-up uses the root token itself, and so will whoever tries things: recorded, and told to nobody.
 note = ["root_token_use"]
 TOML
+fi
 cat > "$home/broker.toml" <<TOML
 socket = "$run/broker.sock"
 state_directory = "$home/broker"
 coffred_user = "$uid"
 allow = ["127.0.0.0/8", "[::1]"]
 TOML
+[ ! -e "$home/broker-more.toml" ] || cat "$home/broker-more.toml" >> "$home/broker.toml"
 
 coffred=''
 broker=''
@@ -103,7 +111,7 @@ print("They are shown this once. Write them down, keep them apart from this mach
 for share in answer["recovery_keys_base64"]: print("    " + share)
 PY
     rm "$home/credentials/init.out"
-    printf '{"policy":"path \\"secret/*\\" { capabilities = [\\"create\\",\\"read\\",\\"update\\",\\"delete\\",\\"list\\"] } path \\"sys/audit/*\\" { capabilities = [\\"read\\",\\"update\\",\\"list\\",\\"delete\\",\\"sudo\\"] } path \\"sys/anomalies*\\" { capabilities = [\\"read\\",\\"update\\",\\"list\\",\\"delete\\"] } path \\"sys/decoys*\\" { capabilities = [\\"read\\",\\"update\\",\\"list\\",\\"delete\\",\\"sudo\\"] } path \\"connectors/*\\" { capabilities = [\\"create\\",\\"read\\",\\"update\\",\\"delete\\",\\"list\\",\\"sudo\\"] }"}' > "$home/policy.json"
+    printf '{"policy":"path \\"secret/*\\" { capabilities = [\\"create\\",\\"read\\",\\"update\\",\\"delete\\",\\"list\\"] } path \\"sys/audit/*\\" { capabilities = [\\"read\\",\\"update\\",\\"list\\",\\"delete\\",\\"sudo\\"] } path \\"sys/metrics\\" { capabilities = [\\"read\\"] } path \\"sys/anomalies*\\" { capabilities = [\\"read\\",\\"update\\",\\"list\\",\\"delete\\"] } path \\"sys/decoys*\\" { capabilities = [\\"read\\",\\"update\\",\\"list\\",\\"delete\\",\\"sudo\\"] } path \\"connectors/*\\" { capabilities = [\\"create\\",\\"read\\",\\"update\\",\\"delete\\",\\"list\\",\\"sudo\\"] }"}' > "$home/policy.json"
     api PUT sys/policies/acl/eval "$home/policy.json" >/dev/null
     printf '{"bound_uids":[%s],"policies":["eval"]}' "$uid" > "$home/policy.json"
     api PUT auth/peer/role/eval "$home/policy.json" >/dev/null
@@ -123,15 +131,15 @@ Coffre is running: an evaluation set-up, both daemons as user $(id -un), keys in
 
 In another terminal, as this user:
 
-  export COFFRE_SOCKET=$socket
-  $bin/coffre status
-  printf %s 's3cret' | $bin/coffre kv put secret/payroll/db password=-
-  $bin/coffre kv get secret/payroll/db
+  export COFFRE_SOCKET=$socket PATH=$bin:\$PATH
+  coffre status
+  printf %s 's3cret' | coffre kv put secret/payroll/db password=-
+  coffre kv get secret/payroll/db
   curl --unix-socket $socket http://localhost/v1/secret/data/payroll/db
 
 Verify the audit log, offline:
 
-  $bin/coffre audit verify $home/audit
+  coffre audit verify $home/audit
 
 Ctrl-C stops both daemons; the next \`make run\` finds the same secrets.
 TEXT

@@ -58,7 +58,7 @@ extension Detector {
                 recent.map(\.sequence),
                 at: now,
                 french:
-                    "\(recent.count) connexions refusées vers \(identities) identités en \(minutes) min depuis \(source.name) (habitude : \(tenths(habit)) par jour)",
+                    "\(recent.count) connexions refusées vers \(identities) identités en \(minutes) min depuis \(source.name) (habitude : \(tenths(habit, ",")) par jour)",
                 english:
                     "\(recent.count) log-ins refused over \(identities) identities in \(minutes) min from \(source.name) (habit: \(tenths(habit)) a day)"
             )
@@ -72,8 +72,9 @@ extension Detector {
         state.sources[sourceKey]?.refusals.removeAll { $0.actor == key && $0.time > now - 15 * Span.minute }
     }
 
-    func tenths(_ value: Float) -> String {
+    /// - Parameter point: between units and tenths; a comma in French.
+    func tenths(_ value: Float, _ point: Character = ".") -> String {
         let number = Int((value * 10).rounded())
-        return "\(number / 10).\(number % 10)"
+        return "\(number / 10)\(point)\(number % 10)"
     }
 }

@@ -25,8 +25,12 @@ extension Detector {
             1,
             [next == 0 ? 0 : next - 1, event.sequence],
             at: now,
-            french: "\(missing) enregistrement(s) manquent dans le journal, avant le \(event.sequence)",
-            english: "\(missing) record(s) are missing from the log before \(event.sequence)"
+            french: missing == 1
+                ? "1 enregistrement manque dans le journal, avant le \(event.sequence)"
+                : "\(missing) enregistrements manquent dans le journal, avant le \(event.sequence)",
+            english: missing == 1
+                ? "1 record is missing from the log before \(event.sequence)"
+                : "\(missing) records are missing from the log before \(event.sequence)"
         )
     }
 
@@ -48,9 +52,11 @@ extension Detector {
         let isWrite = event.operation == .auditWrite
         let isDeletion = event.operation == .delete && event.path.utf8.starts(with: "sys/audit".utf8)
         guard isWrite || isDeletion else { return }
-        let (french, english) =
-            isDeletion ? ("supprimer une partie du", "delete a part of the") : ("modifier le", "change the")
         let refused = event.outcome == .denied
+        let (french, english) =
+            isDeletion
+            ? ("supprimer une partie du", refused ? "delete a part of the" : "deleted a part of the")
+            : ("modifier le", refused ? "change the" : "changed the")
         let name = ActorProfile.shown(event.actor)
         tell(
             .auditTampering,
@@ -60,9 +66,12 @@ extension Detector {
             at: now,
             french:
                 "\(name) \(refused ? "a tenté de" : "vient de") \(french) journal d’audit (\(ActorProfile.shown(event.path)))",
-            english: "\(name) \(refused ? "tried to" : "did") \(english) audit log (\(ActorProfile.shown(event.path)))"
+            english: "\(name) \(refused ? "tried to " : "")\(english) audit log (\(ActorProfile.shown(event.path)))"
         )
     }
+
+    /// Number of the record that is due; nil before the first.
+    package var nextSequence: UInt64? { state.nextSequence }
 
     /// Takes one record of the log.
     /// - Returns: what it made certain; nothing for what the detectors have recorded themselves.
@@ -91,7 +100,8 @@ extension Detector {
             french = "\(name) se sert d’un jeton racine, qui peut tout (\(path))"
             english = "\(name) uses a root token, which may do everything (\(path))"
         case .decoy:
-            guard tellsAnew(.decoyTouched, event, now) else { return findings }
+            let decoy = state.hash(event.connector, event.path)
+            guard state.touchesAnew(state.hash(event.actor), decoy, at: now) else { return findings }
             (kind, actor, score) = (.decoyTouched, name, event.outcome == .ok ? 0.98 : 0.95)
             (french, english) = Self.decoySentences(event)
         case .stolenToken(let owner):
@@ -147,6 +157,15 @@ extension Detector {
         return true
     }
 
+    /// Somebody has closed the incident: what it does from now on is told anew.
+    func forget(_ kinds: [Finding.Kind], of name: String) {
+        let key = state.hash(name)
+        for kind in kinds { state.actors[key]?.told[kind.place] = 0 }
+        if kinds.contains(.decoyTouched) {
+            state.touches = state.touches.filter { $0.value.actor != key }
+        }
+    }
+
     /// From where the kernel says a request came.
     private static func origin(_ event: InsightEvent) -> (french: String, english: String) {
         let unit = ActorProfile.shown(event.unit)
@@ -170,8 +189,8 @@ extension Detector {
             default: ("il ne lui a pas été remis", "it was not handed out")
             }
         return (
-            "\(name) demande le leurre \(path) \(depuis), ce que rien ne justifie : \(fin)",
-            "\(name) asks for the decoy \(path) \(from), for which there is no reason: \(end)"
+            "\(name) demande \(depuis) le leurre \(path), ce que rien ne justifie : \(fin)",
+            "\(name) asks \(from) for the decoy \(path), for which nobody has a reason: \(end)"
         )
     }
 

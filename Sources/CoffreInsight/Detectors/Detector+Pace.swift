@@ -30,7 +30,7 @@ extension Detector {
                 at: now,
                 pause: 3 * Span.hour,
                 french:
-                    "\(actor.shownName) demande \(Int(count)) secrets en \(minutes) min (habitude à cette heure : \(tenths(expected)), au plus \(Int(actor.most[index])))",
+                    "\(actor.shownName) demande \(Int(count)) secrets en \(minutes) min (habitude à cette heure : \(tenths(expected, ",")), au plus \(Int(actor.most[index])))",
                 english:
                     "\(actor.shownName) asks for \(Int(count)) secrets in \(minutes) min (habit at this hour: \(tenths(expected)), at most \(Int(actor.most[index])))"
             )

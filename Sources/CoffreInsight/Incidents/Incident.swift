@@ -85,9 +85,11 @@ package struct Mute: Sendable, Equatable {
     package let reason: String
     package let by: String
 
+    /// One for everybody does not cover whoever set it.
     func covers(_ finding: RaisedFinding) -> Bool {
-        finding.time < until && (kind == nil || kind == finding.kind)
-            && actor.map { $0.utf8.elementsEqual(finding.actor.utf8) } != false
+        guard finding.time < until, kind == nil || kind == finding.kind else { return false }
+        guard let actor else { return !by.utf8.elementsEqual(finding.actor.utf8) }
+        return actor.utf8.elementsEqual(finding.actor.utf8)
     }
 }
 

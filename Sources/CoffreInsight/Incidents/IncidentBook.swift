@@ -156,11 +156,14 @@ package struct IncidentBook: Sendable, Equatable {
     }
 
     private mutating func handle(_ id: UInt64, _ state: Incident.State, _ by: String, _ time: Int64, _ reason: String) {
-        guard let index = incidents.firstIndex(where: { $0.id == id }) else { return }
+        // What was found out stands.
+        guard let index = incidents.firstIndex(where: { $0.id == id }), incidents[index].state != .closed else {
+            return
+        }
         incidents[index].state = state
         incidents[index].handledBy = by
         incidents[index].handledAt = time
-        incidents[index].reason = reason
+        if !reason.isEmpty { incidents[index].reason = reason }
     }
 
     /// - Parameter time: when it was said.

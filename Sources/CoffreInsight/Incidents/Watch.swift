@@ -109,7 +109,11 @@ package final class Watch {
         case .raised(let finding): book.add(finding)
         case .acknowledged(let incident, let by, let reason):
             book.acknowledge(incident, by: by, at: time, reason: reason)
-        case .closed(let incident, let by, let reason): book.close(incident, by: by, at: time, reason: reason)
+        case .closed(let id, let by, let reason):
+            if let incident = book.incident(id), incident.state != .closed {
+                detector.forget(incident.kinds, of: incident.actor)
+            }
+            book.close(id, by: by, at: time, reason: reason)
         case .muted(let mute):
             book.mute(mute, at: time)
             book.tell(of: mute, at: time)

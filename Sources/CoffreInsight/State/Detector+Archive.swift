@@ -86,6 +86,14 @@ extension Archive {
             try archive.value(&rotation.actor)
             try archive.value(&rotation.name)
         }
+        try table(
+            &state.touches,
+            atMost: InsightState.mostTouches,
+            of: { InsightState.Touch(actor: 0, time: 0) }
+        ) { (archive, touch) throws(ArchiveError) in
+            try archive.value(&touch.actor)
+            try archive.time(&touch.time)
+        }
         try time(&state.begin)
         try time(&state.now)
         try time(&state.lastTime)

@@ -65,6 +65,7 @@ struct InsightState {
     static let mostRefusals = 160
     static let mostEdits = 256
     static let mostRotations = 4_000
+    static let mostTouches = 2_000
 
     var hash: SipHash
     var teamNames: [String] = []
@@ -76,6 +77,8 @@ struct InsightState {
     var sources: [UInt64: Source] = [:]
     var edits: [Edit] = []
     var rotations: [UInt64: Rotation] = [:]
+    /// By identity and decoy.
+    var touches: [UInt64: Touch] = [:]
     var begin: Int64 = 0
     var now: Int64 = 0
     /// Time of the newest event, which may be before ``now``.
@@ -99,6 +102,25 @@ struct InsightState {
         guard teamNames.count < 64, name.utf8.count <= 256 else { return 0 }
         teamNames.append(name)
         return 1 << UInt64(teamNames.count - 1)
+    }
+
+    /// When it was told last that an identity touched a decoy.
+    struct Touch: Sendable {
+        var actor: UInt64
+        var time: Int64
+    }
+
+    /// Whether it was not told within an hour that the identity touched the decoy; it counts as told then.
+    mutating func touchesAnew(_ actor: UInt64, _ decoy: UInt64, at now: Int64) -> Bool {
+        let key = actor ^ (decoy &* 0x9e37_79b9_7f4a_7c15)
+        if let touch = touches[key], now - touch.time < Span.hour { return false }
+        if touches[key] == nil, touches.count >= Self.mostTouches,
+            let oldest = touches.min(by: { ($0.value.time, $0.key) < ($1.value.time, $1.key) })
+        {
+            touches[oldest.key] = nil
+        }
+        touches[key] = Touch(actor: actor, time: now)
+        return true
     }
 
     /// Who was not seen for the longest time makes room for new ones, an eighth at once.

@@ -14,6 +14,8 @@ package protocol AnomalyDesk: Sendable {
     func incident(_ id: UInt64) -> JSONValue?
     /// Whom it is about; nil when there is none with that number.
     func actor(ofIncident id: UInt64) -> String?
+    /// Whether somebody has said what it was.
+    func isClosed(_ id: UInt64) -> Bool
     func mutes() -> [JSONValue]
     func hasMute(_ id: UInt64) -> Bool
     /// How far it has read, the day's budget, what each channel has.

@@ -18,7 +18,9 @@ extension Vault {
             what.details += details
             return .inquiry(.auditRead, what, .capability(.read)) { vault, _ in
                 let desk = try await vault.anomalyDesk()
-                return Effect(.data(["incidents": .array(desk.incidents(filter))]))
+                let found = desk.incidents(filter)
+                let numbers = found.compactMap { $0["id"]?.integer.map { String($0) } }
+                return Effect(.data(["incidents": .array(found), "keys": .strings(numbers)]))
             }
         case (1, "status", .get):
             return .inquiry(.auditRead, what, .capability(.read)) { vault, _ in
@@ -116,6 +118,9 @@ extension Vault {
         let desk = try await anomalyDesk()
         guard let id, let actor = desk.actor(ofIncident: id) else { throw Self.noIncident }
         try refuseSuspect(actor, context)
+        guard !desk.isClosed(id) else {
+            throw VaultError.badRequest("incident \(id) is closed: what it does next is a new one")
+        }
         var what = AuditWhat(path: context.pathText)
         what.details = [("incident", .int(Int64(clamping: id))), ("reason", .text(reason))]
         return Effect(.noContent, what: what)

@@ -26,7 +26,7 @@ extension Vault {
             return .read(.sysRead, what, .sudo(.read)) { vault, _ in
                 guard let state = vault.unsealed else { throw VaultError.sealed }
                 let (decoy, place) = try Self.decoy(at: path, state)
-                let exists = JSONValue.Member("exists", .bool(try vault.exists(place, state)))
+                let exists = JSONValue.Member("exists", .bool(try vault.isReadable(place, state)))
                 return Effect(.data(.object(decoy.json(in: place.mount) + [exists])))
             }
         case .write:
@@ -73,6 +73,13 @@ extension Vault {
     private static func decoy(at path: [UInt8], _ state: UnsealedState) throws(VaultError) -> (Decoy, KVPlace) {
         guard let place = kvPlace(path, state), let decoy = state.decoys[place] else { throw .notFound }
         return (decoy, place)
+    }
+
+    /// Whether there is a value to hand out.
+    private func isReadable(_ place: KVPlace, _ state: UnsealedState) throws -> Bool {
+        guard place.mount.isVersioned else { return try exists(place, state) }
+        guard let metadata = try latestMetadata(place, state) else { return false }
+        return metadata.versions.last { $0.number == metadata.current }?.isReadable(at: clock.now()) ?? false
     }
 
     private func exists(_ place: KVPlace, _ state: UnsealedState) throws -> Bool {

@@ -86,6 +86,7 @@ extension AnomalyCommand {
             let progress = ProgressLine(console.language)
             var (number, bad, found) = (UInt64(0), UInt64(0), 0)
             var output: [UInt8] = []
+            var due = detector.nextSequence
             try reader.forEach(
                 { line in
                     number += 1
@@ -109,6 +110,15 @@ extension AnomalyCommand {
                         }
                         return
                     }
+                    if let known = due, event.sequence < known {
+                        console.note(
+                            Message(
+                                "the first event, \(event.sequence), was read before: --state goes on after \(known - 1)",
+                                "le premier événement, \(event.sequence), a déjà été lu : --state continue après \(known - 1)"
+                            )
+                        )
+                    }
+                    due = nil
                     for finding in detector.consume(event) {
                         found += 1
                         output += finding.line + [0x0a]

@@ -38,6 +38,8 @@ struct RunCommand: CoffreCommand {
     var command: [String]
 
     func validate() throws {
+        // Everything from the first word on is the command's; these two are not commands.
+        if let first = command.first, ["-h", "--help"].contains(first) { throw CleanExit.helpRequest(Self.self) }
         var names = Set<String>()
         for reference in variables + files where !names.insert(reference.name).inserted {
             throw ValidationError("\(reference.name) is given twice")

@@ -26,6 +26,7 @@ struct AlertMail {
 
             coffre anomaly explain \(alert.incident)
             coffre anomaly ack \(alert.incident)
+            \(alert.actor.hasPrefix("s-") ? "coffre audit who \(Self.clean(alert.actor))" : "coffre audit status")
 
             --
             \(Self.clean(alert.french)).

@@ -111,6 +111,14 @@ struct AnomalySettings: Sendable {
                 "takes at most \(mostPaths) paths without a slash in front, such as \"secret/payroll/*\""
             )
         }
+        // A star elsewhere would be taken for a letter, and match nothing.
+        for path in paths where path.dropLast().contains("*") || key == "anomaly.sensitive" && path.hasSuffix("*") {
+            throw file.error(
+                key,
+                key == "anomaly.sensitive"
+                    ? "names secrets one by one, without a star" : "takes a star at the end alone"
+            )
+        }
         return paths
     }
 }

@@ -32,6 +32,7 @@ extension LogWatch: AnomalyDesk {
     }
 
     func actor(ofIncident id: UInt64) -> String? { published.book.incident(id)?.actor }
+    func isClosed(_ id: UInt64) -> Bool { published.book.incident(id)?.state == .closed }
     func hasMute(_ id: UInt64) -> Bool { published.book.mutes.contains { $0.id == id } }
 
     func mutes() -> [JSONValue] {
@@ -128,7 +129,8 @@ extension LogWatch: AnomalyDesk {
     private static func time(_ nanoseconds: Int64) -> String { InsightTime.text(nanoseconds) }
 
     private static func json(_ incident: Incident, withFindings: Bool) -> JSONValue {
-        let newest = incident.findings.last
+        // The sentence that says why it is as severe as it is.
+        let worst = incident.findings.last { $0.severity == incident.severity } ?? incident.findings.last
         var members: [JSONValue.Member] = [
             .init("actor", .string(incident.actor)),
             .init("alerted", incident.alerted.map { .string($0.rawValue) } ?? .null),
@@ -148,8 +150,8 @@ extension LogWatch: AnomalyDesk {
             members.append(.init("muted_by", .null))
         }
         members += [
-            .init("opened", .string(time(incident.opened))), .init("reason", .string(newest?.french ?? "")),
-            .init("reason_en", .string(newest?.english ?? "")), .init("severity", .string(incident.severity.rawValue)),
+            .init("opened", .string(time(incident.opened))), .init("reason", .string(worst?.french ?? "")),
+            .init("reason_en", .string(worst?.english ?? "")), .init("severity", .string(incident.severity.rawValue)),
             .init("state", .string(name(of: incident.state))),
         ]
         return .object(members)

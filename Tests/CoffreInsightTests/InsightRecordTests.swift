@@ -170,7 +170,9 @@ struct InsightRecordTests {
         let detector = Detector(context: InsightContext(), key0: 1, key1: 2)
         let found = try findings([text], detector)
         #expect(found.map(\.kind) == [.decoyTouched] && found.first?.actor == "s-eGmpUG93RhZnilfS2FDsfX")
-        #expect(found.first?.english.contains("from a process 5040 of no unit for the decoy secret/prod/postgresql") == true)
+        #expect(
+            found.first?.english.contains("from a process 5040 of no unit for the decoy secret/prod/postgresql") == true
+        )
     }
 
     private func refused(_ details: String, _ phase: String = "single") -> String {

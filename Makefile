@@ -113,7 +113,7 @@ bench-oauth: test-deps build ## measure hand-outs of cached access tokens, and t
 soak: test-deps build driver debug ## long runs: every bit and call of larger logs, 100 kills, thread sanitizer
 	$(TEST_ENVIRONMENT) COFFRE_SOAK=1 COFFRE_SOAK_RECORDS=$(or $(RECORDS),300) \
 	    swift test --skip-build --no-parallel \
-	    --filter 'LogTortureTests|VerifierTests|ParserDifferentialTests|OAuthKillTests'
+	    --filter 'LogTortureTests|VerifierTests|ParserDifferentialTests|OAuthKillTests|aFloodOfRefusalsIsCountedExactly'
 	swift test --sanitize=thread --scratch-path .build-soak
 
 clean: ## remove what was built

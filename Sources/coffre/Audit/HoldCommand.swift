@@ -40,7 +40,7 @@ extension AuditCommand.Hold {
                 """
         )
         @OptionGroup var options: CommonOptions
-        @Option(help: "First moment that is held.")
+        @Option(help: "First moment that is held: 7d (ago), 2026-01-31 or 2026-01-31T09:00:00Z.")
         var since: TimeArgument?
         @Option(help: "The moment after the last.")
         var until: TimeArgument?

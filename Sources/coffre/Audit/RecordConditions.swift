@@ -3,9 +3,9 @@ import CoffreAudit
 
 /// The options that choose records: of a time, and by who, what and how.
 struct RecordConditions: ParsableArguments {
-    @Option(help: "First moment. Default: the beginning of the log.")
+    @Option(help: "First moment: 7d (ago), 2026-01-31 or 2026-01-31T09:00:00Z. Default: the beginning of the log.")
     var since: TimeArgument?
-    @Option(help: "The moment after the last. Default: now.")
+    @Option(help: "The moment after the last, as in --since (d, h, m, w). Default: now.")
     var until: TimeArgument?
     @Option(help: "Only records by or for this pseudonym (s-...), or by this systemd unit.")
     var actor: String?

@@ -169,6 +169,34 @@ struct WatchTests {
         #expect(watch.book.incidents[0].state == .acknowledged)
     }
 
+    /// The journal of approvals: as many a day as incidents, and no incident.
+    @Test func whoWaitsForALeaveIsToldOf() {
+        var settings = IncidentBook.Settings()
+        settings.alertsPerDay = 2
+        let watch = Watch(InsightContext(), settings, quietBefore: 0, key0: 1, key1: 2)
+        let asked = #","det":{"approval":"acc","ttl":60},"path":"connectors/creds/sales""#
+        for number in 0..<3 {
+            #expect(Self.feed(watch, Self.line(number, "approval.request", "s-a", asked), number).isEmpty)
+        }
+        let refused = Self.line(3, "approval.request", "s-a", asked).replacing("granted", with: "denied")
+        _ = Self.feed(watch, refused, 3)
+        #expect(watch.book.alerts.map(\.subject) == [.approval, .approval] && watch.book.incidents.isEmpty)
+        #expect(watch.book.alerts[0].english.contains("coffre approval approve acc"))
+        #expect(watch.book.alerts[1].english.hasSuffix("(further ones of today: coffre approval list)"))
+        #expect(watch.book.alerts.allSatisfy { $0.english.contains("connectors/creds/sales") })
+        #expect(watch.book.alertsToday == 0)
+        // So are connections that need a new consent, as the daemon itself says, and nobody else.
+        let needed =
+            #","det":{"days":7,"reason":"within 7 days","state":"healthy"},"path":"connectors/connections/crm""#
+        for number in 4..<7 {
+            let line = Self.line(number, "oauth.needs_consent", "s-system", needed).replacing("granted", with: "error")
+            #expect(Self.feed(watch, line, number).isEmpty)
+            _ = Self.feed(watch, line.replacing("\"system\"", with: "\"human\""), number)
+        }
+        #expect(watch.book.alerts.map(\.subject) == [.approval, .approval, .consent, .consent])
+        #expect(watch.book.alerts[2].french.contains("connectors/connections/crm demande un nouveau consentement"))
+    }
+
     /// A closed incident hides nothing that comes after it.
     @Test func whatGoesOnAfterAnIncidentWasClosedIsToldAnew() {
         let watch = Self.fresh()

@@ -95,4 +95,39 @@ struct AnomalyKindsTests {
         #expect(incident["severity"] as? String == "critical")
         #expect((incident["reason_en"] as? String)?.contains("was copied") == true)
     }
+
+    /// A request that waits for another person is told by mail and webhook, with what to type.
+    @Test func aRequestForAnApprovalIsSent() throws {
+        let stage = try AlertStage()
+        let people = try ConnectionStage(stage.daemon, stage.root, people: ["sarah": [], "nadia": []])
+        let path = "connectors/connections/production"
+        let fields: [String: Any] = [
+            "host": "127.0.0.1", "port": "5432", "database": "ventes", "username": "app", "password": "canary-app",
+            "admin_username": "admin", "admin_password": "canary-admin",
+            "ssl_mode": "disable",
+        ]
+        try people.ask(
+            "POST",
+            path,
+            ["type": "postgresql", "fields": fields, "approval": true, "verify": false],
+            as: "sarah"
+        )
+        let grants: [String: Any] = [
+            "tables": [["table": "clients", "level": "read"]], "grants": [["entity": "nadia", "level": "read"]],
+        ]
+        try people.ask("POST", path + "/permissions", grants, as: "sarah")
+        let asked = try people.ask("GET", "connectors/creds/production", as: "nadia")
+        let accessor = try #require((asked.json["wrap_info"] as? [String: Any])?["accessor"] as? String)
+        try eventually(within: 10, "the mail") {
+            try stage.mails().contains { mail in
+                mail.headers.contains("an approval is asked for")
+                    && mail.text.contains("coffre approval approve \(accessor)")
+                    && mail.text.contains("attend l’accord")
+            }
+        }
+        try eventually(within: 10, "the webhook") {
+            try stage.hooks().contains { $0.isValid && $0.body["type"] as? String == "anomaly.approval" }
+        }
+        #expect(try stage.mails().allSatisfy { !$0.text.contains("canary-admin") })
+    }
 }

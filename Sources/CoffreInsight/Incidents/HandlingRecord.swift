@@ -1,10 +1,13 @@
-/// A record that tells of a finding, or of what people did about one: `anomaly.raise`, `.ack`, `.close`, `.mute`.
+/// A record that people are told of: a finding, what was done about one (`anomaly.raise`, `.ack`, `.close`, `.mute`), or that a
+/// person is waited for (`approval.request`, `oauth.needs_consent`).
 enum HandlingRecord: Equatable {
     case raised(RaisedFinding)
     case acknowledged(incident: UInt64, by: String, reason: String)
     case closed(incident: UInt64, by: String, reason: String)
     case muted(Mute)
     case unmuted(UInt64)
+    case consentNeeded(record: UInt64, path: String, reason: String)
+    case approvalAsked(record: UInt64, approval: String, path: String, by: String)
 
     /// - Returns: nil for any other record, and for one that takes no effect: an intent, or what was refused.
     static func parse(_ line: UnsafeRawBufferPointer) -> HandlingRecord? {
@@ -29,6 +32,8 @@ extension JSONCursor {
         var french = ""
         var english = ""
         var reason = ""
+        var approval = ""
+        var path = ""
         var score: Int64 = 0
         var until: Int64 = 0
         var isSystem = false
@@ -77,9 +82,11 @@ extension JSONCursor {
     private mutating func what(_ said: inout Said) -> Bool {
         members { reader, name in
             if reader.isName(name, "op") { return reader.text().map { said.operation = $0 } != nil }
+            if reader.isName(name, "path") { return reader.textOrSkip { said.path = $0 } }
             guard reader.isName(name, "det") else { return reader.skip() }
             return reader.members { reader, name in
                 switch true {
+                case reader.isName(name, "approval"): return reader.textOrSkip { said.approval = $0 }
                 case reader.isName(name, "actor"): return reader.textOrSkip { said.actor = $0 }
                 case reader.isName(name, "finding"): return reader.textOrSkip { said.finding = $0 }
                 case reader.isName(name, "kind"): return reader.textOrSkip { said.kind = $0 }
@@ -136,6 +143,9 @@ extension JSONCursor {
                     records: said.records
                 )
             )
+        case "oauth.needs_consent":
+            guard said.isSystem else { return nil }
+            return .consentNeeded(record: said.sequence, path: said.path, reason: said.reason)
         case _ where !said.outcome.utf8.elementsEqual("granted".utf8): return nil
         case "anomaly.ack":
             return said.incident.map { .acknowledged(incident: $0, by: said.by, reason: said.reason) }
@@ -156,6 +166,9 @@ extension JSONCursor {
                     by: said.by
                 )
             )
+        case "approval.request":
+            guard !said.approval.isEmpty else { return nil }
+            return .approvalAsked(record: said.sequence, approval: said.approval, path: said.path, by: said.by)
         default: return nil
         }
     }

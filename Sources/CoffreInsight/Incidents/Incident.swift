@@ -104,12 +104,16 @@ package struct Alert: Sendable, Equatable {
         case summary
         /// Somebody wants no alerts of something for a while.
         case mute
+        /// Somebody waits for another person's leave.
+        case approval
+        /// A connection needs a new consent, or will soon.
+        case consent
     }
 
     /// Numbers alerts without gaps, from 1.
     package let number: UInt64
     package let subject: Subject
-    /// Of the incident, or of the one that was held back first.
+    /// Of the incident, or of the one that was held back first; else of the record that it is about.
     package let incident: UInt64
     /// Nanoseconds since 1970.
     package let time: Int64

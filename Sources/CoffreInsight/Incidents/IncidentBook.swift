@@ -36,6 +36,9 @@ package struct IncidentBook: Sendable, Equatable {
     /// Of ``alertsToday``, those of each kind.
     private var toldToday = Self.none
     private var firstHeld: UInt64 = 0
+    /// Requests for an approval that were told today.
+    private var askedToday: UInt64 = 0
+    private var consentsToday: UInt64 = 0
     /// Since ever: findings of each kind, what was held back, incidents and alerts that had to make room.
     package private(set) var totals = [UInt64](repeating: 0, count: Finding.Kind.allCases.count)
     package private(set) var heldTotal: UInt64 = 0
@@ -49,7 +52,10 @@ package struct IncidentBook: Sendable, Equatable {
     /// - Parameter time: of a record; the day may have ended.
     mutating func turn(to time: Int64) {
         let today = (time / Span.second + settings.utcOffset) / 86_400
-        if today < day - 1 { (day, alertsToday, heldToday, toldToday) = (today, 0, 0, Self.none) }
+        if today < day - 1 {
+            (day, alertsToday, heldToday, toldToday) = (today, 0, 0, Self.none)
+            (askedToday, consentsToday) = (0, 0)
+        }
         guard today > day else { return }
         if heldToday > 0 {
             tell(
@@ -65,6 +71,7 @@ package struct IncidentBook: Sendable, Equatable {
             )
         }
         (day, alertsToday, heldToday, toldToday) = (today, 0, 0, Self.none)
+        (askedToday, consentsToday) = (0, 0)
     }
 
     mutating func add(_ finding: RaisedFinding) {
@@ -191,6 +198,49 @@ package struct IncidentBook: Sendable, Equatable {
         )
     }
 
+    /// Requests for an approval have a budget of their own, as large as that of incidents: all of them are in the list.
+    mutating func tell(ofApproval approval: String, record: UInt64, path: String, by: String, at time: Int64) {
+        guard askedToday < UInt64(clamping: settings.alertsPerDay) else { return }
+        askedToday &+= 1
+        let isLast = askedToday == UInt64(clamping: settings.alertsPerDay)
+        let (name, place) = (ActorProfile.shown(by), ActorProfile.shown(path))
+        let command = "coffre approval approve \(ActorProfile.shown(approval))"
+        tell(
+            .approval,
+            incident: record,
+            at: time,
+            severity: .medium,
+            kind: nil,
+            actor: by,
+            french: "\(name) attend l’accord d’une autre personne pour \(place) : \(command)"
+                + (isLast ? " (les suivants d’aujourd’hui : coffre approval list)" : ""),
+            english: "\(name) waits for another person's leave for \(place): \(command)"
+                + (isLast ? " (further ones of today: coffre approval list)" : ""),
+            records: [record]
+        )
+    }
+
+    /// So have connections that need a new consent: all of them are in `coffre rotation status`.
+    mutating func tell(ofConsent path: String, record: UInt64, reason: String, at time: Int64) {
+        guard consentsToday < UInt64(clamping: settings.alertsPerDay) else { return }
+        consentsToday &+= 1
+        let isLast = consentsToday == UInt64(clamping: settings.alertsPerDay)
+        let (place, why) = (ActorProfile.shown(path), ActorProfile.shown(reason))
+        tell(
+            .consent,
+            incident: record,
+            at: time,
+            severity: .medium,
+            kind: nil,
+            actor: "coffred",
+            french: "\(place) demande un nouveau consentement (\(why)) : coffre connection connect"
+                + (isLast ? " (les suivants d’aujourd’hui : coffre rotation status)" : ""),
+            english: "\(place) needs a new consent (\(why)): coffre connection connect"
+                + (isLast ? " (further ones of today: coffre rotation status)" : ""),
+            records: [record]
+        )
+    }
+
     mutating func unmute(_ id: UInt64) { mutes.removeAll { $0.id == id } }
 
     // MARK: telling
@@ -256,6 +306,8 @@ extension IncidentBook {
         try archive.value(&alertsToday)
         try archive.value(&heldToday)
         try archive.value(&firstHeld)
+        try archive.value(&askedToday)
+        try archive.value(&consentsToday)
         for index in totals.indices { try archive.value(&totals[index]) }
         for index in toldToday.indices { try archive.value(&toldToday[index]) }
         try archive.value(&heldTotal)

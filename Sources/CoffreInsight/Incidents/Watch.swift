@@ -97,7 +97,9 @@ package final class Watch {
         let findings = detector.consume(record)
         book.isQuiet = sequence < quietBefore
         book.turn(to: record.event.time)
-        if record.isHandling, let handling = HandlingRecord.parse(line) { note(handling, record.event.time) }
+        if record.isHandling || record.asksForPerson, let handling = HandlingRecord.parse(line) {
+            note(handling, record.event.time)
+        }
         guard sequence >= quietBefore else { return [] }
         return findings.enumerated().map { index, finding in
             Told(name: "\(sequence).\(index).\(finding.kind.rawValue)", finding: finding)
@@ -118,6 +120,10 @@ package final class Watch {
             book.mute(mute, at: time)
             book.tell(of: mute, at: time)
         case .unmuted(let id): book.unmute(id)
+        case .approvalAsked(let record, let approval, let path, let by):
+            book.tell(ofApproval: approval, record: record, path: path, by: by, at: time)
+        case .consentNeeded(let record, let path, let reason):
+            book.tell(ofConsent: path, record: record, reason: reason, at: time)
         }
     }
 

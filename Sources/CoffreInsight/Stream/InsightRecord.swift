@@ -30,6 +30,8 @@ package struct InsightRecord: Sendable {
     package var finding: String?
     /// `anomaly.…`: it tells of findings, or of what people did about them.
     package var isHandling = false
+    /// Somebody waits for what only a person can do: another's leave, or a new consent.
+    package var asksForPerson = false
 
     /// - Returns: nil for what is no record.
     package static func parse(_ line: UnsafeRawBufferPointer) -> InsightRecord? {
@@ -182,6 +184,9 @@ extension JSONCursor {
         let isFinding = event.kind == .system && rest.operation.utf8.elementsEqual("anomaly.raise".utf8)
         let finding = rest.finding.flatMap { isFinding && !$0.isEmpty ? $0 : nil }
         var record = InsightRecord(event: event, notice: nil, finding: finding)
+        record.asksForPerson = ["approval.request", "oauth.needs_consent"].contains {
+            rest.operation.utf8.elementsEqual($0.utf8)
+        }
         record.isHandling = rest.operation.utf8.starts(with: "anomaly.".utf8)
         switch rest.operation {
         case "wrap.replay": record.notice = .reopenedToken

@@ -93,7 +93,7 @@ extension Vault {
     func raise(_ actions: [OAuthLifecycle.Action], _ grant: OAuthGrant) {
         let name = unsealed?.connections[grant.connection]?.name ?? grant.connection
         for case .alert(let alert) in actions {
-            var what = AuditWhat(connector: grant.connection)
+            var what = AuditWhat(connector: grant.connection, path: "connectors/connections/\(name)")
             let (operation, message, reason, isError): (AuditOperation, String, String, Bool) =
                 switch alert {
                 case .degraded(let reason):

@@ -11,7 +11,17 @@ struct AlertMail {
     init(_ alert: Alert, origin: String, from: String, to recipients: [String]) {
         let domain = from.split(separator: "@").last.map(String.init) ?? "localhost"
         let records = alert.records.map(String.init).joined(separator: " ")
-        let name = alert.kind?.rawValue ?? "alerts"
+        let wish: (name: String, subject: String, command: String)? =
+            switch alert.subject {
+            case .approval: ("approval", "an approval is asked for", "coffre approval list")
+            case .consent: ("consent", "a connection needs a new consent", "coffre rotation status")
+            case .incident, .budget, .summary, .mute: nil
+            }
+        let name = wish?.name ?? alert.kind?.rawValue ?? "alerts"
+        let identity = alert.actor.hasPrefix("s-") ? "coffre audit who \(Self.clean(alert.actor))" : ""
+        let commands =
+            wish.map { [$0.command, identity] }
+            ?? ["coffre anomaly explain \(alert.incident)", "coffre anomaly ack \(alert.incident)", identity]
         let time = InsightTime.text(alert.time)
         let text = """
             \(Self.clean(alert.english)).
@@ -24,9 +34,7 @@ struct AlertMail {
             Records:   \(records.isEmpty ? "-" : records)
             Log:       \(origin)
 
-            coffre anomaly explain \(alert.incident)
-            coffre anomaly ack \(alert.incident)
-            \(alert.actor.hasPrefix("s-") ? "coffre audit who \(Self.clean(alert.actor))" : "coffre audit status")
+            \(commands.filter { !$0.isEmpty }.joined(separator: "\n"))
 
             --
             \(Self.clean(alert.french)).
@@ -39,17 +47,18 @@ struct AlertMail {
             Journal :    \(origin), enregistrements \(records.isEmpty ? "-" : records)
 
             """
-        let identity = "anomaly-\(alert.number)-\(alert.incident)-\(Self.tag(origin))"
+        let message = "anomaly-\(alert.number)-\(alert.incident)-\(Self.tag(origin))"
         let lines =
             [
                 "Date: \(HeadMail.date(alert.time / 1_000_000_000))", "From: Coffre <\(from)>",
                 "To: \(recipients.joined(separator: ",\r\n "))",
-                "Subject: Coffre: \(alert.severity.rawValue) \(name) (incident \(alert.incident))",
-                "Message-ID: <\(identity)@\(domain)>", "MIME-Version: 1.0", "Auto-Submitted: auto-generated",
+                wish.map { "Subject: Coffre: \($0.subject) (record \(alert.incident))" }
+                    ?? "Subject: Coffre: \(alert.severity.rawValue) \(name) (incident \(alert.incident))",
+                "Message-ID: <\(message)@\(domain)>", "MIME-Version: 1.0", "Auto-Submitted: auto-generated",
                 "X-Coffre-Incident: \(alert.incident)", "Content-Type: text/plain; charset=utf-8",
                 "Content-Transfer-Encoding: base64", "",
             ] + HeadMail.base64(Array(text.utf8))
-        message = lines.flatMap { Array($0.utf8) + [0x0d, 0x0a] }
+        self.message = lines.flatMap { Array($0.utf8) + [0x0d, 0x0a] }
     }
 
     /// Nothing that moves a cursor or turns the direction of a line.
@@ -106,6 +115,8 @@ struct AlertHook {
         case .budget: "budget"
         case .summary: "summary"
         case .mute: "mute"
+        case .approval: "approval"
+        case .consent: "consent"
         }
     }
 }

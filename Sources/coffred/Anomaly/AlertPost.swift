@@ -223,6 +223,8 @@ final class AlertPost: Sendable {
     // MARK: channels
 
     private static func journal(_ alert: Alert, _ logger: Logger) -> String? {
+        // The vault has said so itself.
+        guard alert.subject != .approval, alert.subject != .consent else { return nil }
         let level: Logger.Level =
             switch alert.severity {
             case .critical: .critical

@@ -98,7 +98,9 @@ struct Postman: Sendable {
         case .replied(let reply):
             return .replied(status: Int(reply.status), contentType: reply.contentType, body: reply.body)
         case .done: return .delivered
-        case .failed(let failure): return .failed(Self.sentence(failure))
+        case .failed(let failure):
+            let sentence = Self.sentence(failure)
+            return failure.code == .statement ? .refused(sentence) : .failed(sentence)
         case .differs, .inspected, .audited, .withdrawn: return .failed("the broker answered what it was not asked")
         }
     }
@@ -108,7 +110,8 @@ struct Postman: Sendable {
     private static func sentence(_ failure: BrokerFailure) -> String {
         switch failure.code {
         case .tls: "no TLS that can be trusted: check the URL, and ca_file and tls_minimum in broker.toml"
-        case .statement: "the mail server refuses sender, recipient or message"
+        case .rights: "the mail server refuses the sender, or all recipients: check mail_from and mail_to"
+        case .statement: "the mail server refuses the message"
         default: failure.sentence
         }
     }

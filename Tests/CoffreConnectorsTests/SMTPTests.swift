@@ -59,7 +59,7 @@ import Testing
 
     @Test(arguments: [
         ("250 mail.example\r\n", BrokerFailure.Code.tls), ("250-mail.example\r\n250 XSTARTTLS\r\n", .tls),
-        ("500 what\r\n", .statement), ("421 later\r\n", .unavailable),
+        ("500 what\r\n", .rights), ("421 later\r\n", .unavailable),
     ])
     func aServerWithoutTLSGetsNothing(reply: String, code: BrokerFailure.Code) throws {
         var conversation = SMTPConversation(try Self.mail())
@@ -78,7 +78,7 @@ import Testing
     }
 
     @Test(arguments: [
-        (0, "550 no\r\n", BrokerFailure.Code.statement), (1, "450 busy\r\n", .unavailable),
+        (0, "550 no\r\n", BrokerFailure.Code.rights), (1, "550 who\r\n", .rights), (1, "450 busy\r\n", .unavailable),
         (2, "530 log in\r\n", .authentication), (3, "354 early\r\n", .reply), (4, "250 no data\r\n", .reply),
         (5, "554 spam\r\n", .statement),
     ])
@@ -87,6 +87,21 @@ import Testing
         _ = Self.play(&conversation, "220 hello\r\n")
         for (reply, _) in Self.afterTLS.prefix(step) { _ = Self.play(&conversation, reply) }
         #expect(Self.play(&conversation, reply) == .failed(code))
+    }
+
+    /// Who has left does not keep the others from their mail; where nobody is left there is none.
+    @Test func aRecipientThatIsRefusedIsLeftOut() throws {
+        for (replies, next) in [
+            (["550 gone\r\n", "250 ok\r\n"], Self.line("DATA")), (["250 ok\r\n", "550 gone\r\n"], Self.line("DATA")),
+            (["550 gone\r\n", "550 gone\r\n"], .failed(.rights)),
+            (["250 ok\r\n", "450 busy\r\n"], .failed(.unavailable)),
+        ] {
+            var conversation = SMTPConversation(try Self.mail(.implicit))
+            _ = Self.play(&conversation, "220 hello\r\n")
+            for (reply, _) in Self.afterTLS.prefix(2) { _ = Self.play(&conversation, reply) }
+            #expect(Self.play(&conversation, replies[0]) == Self.line("RCPT TO:<b@example.org>"))
+            #expect(Self.play(&conversation, replies[1]) == next)
+        }
     }
 
     @Test func aLoginThatIsNotOfferedOrNotAcceptedEndsIt() throws {

@@ -173,6 +173,47 @@ struct IncidentBookTests {
         #expect(book.alerts.count == 1 && book.incidents[0].silence == nil)
     }
 
+    @Test func aFloodPushesNobodyOutWhoIsHeld() {
+        var settings = IncidentBook.Settings()
+        settings.answered = [.massEnumeration]
+        var book = IncidentBook(settings)
+        book.add(Self.finding(1))
+        for number in 0..<1500 { book.add(Self.finding(UInt64(number + 2), .auditTampering, "s-\(number)")) }
+        #expect(book.incidents.count == IncidentBook.mostIncidents && book.incident(1)?.state == .open)
+    }
+
+    @Test func mutesHaveABudgetToo() {
+        var book = IncidentBook()
+        for number in 0..<600 {
+            let mute = Mute(
+                id: UInt64(number),
+                actor: "n",
+                kind: nil,
+                until: Self.start,
+                reason: "\u{1b}[2J",
+                by: "s-o"
+            )
+            book.tell(of: mute, at: Self.start)
+        }
+        #expect(
+            book.alerts.count == 20
+                && book.alerts[19].english.hasSuffix("(further ones of today: coffre anomaly mute list)")
+        )
+        #expect(!book.alerts[0].english.contains("\u{1b}"))
+    }
+
+    @Test func aMuteForEverybodyDoesNotCoverItsPlace() {
+        var book = IncidentBook()
+        let until = Self.start + 10 * Self.minute
+        var mute = Mute(id: 5, actor: nil, kind: .deniedBurst, until: until, reason: "r", by: "s-a")
+        mute.places = ["uid:7", "unit:x.service"]
+        book.mute(mute, at: Self.start)
+        for (number, actor) in ["uid:7", "unit:x.service", "uid:8"].enumerated() {
+            book.add(Self.finding(UInt64(10 + number), .deniedBurst, actor))
+        }
+        #expect(book.alerts.map(\.incident) == [10, 11])
+    }
+
     @Test func aFloodOfIdentitiesIsBoundedAndCounted() {
         var settings = IncidentBook.Settings()
         settings.alertsPerDay = 1000

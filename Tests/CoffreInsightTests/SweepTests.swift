@@ -65,6 +65,60 @@ struct SweepTests {
         #expect(try Self.sweeps(writes + reads.prefix(19)).isEmpty)
     }
 
+    /// Nobody makes himself familiar with what is not there.
+    @Test func missingSecretsDoNotFillTheMemory() throws {
+        func found(_ missing: Int) throws -> [Finding] {
+            let detector = Detector(context: Office.context, key0: 7, key1: 8)
+            var events = Office(days: 12).events
+            for number in 0..<missing {
+                events.append(
+                    Office.event(
+                        Office.at(day: 0, hour: 8) + Int64(number) * 40 * Span.second,
+                        "badis",
+                        .read,
+                        "kv",
+                        "none/\(number)",
+                        teams: ["finance"],
+                        uid: 1001,
+                        outcome: .error,
+                        token: "t-badis-9",
+                        pid: 5001
+                    )
+                )
+            }
+            for number in 0..<60 {
+                events.append(
+                    Office.event(
+                        Office.at(day: 10, hour: 10) + Int64(number) * 20 * Span.second,
+                        "badis",
+                        .read,
+                        "kv",
+                        "true/\(number)",
+                        teams: ["finance"],
+                        uid: 1001,
+                        token: "t-badis-10",
+                        pid: 5001
+                    )
+                )
+            }
+            events.sort { $0.time < $1.time }
+            for index in events.indices { events[index].sequence = UInt64(index) }
+            return events.flatMap { detector.consume($0) }.filter {
+                $0.kind == .massEnumeration && $0.time >= Office.at(day: 10, hour: 10)
+            }
+        }
+        #expect(try !found(0).isEmpty)
+        #expect(try !found(4000).isEmpty)
+    }
+
+    /// The clock was far ahead, and came back: what was told then hides nothing of what comes.
+    @Test func aClockThatCameBackHidesNothing() throws {
+        let ahead = (0..<25).map { Self.event($0, .read, "a/\($0)", hour: 400 * 24) }
+        let back = (0..<25).map { Self.event($0, .read, "b/\($0)", hour: 11) }
+        #expect(try Self.sweeps(back).count == 1)
+        #expect(try Self.sweeps(ahead + back).count == 2)
+    }
+
     @Test func aDaysWorkIsNoSweep() throws {
         let day = (0..<60).map { Self.event($0 * 60, .read, "a/\($0)") }
         #expect(try Self.sweeps(day).isEmpty)

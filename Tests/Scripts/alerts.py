@@ -6,11 +6,12 @@ the signature. Everything that arrives is written into the folder, in the order 
   POST /hook   hook-N.json: {"status", "valid", "signature", "body"}
 
 The files `mail-behaviour` and `hook-behaviour` change what happens to what comes next:
-  honest | refuse (451, 503) | slow (an answer after 5 seconds)
+  honest | refuse (451, 503) | slow (an answer after 5 seconds) | spam (554 for mails with sentences, 422)
 Prints `web PORT`, `smtps PORT` and `listening`.
 """
 import argparse
 import asyncio
+import email
 import hashlib
 import hmac
 import http.server
@@ -57,7 +58,7 @@ def web_handler(store, key):
             signed = parts.get("t", "").encode() + b"." + body
             tag = hmac.new(key, signed, hashlib.sha256).hexdigest()
             is_valid = hmac.compare_digest(tag, parts.get("v1", "")) and abs(time.time() - int(parts.get("t", 0))) < 300
-            status = 503 if behaviour == "refuse" else 204
+            status = {"refuse": 503, "spam": 422}.get(behaviour, 204)
             record = {"status": status, "valid": is_valid, "signature": signature, "body": json.loads(body)}
             store.write("hook", "json", json.dumps(record).encode())
             self.send_response(status)
@@ -81,6 +82,10 @@ class MailHandler:
             await asyncio.sleep(5)
         if behaviour == "refuse":
             return "451 try again later"
+        if behaviour == "spam":
+            content = email.message_from_bytes(envelope.content).get_payload(decode=True)
+            if b"text was refused" not in content:
+                return "554 this looks like spam"
         self.store.write("mail", "eml", envelope.content)
         return "250 OK"
 

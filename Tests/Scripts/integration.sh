@@ -6,7 +6,7 @@ cd "$(dirname "$0")/../.."
 # Job control, so that the lane in the background does not ignore SIGINT, which its children would inherit.
 set -m
 
-beside='^IntegrationTests\.(BundleTests|AnomalyKindsTests|AnomalyReplayTests|AnomalyWatchTests|LogTortureTests|ConnectionFaultTests|ConnectionServerFaultTests|FullDiskTests|WitnessBehaviourTests)'
+beside='^IntegrationTests\.(BundleTests|AnomalyDeliveryTests|AnomalyKindsTests|AnomalyReplayTests|AnomalyWatchTests|LogTortureTests|ConnectionFaultTests|ConnectionServerFaultTests|FullDiskTests|WitnessBehaviourTests)'
 bundle=.build/debug/coffrePackageTests.xctest
 output=$(mktemp)
 trap 'kill %1 2>/dev/null || true; rm -f "$output"' EXIT

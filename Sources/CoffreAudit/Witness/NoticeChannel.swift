@@ -29,7 +29,7 @@ final class NoticeChannel: Sendable {
         switch context.configuration.send(kind == .mail ? .mail(head) : .webhook(head)) {
         case .delivered, .replied(200..<300, _, _): reason = nil
         case .replied(let status, _, _): reason = "it answered status \(status)"
-        case .failed(let text): reason = text
+        case .failed(let text), .refused(let text): reason = text
         }
         guard let reason else { return state.withLock { $0.succeeded(context, size: head.size) } }
         if state.withLock({ $0.failed(context, reason) }) {

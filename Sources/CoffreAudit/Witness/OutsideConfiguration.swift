@@ -19,6 +19,8 @@ package struct OutsideConfiguration: Sendable {
         case delivered
         /// Why nothing came, in words that are safe to show.
         case failed(String)
+        /// The mail server will not have this message, in words that are safe to show.
+        case refused(String)
     }
 
     /// Something for the journal.

@@ -66,7 +66,7 @@ final class StampChannel: Sendable {
         case .replied(200, _, _): throw TimeStampRequest.Defect("its answer is no \(TimeStampRequest.replyType)")
         case .replied(let status, _, _): throw TimeStampRequest.Defect("it answered status \(status)")
         case .delivered: throw TimeStampRequest.Defect("no answer")
-        case .failed(let reason): throw TimeStampRequest.Defect(reason)
+        case .failed(let reason), .refused(let reason): throw TimeStampRequest.Defect(reason)
         }
     }
 }

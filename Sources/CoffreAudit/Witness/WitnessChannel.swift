@@ -161,7 +161,7 @@ final class WitnessChannel: Sendable {
         switch answer {
         case .replied(let status, let type, let body): .replied(status: status, contentType: type, body: body)
         case .delivered: .unreachable("no answer")
-        case .failed(let reason): .unreachable(reason)
+        case .failed(let reason), .refused(let reason): .unreachable(reason)
         }
     }
 }

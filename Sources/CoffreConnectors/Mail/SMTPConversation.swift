@@ -27,6 +27,8 @@ struct SMTPConversation {
     private var parser = SMTPReply.Parser()
     private var state = State.greeting
     private var isSecure: Bool
+    /// Recipients that the server takes.
+    private var accepted = 0
 
     init(_ mail: BrokerMail) {
         self.mail = mail
@@ -83,8 +85,11 @@ struct SMTPConversation {
             state = .sender
             return line("MAIL FROM:<\(mail.from)>")
         case (.sender, 250): return recipient(0)
-        case (.recipient(let index), 250), (.recipient(let index), 251):
+        case (.recipient(let index), 250), (.recipient(let index), 251), (.recipient(let index), 550..<560):
+            // Who has left does not keep the others from their mail.
+            if reply.code < 500 { accepted += 1 }
             guard index + 1 == mail.recipients.count else { return recipient(index + 1) }
+            guard accepted > 0 else { return end(.failed(.rights)) }
             state = .content
             return line("DATA")
         case (.content, 354):
@@ -100,7 +105,8 @@ struct SMTPConversation {
         case (.login, _), (_, 530), (_, 535): .authentication
         case (.startTLS, _): .tls
         case (_, 400..<500): .unavailable
-        case (_, 500..<600): .statement
+        case (.content, 500..<600), (.accepted, 500..<600): .statement
+        case (_, 500..<600): .rights
         default: .reply
         }
     }

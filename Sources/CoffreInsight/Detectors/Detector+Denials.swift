@@ -19,13 +19,13 @@ extension Detector {
         guard var source = state.sources[sourceKey] else { return }
         state.sources[sourceKey] = nil
         defer { state.sources[sourceKey] = source }
-        source.refusals.removeAll { $0.time < now - 10 * Span.hour }
+        source.refusals.removeAll { !((now - 10 * Span.hour)...now).contains($0.time) }
         if source.refusals.count >= InsightState.mostRefusals { source.refusals.removeFirst() }
         source.refusals.append(.init(time: now, actor: key, sequence: event.sequence))
         let count = source.refusals.count
         check(&source, now)
         // What was told of is no habit.
-        let isTold = source.told != .min && now - source.told < Span.hour
+        let isTold = source.wasTold(at: now)
         if source.refusals.isEmpty {
             source.habit.add(-min(Float(count - 1), source.habit.value), at: now, halfLife: 10)
         } else if !isTold {
@@ -34,7 +34,7 @@ extension Detector {
     }
 
     private func check(_ source: inout InsightState.Source, _ now: Int64) {
-        guard source.told == .min || now - source.told >= Span.hour else { return }
+        guard !source.wasTold(at: now) else { return }
         // Refusals a day as a habit: the sum of what fades with a half-life of 10 days, over 14.4 days.
         let days = Float(Double(now - state.begin) / Span.day)
         let effective = 14.4 * (1 - exp2f(-max(days, 1) / 10))

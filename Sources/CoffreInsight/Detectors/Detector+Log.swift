@@ -5,7 +5,7 @@ extension Detector {
         guard let next = state.nextSequence, event.sequence != next else { return }
         let now = max(state.now, event.time)
         guard event.sequence > next else {
-            guard now >= state.disorderTold + Span.hour || state.disorderTold == 0 else { return }
+            guard state.disorderTold == 0 || !(0..<Span.hour).contains(now - state.disorderTold) else { return }
             state.disorderTold = now
             tell(
                 .auditTampering,
@@ -53,6 +53,8 @@ extension Detector {
         let isDeletion = event.operation == .delete && event.path.utf8.starts(with: "sys/audit".utf8)
         guard isWrite || isDeletion else { return }
         let refused = event.outcome == .denied
+        // Who is refused goes on trying.
+        if refused, !tellsAnew(.auditTampering, event, now) { return }
         let (french, english) =
             isDeletion
             ? ("supprimer une partie du", refused ? "delete a part of the" : "deleted a part of the")

@@ -46,7 +46,11 @@ extension Detector {
 
     private func advance(_ actor: ActorProfile, to span: Int64, _ now: Int64) {
         let steps = span - actor.span
-        if steps > 0 {
+        if steps < -6 {
+            // The clock was ahead.
+            for index in actor.spans.indices { actor.spans[index] = 0 }
+            actor.span = span
+        } else if steps > 0 {
             if actor.span != 0, !wasTold(.rateSpike, of: actor, within: 3 * Span.hour, at: now),
                 !wasTold(.massEnumeration, of: actor, within: 3 * Span.hour, at: now)
             {

@@ -20,12 +20,12 @@ extension Detector {
         let isAllowed = memory.isListed ? memory.allowed & actor.teams != 0 : memory.used & actor.teams != 0
         let isKnownSecret = memory.isListed || memory.used != 0
         let isSettled = isSettled(actor, now)
-        if event.outcome != .denied {
+        if event.outcome == .ok {
             let use: ActorProfile.KnownSecret.Use = event.operation == .write ? .written : .read
             if let place { actor.secrets.remove(at: place) }
             actor.remember(.init(key: secret, day: day, use: use), isSettled: isSettled)
-        } else if place == nil, !isSettled {
-            actor.remember(.init(key: secret, day: day, use: .refused), isSettled: false)
+        } else if place == nil, !isSettled || event.outcome == .error {
+            actor.remember(.init(key: secret, day: day, use: .refused), isSettled: isSettled)
         }
         defer { if event.outcome == .ok { noteUse(secret, actor) } }
         guard !actor.isFormer(secret) else { return }
@@ -34,6 +34,8 @@ extension Detector {
             return
         }
         if !actor.sweep.isEmpty { actor.sweep = [] }
+        // What is not there is news once.
+        guard place == nil || event.outcome != .error else { return }
         let grant = edit(for: key, actor, since: now - 24 * Span.hour)
         let isOut = isKnownSecret && !isAllowed
         if let grant, event.outcome == .ok, isOut,

@@ -20,7 +20,8 @@ package final class Detector {
         self.state = state
         // What is sensitive is decided anew at each start.
         for key in self.state.secrets.keys { self.state.secrets[key]?.isSensitive = false }
-        for secret in context.sensitive.prefix(InsightState.mostSecrets / 2) {
+        for secret in context.sensitive.prefix(InsightState.mostSecrets / 2)
+        where self.state.secrets.count < 2 * InsightState.mostSecrets {
             self.state.secrets[self.state.hash(secret.connector, secret.path), default: .init()].isSensitive = true
         }
         utcOffset = context.utcOffset
@@ -41,7 +42,8 @@ package final class Detector {
     private func learn(_ context: InsightContext) {
         for (name, secrets) in context.teams.sorted(by: { $0.key < $1.key }) {
             let bit = state.bit(ofTeam: name)
-            for secret in secrets.prefix(InsightState.mostSecrets / 2) {
+            for secret in secrets.prefix(InsightState.mostSecrets / 2)
+            where state.secrets.count < InsightState.mostSecrets {
                 let key = state.hash(secret.connector, secret.path)
                 state.secrets[key, default: InsightState.SecretMemory()].allowed |= bit
                 state.secrets[key]?.isListed = true
@@ -167,7 +169,8 @@ package final class Detector {
 
     func wasTold(_ kind: Finding.Kind, of actor: ActorProfile, within span: Int64, at now: Int64) -> Bool {
         let told = Int64(actor.told[kind.place])
-        return told != 0 && now / Span.minute - told < span / Span.minute
+        // What was told in a future that the clock came back from is not believed.
+        return told != 0 && (0..<span / Span.minute).contains(now / Span.minute - told)
     }
 
     // MARK: local time

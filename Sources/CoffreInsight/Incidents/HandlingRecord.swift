@@ -26,6 +26,7 @@ extension JSONCursor {
         var time: Int64 = 0
         var records: [UInt64] = []
         var by = ""
+        var places: [String] = []
         var actor = ""
         var kind = ""
         var finding = ""
@@ -66,6 +67,8 @@ extension JSONCursor {
                         said.isSystem = reader.isName(kind.range, "system")
                         return true
                     }
+                    if reader.isName(name, "uid") { return reader.number { said.places.append("uid:\($0)") } }
+                    if reader.isName(name, "unit") { return reader.textOrSkip { said.places.append("unit:\($0)") } }
                     if reader.isName(name, "for") { return reader.text().map { said.by = $0 } != nil }
                     guard reader.isName(name, "sid"), let sid = reader.text() else { return reader.skip() }
                     if said.by.isEmpty { said.by = sid }
@@ -163,7 +166,8 @@ extension JSONCursor {
                     kind: Finding.Kind(rawValue: said.kind),
                     until: said.until * 1_000_000_000,
                     reason: said.reason,
-                    by: said.by
+                    by: said.by,
+                    places: said.places
                 )
             )
         case "approval.request":

@@ -84,11 +84,15 @@ package struct Mute: Sendable, Equatable {
     package let until: Int64
     package let reason: String
     package let by: String
+    /// From where the kernel says it was set: `uid:N` and `unit:NAME`, as actors of incidents are called.
+    package var places: [String] = []
 
     /// One for everybody does not cover whoever set it.
     func covers(_ finding: RaisedFinding) -> Bool {
         guard finding.time < until, kind == nil || kind == finding.kind else { return false }
-        guard let actor else { return !by.utf8.elementsEqual(finding.actor.utf8) }
+        guard let actor else {
+            return !([by] + places).contains { $0.utf8.elementsEqual(finding.actor.utf8) }
+        }
         return actor.utf8.elementsEqual(finding.actor.utf8)
     }
 }
@@ -124,6 +128,22 @@ package struct Alert: Sendable, Equatable {
     package let french: String
     package let english: String
     package let records: [UInt64]
+
+    /// Without anything that whoever it is about has chosen.
+    package var inShort: Alert {
+        Alert(
+            number: number,
+            subject: subject,
+            incident: incident,
+            time: time,
+            severity: severity,
+            kind: kind,
+            actor: actor.hasPrefix("s-") && actor.utf8.count == 24 ? actor : "-",
+            french: "Une alerte dont le texte a été refusé : coffre anomaly list, coffre approval list",
+            english: "An alert whose text was refused: coffre anomaly list, coffre approval list",
+            records: records
+        )
+    }
 }
 
 extension Finding.Severity: Comparable {

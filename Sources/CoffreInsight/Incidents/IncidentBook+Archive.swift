@@ -102,13 +102,16 @@ extension Archive {
         try self.time(&until)
         try value(&reason)
         try value(&by)
+        var places = mute.places
+        try list(&places, atMost: 2, of: "") { (archive, place) throws(ArchiveError) in try archive.value(&place) }
         mute = Mute(
             id: id,
             actor: hasActor ? actor : nil,
             kind: hasKind ? kind : nil,
             until: until,
             reason: reason,
-            by: by
+            by: by,
+            places: places
         )
     }
 

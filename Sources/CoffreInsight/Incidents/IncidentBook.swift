@@ -8,6 +8,8 @@ package struct IncidentBook: Sendable, Equatable {
         package var utcOffset: Int64 = 3600
         /// Kinds that are recorded and shown, and told to nobody.
         package var noted: Set<Finding.Kind> = []
+        /// Kinds whose actors are answered otherwise while their incident is open: those make room last.
+        package var answered: Set<Finding.Kind> = []
 
         package init() {}
     }
@@ -39,6 +41,7 @@ package struct IncidentBook: Sendable, Equatable {
     /// Requests for an approval that were told today.
     private var askedToday: UInt64 = 0
     private var consentsToday: UInt64 = 0
+    private var mutesToday: UInt64 = 0
     /// Since ever: findings of each kind, what was held back, incidents and alerts that had to make room.
     package private(set) var totals = [UInt64](repeating: 0, count: Finding.Kind.allCases.count)
     package private(set) var heldTotal: UInt64 = 0
@@ -54,7 +57,7 @@ package struct IncidentBook: Sendable, Equatable {
         let today = (time / Span.second + settings.utcOffset) / 86_400
         if today < day - 1 {
             (day, alertsToday, heldToday, toldToday) = (today, 0, 0, Self.none)
-            (askedToday, consentsToday) = (0, 0)
+            (askedToday, consentsToday, mutesToday) = (0, 0, 0)
         }
         guard today > day else { return }
         if heldToday > 0 {
@@ -71,7 +74,7 @@ package struct IncidentBook: Sendable, Equatable {
             )
         }
         (day, alertsToday, heldToday, toldToday) = (today, 0, 0, Self.none)
-        (askedToday, consentsToday) = (0, 0)
+        (askedToday, consentsToday, mutesToday) = (0, 0, 0)
     }
 
     mutating func add(_ finding: RaisedFinding) {
@@ -145,13 +148,23 @@ package struct IncidentBook: Sendable, Equatable {
             return index
         }
         if incidents.count >= Self.mostIncidents {
-            let index =
-                incidents.firstIndex { $0.state == .closed } ?? incidents.firstIndex { $0.state == .acknowledged } ?? 0
-            incidents.remove(at: index)
+            incidents.remove(at: placeToEmpty)
             forgotten &+= 1
         }
         incidents.append(Incident(finding))
         return incidents.count - 1
+    }
+
+    /// Of the incident that is missed least: a closed one, else the least severe, the oldest of them.
+    private var placeToEmpty: Int {
+        func rank(_ incident: Incident) -> Int {
+            switch incident.state {
+            case .closed: 0
+            case .acknowledged: 1
+            case .open: settings.answered.isDisjoint(with: incident.kinds) ? 2 + Int(incident.severity.rank) : 9
+            }
+        }
+        return incidents.indices.min { rank(incidents[$0]) < rank(incidents[$1]) } ?? 0
     }
 
     mutating func acknowledge(_ id: UInt64, by: String, at time: Int64, reason: String) {
@@ -180,8 +193,12 @@ package struct IncidentBook: Sendable, Equatable {
         mutes.append(mute)
     }
 
-    /// A mute is told like an alert, and counts in no budget: nobody silences anything in silence.
+    /// A mute is told like an alert, with a budget of its own: nobody silences anything in silence.
     mutating func tell(of mute: Mute, at time: Int64) {
+        guard mutesToday < UInt64(clamping: settings.alertsPerDay) else { return }
+        mutesToday &+= 1
+        let isLast = mutesToday == UInt64(clamping: settings.alertsPerDay)
+        let reason = ActorProfile.shown(mute.reason, 500)
         let what = [mute.kind?.rawValue, mute.actor].compactMap(\.self).joined(separator: ", ")
         let end = InsightTime.text(mute.until).prefix(19)
         tell(
@@ -192,8 +209,10 @@ package struct IncidentBook: Sendable, Equatable {
             kind: mute.kind,
             actor: mute.by,
             french:
-                "\(ActorProfile.shown(mute.by)) fait taire \(ActorProfile.shown(what)) jusqu’à \(end)Z : \(mute.reason)",
-            english: "\(ActorProfile.shown(mute.by)) mutes \(ActorProfile.shown(what)) until \(end)Z: \(mute.reason)",
+                "\(ActorProfile.shown(mute.by)) fait taire \(ActorProfile.shown(what)) jusqu’à \(end)Z : \(reason)"
+                + (isLast ? " (les suivants d’aujourd’hui : coffre anomaly mute list)" : ""),
+            english: "\(ActorProfile.shown(mute.by)) mutes \(ActorProfile.shown(what)) until \(end)Z: \(reason)"
+                + (isLast ? " (further ones of today: coffre anomaly mute list)" : ""),
             records: [mute.id]
         )
     }
@@ -308,6 +327,7 @@ extension IncidentBook {
         try archive.value(&firstHeld)
         try archive.value(&askedToday)
         try archive.value(&consentsToday)
+        try archive.value(&mutesToday)
         for index in totals.indices { try archive.value(&totals[index]) }
         for index in toldToday.indices { try archive.value(&toldToday[index]) }
         try archive.value(&heldTotal)

@@ -9,7 +9,7 @@ final class ActorProfile {
             case read
             /// Only written, by itself.
             case written
-            /// Refused, before its habits were known.
+            /// Refused before its habits were known, or not there.
             case refused
         }
 
@@ -119,8 +119,8 @@ final class ActorProfile {
     }
 
     /// A name as sentences have it: whoever chose it does not choose how long they get, nor what else a terminal does.
-    static func shown(_ name: String) -> String {
-        let kept = String(decoding: name.utf8.prefix(longestName), as: UTF8.self).unicodeScalars.map { scalar in
+    static func shown(_ name: String, _ longest: Int = longestName) -> String {
+        let kept = String(decoding: name.utf8.prefix(longest), as: UTF8.self).unicodeScalars.map { scalar in
             scalar.properties.generalCategory == .control || scalar.properties.generalCategory == .format
                 || scalar.properties.generalCategory == .lineSeparator
                 || scalar.properties.generalCategory == .paragraphSeparator ? "\u{fffd}" : String(scalar)
@@ -159,6 +159,8 @@ final class ActorProfile {
         else { return }
         let former = secrets.remove(at: oldest)
         guard former.use == .read || former.use == .written && isSettled else { return }
+        // A filter that says yes to most is none: it begins anew.
+        if formerSecrets.reduce(0, { $0 + $1.nonzeroBitCount }) > 512 { formerSecrets = [] }
         if formerSecrets.isEmpty { formerSecrets = [UInt64](repeating: 0, count: 16) }
         for bit in Self.bits(former.key) { formerSecrets[bit >> 6] |= 1 << UInt64(bit & 63) }
     }
@@ -174,7 +176,7 @@ struct Decayed: Sendable, Equatable {
     /// - Parameter halfLife: in days.
     mutating func add(_ amount: Float, at now: Int64, halfLife: Float) {
         value = read(at: now, halfLife: halfLife) + amount
-        time = max(time, now)
+        time = now < time - Span.hour ? now : max(time, now)
     }
 
     func read(at now: Int64, halfLife: Float) -> Float {
@@ -198,6 +200,8 @@ struct GapMemory: Sendable, Equatable {
             last = max(last, time)
             isTold = false
         }
+        // The clock was ahead.
+        if time < last - Span.hour { (first, last) = (min(first, time), time) }
         if first == 0 { first = time }
         guard last != 0, time > last else { return }
         let gap = Float(Double(time - last) / 1e9)

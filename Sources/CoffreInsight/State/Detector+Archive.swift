@@ -54,7 +54,7 @@ extension Archive {
                 try archive.value(&token.isShared)
             }
         }
-        try table(&state.secrets, atMost: InsightState.mostSecrets, of: { InsightState.SecretMemory() }) {
+        try table(&state.secrets, atMost: 2 * InsightState.mostSecrets, of: { InsightState.SecretMemory() }) {
             (archive, secret) throws(ArchiveError) in
             try archive.value(&secret.allowed)
             try archive.value(&secret.used)

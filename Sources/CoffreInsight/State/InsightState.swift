@@ -38,6 +38,9 @@ struct InsightState {
         /// Different identities refused, a day: halved every 10 days.
         var habit = Decayed()
         var told: Int64 = .min
+
+        /// Within the last hour, and not in a future that the clock came back from.
+        func wasTold(at now: Int64) -> Bool { told != .min && (0..<Span.hour).contains(now - told) }
         var since: Int64
     }
 
@@ -113,7 +116,7 @@ struct InsightState {
     /// Whether it was not told within an hour that the identity touched the decoy; it counts as told then.
     mutating func touchesAnew(_ actor: UInt64, _ decoy: UInt64, at now: Int64) -> Bool {
         let key = actor ^ (decoy &* 0x9e37_79b9_7f4a_7c15)
-        if let touch = touches[key], now - touch.time < Span.hour { return false }
+        if let touch = touches[key], (0..<Span.hour).contains(now - touch.time) { return false }
         if touches[key] == nil, touches.count >= Self.mostTouches,
             let oldest = touches.min(by: { ($0.value.time, $0.key) < ($1.value.time, $1.key) })
         {

@@ -213,10 +213,11 @@ extension AnomalyCommand {
             console.members(.object((status.members ?? []).filter { $0.key != "channels" }))
             let titles = [
                 Message("Channel", "Canal"), Message("Delivered", "Remis"), Message("Waiting", "En attente"),
-                Message("Lost", "Perdus"), Message("Last contact", "Dernier contact"), Message("Error", "Erreur"),
+                Message("Lost", "Perdus"), Message("Refused", "Refusés"), Message("Last contact", "Dernier contact"),
+                Message("Error", "Erreur"),
             ]
             let rows = (status["channels"]?.array ?? []).map { channel in
-                ["name", "delivered", "waiting", "lost", "last_contact", "error"].map {
+                ["name", "delivered", "waiting", "lost", "refused", "last_contact", "error"].map {
                     Console.cell(channel[$0] ?? .null)
                 }
             }

@@ -19,6 +19,14 @@ final class AlertPost: Sendable {
         var lastContact: Int64?
         /// Alerts that had to make room before it could be reached.
         var lost: UInt64 = 0
+        /// Alerts that the other side will not have, in short either.
+        var refused: UInt64 = 0
+    }
+
+    private struct Failure {
+        let reason: String
+        /// Whether it is this message that is not wanted, and the next may be.
+        var isRefusal = false
     }
 
     private struct Channel: Sendable {
@@ -27,7 +35,7 @@ final class AlertPost: Sendable {
         var beginning: Beginning?
         var failures = 0
         var nextTry: Int64 = 0
-        let send: @Sendable (Alert) -> String?
+        let send: @Sendable (Alert) -> Failure?
     }
 
     private enum Beginning: Sendable {
@@ -66,18 +74,24 @@ final class AlertPost: Sendable {
         if let mail = settings.mail {
             channels.append(
                 Channel(status: Status(name: "mail")) { alert in
-                    let message = AlertMail(alert, origin: origin, from: mail.from, to: mail.recipients).message
-                    return Self.failure(postman.send(mail, mailCredential, message))
+                    func send(_ alert: Alert) -> Failure? {
+                        let message = AlertMail(alert, origin: origin, from: mail.from, to: mail.recipients).message
+                        return Self.failure(postman.send(mail, mailCredential, message))
+                    }
+                    return Self.inShortIfNeedBe(alert, send)
                 }
             )
         }
         if let target = settings.webhook, let key = webhookKey?.withSecret({ HMACKey($0) }) {
             channels.append(
                 Channel(status: Status(name: "webhook")) { alert in
-                    let hook = AlertHook(alert, origin: origin, key: key)
-                    return Self.failure(
-                        postman.post(target, "application/json", hook.body, signature: hook.signature)
-                    )
+                    func send(_ alert: Alert) -> Failure? {
+                        let hook = AlertHook(alert, origin: origin, key: key)
+                        return Self.failure(
+                            postman.post(target, "application/json", hook.body, signature: hook.signature)
+                        )
+                    }
+                    return Self.inShortIfNeedBe(alert, send)
                 }
             )
         }
@@ -123,19 +137,20 @@ final class AlertPost: Sendable {
     /// - Parameters:
     ///   - alerts: what not every channel has, in order.
     ///   - last: number of the newest there has been.
-    func publish(_ alerts: [Alert], last: UInt64) {
+    ///   - isWhole: whether everything has been read that was there at the start; before that more is to come.
+    func publish(_ alerts: [Alert], last: UInt64, isWhole: Bool) {
         let isNew = state.withLock { state in
             let isNew = alerts.last?.number != state.alerts.last?.number
             state.alerts = alerts
             for index in state.channels.indices {
-                Self.adjust(&state.channels[index], alerts, last)
+                Self.adjust(&state.channels[index], alerts, last, isWhole)
             }
             return isNew
         }
         if isNew { for thread in threads.withLock({ $0 }) { thread.wake() } }
     }
 
-    private static func adjust(_ channel: inout Channel, _ alerts: [Alert], _ last: UInt64) {
+    private static func adjust(_ channel: inout Channel, _ alerts: [Alert], _ last: UInt64, _ isWhole: Bool) {
         let before = alerts.first.map { $0.number - 1 } ?? last
         switch channel.beginning {
         case .now: channel.status.delivered = last
@@ -144,7 +159,7 @@ final class AlertPost: Sendable {
         }
         channel.beginning = nil
         // What a lost memory has counted is not to come.
-        channel.status.delivered = min(channel.status.delivered, last)
+        if isWhole { channel.status.delivered = min(channel.status.delivered, last) }
         if before > channel.status.delivered, !alerts.isEmpty {
             channel.status.lost += before - channel.status.delivered
             channel.status.delivered = before
@@ -162,7 +177,7 @@ final class AlertPost: Sendable {
     private func turn(_ index: Int) {
         while true {
             let now = WallClock.seconds
-            let next: (alert: Alert, send: @Sendable (Alert) -> String?)? = state.withLock { state in
+            let next: (alert: Alert, send: @Sendable (Alert) -> Failure?)? = state.withLock { state in
                 let channel = state.channels[index]
                 guard now >= channel.nextTry || channel.nextTry > now + 2 * Self.longestPauseSeconds,
                     let alert = state.alerts.first(where: { $0.number > channel.status.delivered })
@@ -174,10 +189,11 @@ final class AlertPost: Sendable {
             let (isFirstFailure, isRecovery) = state.withLock { state -> (Bool, Bool) in
                 noted(&state.channels[index], next.alert.number, failure, now)
             }
-            if let failure {
-                if isFirstFailure { tell(index, "alerts cannot be sent", failure) }
+            if let failure, !failure.isRefusal {
+                if isFirstFailure { tell(index, "alerts cannot be sent", failure.reason) }
                 return
             }
+            if let failure { tell(index, "alert \(next.alert.number) is refused and left out", failure.reason) }
             if isRecovery { tell(index, "alerts are sent again", nil) }
             keepNumbers()
             delivery.withLock { $0 }?()
@@ -187,19 +203,20 @@ final class AlertPost: Sendable {
     private func noted(
         _ channel: inout Channel,
         _ number: UInt64,
-        _ failure: String?,
+        _ failure: Failure?,
         _ now: Int64
     ) -> (isFirstFailure: Bool, isRecovery: Bool) {
         let before = channel.failures
-        guard let failure else {
+        guard let failure, !failure.isRefusal else {
+            if failure != nil { channel.status.refused += 1 }
             channel.status.delivered = max(channel.status.delivered, number)
             channel.status.waiting = max(0, channel.status.waiting - 1)
             channel.status.lastContact = WallClock.seconds
-            channel.status.error = nil
+            channel.status.error = failure?.reason
             (channel.failures, channel.nextTry) = (0, 0)
             return (false, before > 0)
         }
-        channel.status.error = failure
+        channel.status.error = failure.reason
         channel.failures += 1
         let pause = min(Self.firstPauseSeconds << Int64(min(before, 9)), Self.longestPauseSeconds)
         channel.nextTry = now + pause
@@ -213,16 +230,19 @@ final class AlertPost: Sendable {
         logger.log(level: reason == nil ? .notice : .error, message, metadata: facts)
     }
 
+    /// One after another, so that the newest numbers are written last.
     private func keepNumbers() {
-        let numbers = state.withLock { state in
-            Dictionary(uniqueKeysWithValues: state.channels.map { ($0.status.name, $0.status.delivered) })
+        keep.withLock { keep in
+            let numbers = state.withLock { state in
+                Dictionary(uniqueKeysWithValues: state.channels.map { ($0.status.name, $0.status.delivered) })
+            }
+            keep?(numbers)
         }
-        keep.withLock { $0 }?(numbers)
     }
 
     // MARK: channels
 
-    private static func journal(_ alert: Alert, _ logger: Logger) -> String? {
+    private static func journal(_ alert: Alert, _ logger: Logger) -> Failure? {
         // The vault has said so itself.
         guard alert.subject != .approval, alert.subject != .consent else { return nil }
         let level: Logger.Level =
@@ -242,12 +262,26 @@ final class AlertPost: Sendable {
         return nil
     }
 
+    /// Whoever is told of chooses words that stand in the sentence: a server that will not have them gets the alert without.
+    private static func inShortIfNeedBe(_ alert: Alert, _ send: (Alert) -> Failure?) -> Failure? {
+        guard let failure = send(alert) else { return nil }
+        return failure.isRefusal ? send(alert.inShort) : failure
+    }
+
     /// - Returns: nil when it was taken.
-    private static func failure(_ answer: OutsideConfiguration.Answer) -> String? {
+    private static func failure(_ answer: OutsideConfiguration.Answer) -> Failure? {
         switch answer {
         case .delivered: nil
-        case .replied(let status, _, _): (200...299).contains(status) ? nil : "the web server answered \(status)"
-        case .failed(let reason): reason
+        case .replied(let status, _, _):
+            // These say something of the message; others of the place, the sender or the moment.
+            (200...299).contains(status)
+                ? nil
+                : Failure(
+                    reason: "the web server answered \(status)",
+                    isRefusal: [400, 406, 413, 415, 422].contains(status)
+                )
+        case .failed(let reason): Failure(reason: reason)
+        case .refused(let reason): Failure(reason: reason, isRefusal: true)
         }
     }
 }

@@ -42,12 +42,16 @@ struct AnomalySettings: Sendable {
         }
         for path in try Self.paths(&file, "anomaly.sensitive") {
             let mount = String(path.prefix { $0 != "/" })
+            guard mount != "connectors" else {
+                throw file.error("anomaly.sensitive", "names secrets of kv and other engines, not connections")
+            }
             context.sensitive.append(InsightContext.Secret(connector: mount, path: path))
         }
         book.alertsPerDay = try file.integer("anomaly.alerts_per_day", in: 1...1000) ?? book.alertsPerDay
         book.noted = try Self.kinds(&file, "anomaly.note")
         slow = try Self.answerable(&file, "anomaly.slow")
         hold = try Self.answerable(&file, "anomaly.hold")
+        book.answered = slow.union(hold)
         paths = try Self.paths(&file, "anomaly.paths")
         slowMilliseconds = try file.integer("anomaly.slow_milliseconds", in: 100...30_000) ?? slowMilliseconds
         mail = try MailSettings(&file, "anomaly")

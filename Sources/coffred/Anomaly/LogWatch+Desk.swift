@@ -65,6 +65,7 @@ extension LogWatch: AnomalyDesk {
             .init("delivered", .integer(channel.delivered)), .init("error", channel.error.map { .string($0) } ?? .null),
             .init("last_contact", channel.lastContact.map { .string(time($0 * 1_000_000_000)) } ?? .null),
             .init("lost", .integer(channel.lost)), .init("name", .string(channel.name)),
+            .init("refused", .integer(channel.refused)),
             .init("waiting", .integer(channel.waiting)),
         ])
     }
@@ -106,6 +107,12 @@ extension LogWatch: AnomalyDesk {
                 isCounter: true,
                 "Alerts that had to make room before a channel could be reached.",
                 channels.map { ("channel=\"\($0.name)\"", $0.lost) }
+            ),
+            AnomalyMetric(
+                "alerts_refused_total",
+                isCounter: true,
+                "Alerts that the other side of a channel will not have.",
+                channels.map { ("channel=\"\($0.name)\"", $0.refused) }
             ),
             AnomalyMetric(
                 "records_read",

@@ -62,10 +62,13 @@ final class LogWatch: Sendable {
         var recorded: Set<String> = []
         var savedAt: UInt64
         var saveTime: Int64
+        /// Records that there were when this run began.
+        let sizeAtStart: UInt64
         var pauseUntil: Int64 = 0
         var giveAt: Int64 = 0
 
-        init(_ watch: Watch, _ follower: LogFollower, at time: Int64) {
+        init(_ watch: Watch, _ follower: LogFollower, at time: Int64, size: UInt64) {
+            sizeAtStart = size
             self.watch = watch
             self.follower = follower
             savedAt = watch.place.sequence
@@ -98,7 +101,8 @@ final class LogWatch: Sendable {
         let follower = audit.follower(
             from: LogFollower.Cursor(sequence: place.sequence, segment: place.segment, offset: place.offset)
         )
-        nonisolated(unsafe) let owned = Owned(watch, follower, at: WallClock.seconds)  // The thread alone uses it.
+        let fresh = Owned(watch, follower, at: WallClock.seconds, size: audit.size)
+        nonisolated(unsafe) let owned = fresh  // The thread alone uses it.
         if isFresh { save(owned) }
         if !isFresh { owned.recorded = recordedNames(from: follower, of: watch) }
         publish(owned)
@@ -227,7 +231,7 @@ final class LogWatch: Sendable {
         let table = graded(book)
         answers.withLock { $0 = table }
         hasAnswers.store(!table.isEmpty, ordering: .releasing)
-        post.publish(book.alerts, last: book.lastAlert)
+        post.publish(book.alerts, last: book.lastAlert, isWhole: read >= owned.sizeAtStart)
         wakeReaders(at: read)
     }
 

@@ -21,11 +21,13 @@ struct WatchStore: Sendable {
     func loadSent() throws(Failure) -> [String: UInt64]? {
         guard let bytes = try read(sent) else { return nil }
         var numbers: [String: UInt64] = [:]
-        for line in String(decoding: bytes.prefix(4096), as: UTF8.self).split(separator: "\n") {
+        let damage = Failure(message: "\(sent) is damaged: alerts that were sent before may come again")
+        let lines = String(decoding: bytes.prefix(4096), as: UTF8.self).split(separator: "\n")
+        // A file that was cut off knows less than there was.
+        guard lines.last.map(String.init) == Self.end(lines.count - 1) else { throw damage }
+        for line in lines.dropLast() {
             let words = line.split(separator: " ")
-            guard words.count == 2, let number = UInt64(words[1]) else {
-                throw Failure(message: "\(sent) is damaged: remove it, and alerts that were sent before may come again")
-            }
+            guard words.count == 2, let number = UInt64(words[1]) else { throw damage }
             numbers[String(words[0])] = number
         }
         return numbers
@@ -33,8 +35,11 @@ struct WatchStore: Sendable {
 
     func saveSent(_ numbers: [String: UInt64]) throws(Failure) {
         let text = numbers.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)\n" }.joined()
-        try replace(sent, Array(text.utf8))
+        try replace(sent, Array((text + Self.end(numbers.count) + "\n").utf8))
     }
+
+    /// The last line.
+    private static func end(_ count: Int) -> String { "end of \(count)" }
 
     private func read(_ path: String) throws(Failure) -> [UInt8]? {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)

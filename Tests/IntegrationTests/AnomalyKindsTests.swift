@@ -130,4 +130,24 @@ struct AnomalyKindsTests {
         }
         #expect(try stage.mails().allSatisfy { !$0.text.contains("canary-admin") })
     }
+
+    /// A setting that would do nothing, or something else than it says, ends the start and is named.
+    @Test(arguments: [
+        (#"sensitive = ["connectors/creds/x"]"#, "anomaly.sensitive"),
+        (#"sensitive = ["secret/*"]"#, "anomaly.sensitive"),
+        (#"sensitive = ["/secret/x"]"#, "anomaly.sensitive"), (#"paths = ["secret/*/x"]"#, "anomaly.paths"),
+        (#"hold = ["denied_burst"]"#, "anomaly.hold"), (#"slow = ["none"]"#, "anomaly.slow"),
+        ("slow_milliseconds = 1", "anomaly.slow_milliseconds"), ("alerts_per_day = 0", "anomaly.alerts_per_day"),
+        (#"webhook = "https://host.example/""#, "anomaly.webhook"), (#"utc_offset = "+1""#, "anomaly.utc_offset"),
+        (#"weekend = ["vendredi"]"#, "anomaly.weekend"),
+    ])
+    func aWrongSettingIsNamed(line: String, name: String) throws {
+        var setup = CoffredProcess.Setup()
+        setup.isWatched = true
+        setup.anomaly = line
+        let daemon = try CoffredProcess(setup)
+        let process = try daemon.launch()
+        #expect(try process.wait() == 78)
+        #expect(process.says(name), "\(process.output)")
+    }
 }

@@ -190,8 +190,7 @@ struct JWTConnectionTests {
         let second = try stage.server.idToken(client: "coffre")
         #expect(try login(second).status == 400)
         // The unknown name itself makes the vault look, at most once a minute.
-        let deadline = Date().addingTimeInterval(10)
-        while try keys().count < 2, Date() < deadline { usleep(50_000) }
+        try eventually(within: 10, "the new key is seen") { try keys().count >= 2 }
         let new = try #require((try keys()).first { $0.value == "pending" }?.key)
         #expect(try login(second).errors.first?.contains("waits to be accepted") == true)
         try people.ask("POST", "auth/jwt/keys/\(new)/accept", [:], expect: [204])
